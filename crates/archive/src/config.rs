@@ -1,0 +1,103 @@
+//! Image configs (OCI image specification, `config.md`; Docker's image JSON), read with the leniency of Docker.
+
+use serde_json::Value;
+
+use crate::error::{Code, Error, Result};
+use crate::json::{self, Object};
+use crate::model::{ContainerConfig, HealthCheck, HistoryEntry, Platform};
+
+/// What a config says about an image, apart from its bytes' digest.
+#[derive(Debug)]
+pub(crate) struct Config {
+    pub(crate) platform: Platform,
+    pub(crate) created: Option<String>,
+    pub(crate) author: Option<String>,
+    pub(crate) diff_ids: Vec<String>,
+    pub(crate) history: Vec<HistoryEntry>,
+    pub(crate) container: ContainerConfig,
+}
+
+impl Config {
+    /// Reads a config; `path` is for the error, which has the code `invalid-config`.
+    pub(crate) fn read(bytes: &[u8], path: &str) -> Result<Self> {
+        let object = object(bytes, path)?;
+        let text = |key: &str| object.read::<String>(key).filter(|text| !text.is_empty());
+        let diff_ids = object.object("rootfs").and_then(|rootfs| rootfs.read("diff_ids")).unwrap_or_default();
+        Ok(Self {
+            platform: Platform {
+                os: text("os").unwrap_or_default(),
+                architecture: text("architecture").unwrap_or_default(),
+                variant: text("variant"),
+            },
+            created: text("created"),
+            author: text("author"),
+            diff_ids,
+            history: history(&object),
+            container: object.object("config").map(|config| container(&config)).unwrap_or_default(),
+        })
+    }
+}
+
+/// The `config` object of a config, as it stands: what `docker image inspect` prints under `Config`.
+pub(crate) fn container_value(bytes: &[u8], path: &str) -> Result<Value> {
+    Ok(object(bytes, path)?.read("config").unwrap_or(Value::Null))
+}
+
+fn object<'a>(bytes: &'a [u8], path: &str) -> Result<Object<'a>> {
+    let fail = |reason: String| {
+        Error::new(Code::InvalidConfig, format!("The image's config {path} cannot be read: {reason}."))
+            .with("entry", path)
+            .with("reason", reason)
+    };
+    let document = json::first_value(bytes).map_err(&fail)?;
+    Object::parse(document.value).ok_or_else(|| fail("it is not a JSON object".to_owned()))
+}
+
+/// The steps, each with the layer that it made: layers belong to the steps that are not empty, in order.
+fn history(config: &Object<'_>) -> Vec<HistoryEntry> {
+    let mut layers = 0..;
+    let entries = config.array("history").unwrap_or_default();
+    let entry = |text: &str| {
+        let entry = Object::parse(text).unwrap_or_default();
+        let empty_layer = entry.read("empty_layer").unwrap_or(false);
+        HistoryEntry {
+            created: entry.read("created"),
+            created_by: entry.read("created_by"),
+            author: entry.read("author"),
+            comment: entry.read("comment"),
+            empty_layer,
+            layer: if empty_layer { None } else { layers.next() },
+        }
+    };
+    entries.into_iter().map(entry).collect()
+}
+
+fn container(config: &Object<'_>) -> ContainerConfig {
+    let text = |key: &str| config.read::<String>(key).filter(|text| !text.is_empty());
+    let list = |key: &str| config.read::<Vec<String>>(key);
+    let keys = |key: &str| {
+        let object = config.object(key).unwrap_or_default();
+        object.members().map(|(key, _)| key.to_owned()).collect()
+    };
+    ContainerConfig {
+        entrypoint: list("Entrypoint"),
+        cmd: list("Cmd"),
+        env: list("Env").unwrap_or_default(),
+        labels: config.read("Labels").unwrap_or_default(),
+        exposed_ports: keys("ExposedPorts"),
+        volumes: keys("Volumes"),
+        user: text("User"),
+        working_dir: text("WorkingDir"),
+        healthcheck: config.object("Healthcheck").map(|check| HealthCheck {
+            test: check.read("Test").unwrap_or_default(),
+            interval: check.read("Interval"),
+            timeout: check.read("Timeout"),
+            start_period: check.read("StartPeriod"),
+            start_interval: check.read("StartInterval"),
+            retries: check.read("Retries"),
+        }),
+        stop_signal: text("StopSignal"),
+        shell: list("Shell"),
+        on_build: list("OnBuild").unwrap_or_default(),
+    }
+}

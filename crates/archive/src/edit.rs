@@ -1,0 +1,193 @@
+//! Edits of names: `docker tag`, its undoing, and renaming a whole archive.
+
+use serde::{Deserialize, Serialize};
+
+use crate::archive::{Archive, no_such_image};
+use crate::error::{Code, Error, Result};
+use crate::model::Name;
+use crate::reference::Reference;
+use crate::source::Source;
+
+/// An edited archive and what is different about it.
+#[derive(Debug, Clone)]
+pub struct Edit<S> {
+    /// The archive after the edit.
+    pub archive: Archive<S>,
+    /// Every name that changed.
+    pub changes: Vec<NameChange>,
+}
+
+/// One name that an edit changed: added without `from`, removed without `to`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NameChange {
+    /// The image's ID.
+    pub image: String,
+    /// What the image was called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// What it is called now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+}
+
+/// Names that begin with `from` get `to` in its place.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct RenameRule {
+    /// A registry host (`docker.io`), the beginning of a repository at a slash (`docker.io/library`, `team`), a
+    /// repository (`nginx`), or a whole name (`nginx:1.25`). Empty stands for the registry of every name: `to` comes
+    /// before the repository, as in `registry.local/mirror/nginx:1.25`.
+    pub from: String,
+    /// What stands there afterwards.
+    pub to: String,
+}
+
+impl<S: Source + Clone> Archive<S> {
+    /// Gives an image one more name, as `docker tag SOURCE TARGET` does: `latest` where the target has no tag, and a
+    /// target that names another image moves.
+    ///
+    /// Fails as [`Archive::find`] does for the source, with `invalid-reference` for a target that Docker refuses, and
+    /// with `duplicate-reference` where the image has that name already.
+    pub fn tag(&self, source: &str, target: &str) -> Result<Edit<S>> {
+        let target = Reference::parse_target(target)?;
+        let found = self.find(source)?;
+        let name = self.name(target);
+        let mut names = self.names();
+        if names.get(found).is_some_and(|names| names.contains(&name)) {
+            return Err(Error::new(
+                Code::DuplicateReference,
+                format!("The image already has the name {name}."),
+            )
+            .with("reference", name.to_string()));
+        }
+        for names in &mut names {
+            names.retain(|other| *other != name);
+        }
+        if let Some(names) = names.get_mut(found) {
+            names.push(name);
+        }
+        self.renamed(&names)
+    }
+
+    /// Takes a name away. The image stays, without a name if it was the last.
+    ///
+    /// Fails with `no-such-image` where no image has the name, and with `invalid-reference` where it is none.
+    pub fn untag(&self, reference: &str) -> Result<Edit<S>> {
+        let mut names = self.names();
+        let mut found = false;
+        for names in &mut names {
+            let before = names.len();
+            names.retain(|name| !name.is(reference));
+            found |= names.len() < before;
+        }
+        if !found {
+            Reference::parse(reference)?;
+            return Err(no_such_image(reference));
+        }
+        self.renamed(&names)
+    }
+
+    /// Renames every name that a rule fits; for each name the first such rule counts.
+    ///
+    /// Fails with `invalid-reference` where a new name would be none, and with `duplicate-reference` where two images
+    /// would get the same name. Then nothing is renamed.
+    pub fn rename(&self, rules: &[RenameRule]) -> Result<Edit<S>> {
+        let before = self.names();
+        let mut after = Vec::with_capacity(before.len());
+        for names in &before {
+            let mut renamed: Vec<Name> = Vec::with_capacity(names.len());
+            for name in names {
+                let new = match rules.iter().find_map(|rule| rule.apply(name)) {
+                    Some(text) => self.name(Reference::parse(&text)?),
+                    None => name.clone(),
+                };
+                if !renamed.contains(&new) {
+                    renamed.push(new);
+                }
+            }
+            after.push(renamed);
+        }
+        for (position, names) in after.iter().enumerate() {
+            for name in names {
+                let new = before.get(position).is_some_and(|names| !names.contains(name));
+                let taken =
+                    after.iter().enumerate().any(|(other, names)| other != position && names.contains(name));
+                if new && taken {
+                    return Err(Error::new(
+                        Code::DuplicateReference,
+                        format!("Two images would get the name {name}."),
+                    )
+                    .with("reference", name.to_string()));
+                }
+            }
+        }
+        self.renamed(&after)
+    }
+
+    fn names(&self) -> Vec<Vec<Name>> {
+        self.images().iter().map(|image| image.names.clone()).collect()
+    }
+
+    /// A new name, written as the archive writes names: in full, where its writer does that (skopeo, podman).
+    fn name(&self, reference: Reference) -> Name {
+        let in_full = |name: &Name| {
+            name.reference()
+                .is_some_and(|known| known.canonical() == name.text() && known.to_string() != name.text())
+        };
+        let full = self.images().iter().flat_map(|image| &image.names).any(in_full);
+        let text = if full { reference.canonical() } else { reference.to_string() };
+        Name { text, reference: Some(reference) }
+    }
+
+    /// The edit that gives the images these names.
+    fn renamed(&self, names: &[Vec<Name>]) -> Result<Edit<S>> {
+        let mut changes = Vec::new();
+        for (image, after) in self.images().iter().zip(names) {
+            let removed = image.names.iter().filter(|name| !after.contains(name)).map(ToString::to_string);
+            let added = after.iter().filter(|name| !image.names.contains(name)).map(ToString::to_string);
+            let (mut removed, mut added) = (removed.fuse(), added.fuse());
+            loop {
+                let change = NameChange { image: image.id.clone(), from: removed.next(), to: added.next() };
+                if change.from.is_none() && change.to.is_none() {
+                    break;
+                }
+                changes.push(change);
+            }
+        }
+        Ok(Edit { archive: self.with_names(names)?, changes })
+    }
+}
+
+impl RenameRule {
+    /// The name after this rule; `None` where it does not fit.
+    fn apply(&self, name: &Name) -> Option<String> {
+        let from = self.from.trim_end_matches('/');
+        let familiar = name.to_string();
+        let Some(reference) = name.reference() else {
+            return rest_after(&familiar, from).map(|rest| join(&self.to, rest));
+        };
+        if from.is_empty() {
+            return Some(join(&self.to, &reference.without_registry()));
+        }
+        let canonical = reference.canonical();
+        let official = format!("docker.io/library/{from}");
+        let hub = format!("docker.io/{from}");
+        let rest = rest_after(&familiar, from)
+            .or_else(|| [from, &hub, &official].into_iter().find_map(|from| rest_after(&canonical, from)))?;
+        Some(join(&self.to, rest))
+    }
+}
+
+/// What follows `from` in `name`, where `from` ends at a slash, a colon, an at sign or the end.
+fn rest_after<'a>(name: &'a str, from: &str) -> Option<&'a str> {
+    name.strip_prefix(from).filter(|rest| rest.is_empty() || rest.starts_with(['/', ':', '@']))
+}
+
+/// `to` before `rest`, with one slash between where they are both paths.
+fn join(to: &str, rest: &str) -> String {
+    let to = to.trim_end_matches('/');
+    if rest.starts_with([':', '@']) || rest.is_empty() {
+        return format!("{to}{rest}");
+    }
+    let rest = rest.trim_start_matches('/');
+    if to.is_empty() { rest.to_owned() } else { format!("{to}/{rest}") }
+}

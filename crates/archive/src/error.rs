@@ -1,0 +1,243 @@
+//! Failures and findings: what stops an archive from being used, and what is merely odd about it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Serialize;
+
+/// Facts about a failure or finding, by name: `entry`, `offset`, `expected`, `actual`, …
+pub type Detail = BTreeMap<&'static str, Fact>;
+
+/// One fact of a [`Detail`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Fact {
+    /// A name or a quotation.
+    Text(String),
+    /// An offset, a size or a count.
+    Number(u64),
+}
+
+impl From<&str> for Fact {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Fact {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<u64> for Fact {
+    fn from(number: u64) -> Self {
+        Self::Number(number)
+    }
+}
+
+impl From<usize> for Fact {
+    fn from(number: usize) -> Self {
+        Self::Number(number as u64)
+    }
+}
+
+macro_rules! codes {
+    ($(#[$meta:meta])* $name:ident { $($(#[doc = $doc:literal])+ $variant:ident = $text:literal,)+ }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[non_exhaustive]
+        pub enum $name { $($(#[doc = $doc])+ $variant,)+ }
+
+        impl $name {
+            /// Every code, in the order of the documentation.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// The code as users of the library see it. It never changes once released.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)+ }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
+            }
+        }
+    };
+}
+
+codes! {
+    /// Why something could not be done. Callers act on these; people read [`Error::message`].
+    Code {
+        /// The source holds no bytes.
+        EmptyFile = "empty-file",
+        /// The first block is not a tar header.
+        NotATar = "not-a-tar",
+        /// The source is a compressed file that has to be unpacked first.
+        Compressed = "compressed",
+        /// The source ends inside a header or a member.
+        Truncated = "truncated",
+        /// A tar header, pax record or long name makes no sense.
+        InvalidTar = "invalid-tar",
+        /// A readable tar without image metadata.
+        NotAnImageArchive = "not-an-image-archive",
+        /// An image archive in a layout that cannot be opened.
+        UnsupportedFormat = "unsupported-format",
+        /// The metadata names a member that the archive does not hold.
+        MissingEntry = "missing-entry",
+        /// A metadata document is not JSON.
+        InvalidJson = "invalid-json",
+        /// `manifest.json` is JSON of the wrong shape.
+        InvalidManifest = "invalid-manifest",
+        /// An image's config is not a JSON object, or of the wrong shape.
+        InvalidConfig = "invalid-config",
+        /// A document, a header or the number of members is beyond what any real archive has.
+        LimitExceeded = "limit-exceeded",
+        /// A name that Docker's grammar refuses.
+        InvalidReference = "invalid-reference",
+        /// The image has that name already, or two images would get it.
+        DuplicateReference = "duplicate-reference",
+        /// No image of the archive has that name or ID.
+        NoSuchImage = "no-such-image",
+        /// Several images' IDs start with that prefix.
+        AmbiguousImage = "ambiguous-image",
+        /// `index.json` does not know an image of `manifest.json`, so no name can be put there.
+        IndexMismatch = "index-mismatch",
+        /// The source no longer holds the bytes that it held when it was opened.
+        SourceChanged = "source-changed",
+        /// The source could not be read.
+        ReadFailed = "read-failed",
+    }
+}
+
+codes! {
+    /// What is odd about an archive that opened all the same.
+    FindingCode {
+        /// Two members share a path; readers differ on which one counts.
+        DuplicateEntry = "duplicate-entry",
+        /// A metadata document has a key twice; readers differ on which one counts.
+        DuplicateKey = "duplicate-json-key",
+        /// Bytes follow the JSON of a metadata document; skopeo and podman refuse that.
+        TrailingBytes = "trailing-bytes",
+        /// The tar has no end-of-archive blocks.
+        NoEndBlocks = "no-end-blocks",
+        /// A member's path is not UTF-8.
+        InvalidUtf8 = "invalid-utf8",
+        /// `manifest.json`, `repositories` and `index.json` do not give the images the same names.
+        NamesDisagree = "names-disagree",
+        /// A name in the archive that Docker would refuse.
+        InvalidName = "invalid-name",
+        /// Two images of the archive have the same name; Docker gives it to the last.
+        DuplicateName = "duplicate-name",
+        /// An image without a name.
+        Untagged = "untagged",
+        /// The config's file name is a digest, but not the one of its content.
+        ConfigNameMismatch = "config-name-mismatch",
+        /// The config lists another number of layers than the manifest.
+        LayerCountMismatch = "layer-count-mismatch",
+        /// A diff ID of the config is not a digest.
+        InvalidDiffId = "invalid-diff-id",
+        /// A non-distributable layer that the archive leaves out.
+        ForeignLayerAbsent = "foreign-layer-absent",
+        /// A layer is compressed otherwise than its media type says.
+        MediaTypeMismatch = "media-type-mismatch",
+        /// `manifest.json` lists no image.
+        NoImages = "no-images",
+        /// `index.json` or `repositories` cannot be read; Docker does not miss them.
+        InvalidListing = "invalid-listing",
+    }
+}
+
+/// A failure: a stable code, a sentence for people, and the facts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error(Box<Inner>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Inner {
+    code: Code,
+    message: String,
+    detail: Detail,
+}
+
+/// What every fallible call of this crate returns.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// A failure with its sentence and no facts yet.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self(Box::new(Inner { code, message: message.into(), detail: Detail::new() }))
+    }
+
+    /// Adds one fact.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, fact: impl Into<Fact>) -> Self {
+        self.0.detail.insert(name, fact.into());
+        self
+    }
+
+    /// What went wrong, for programs.
+    pub fn code(&self) -> Code {
+        self.0.code
+    }
+
+    /// What went wrong, for people.
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// The facts.
+    pub fn detail(&self) -> &Detail {
+        &self.0.detail
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.0.message, self.0.code)
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// How much a [`Finding`] matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Worth knowing.
+    Info,
+    /// Some reader will see another archive, or refuse it.
+    Warning,
+    /// The archive is damaged: most readers will refuse it.
+    Error,
+}
+
+/// Something odd about an archive that did not keep it from opening.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What it is, for programs.
+    pub code: FindingCode,
+    /// How much it matters.
+    pub severity: Severity,
+    /// What it is, for people.
+    pub message: String,
+    /// The facts.
+    pub detail: Detail,
+}
+
+impl Finding {
+    pub(crate) fn new(code: FindingCode, severity: Severity, message: impl Into<String>) -> Self {
+        Self { code, severity, message: message.into(), detail: Detail::new() }
+    }
+
+    pub(crate) fn with(mut self, name: &'static str, fact: impl Into<Fact>) -> Self {
+        self.detail.insert(name, fact.into());
+        self
+    }
+}

@@ -1,0 +1,258 @@
+//! `manifest.json`: the list of images that every Docker archive since 1.10 has (moby `image/tarexport`).
+
+use crate::config::Config;
+use crate::error::{Code, Error, Finding, FindingCode, Result, Severity};
+use crate::json::{self, Object};
+use crate::members::Members;
+use crate::model::{Image, Layer, Name, digest, digest_in_name, sha256};
+use crate::source::Source;
+use crate::tar::Compression;
+
+pub(crate) const PATH: &str = "manifest.json";
+
+/// Reads the images that the document lists.
+pub(crate) fn read<S: Source + Clone>(
+    members: &Members<S>,
+    bytes: &[u8],
+    findings: &mut Vec<Finding>,
+) -> Result<Vec<Image>> {
+    let document = json::first_value(bytes).map_err(|reason| {
+        Error::new(Code::InvalidJson, format!("manifest.json is not JSON: {reason}."))
+            .with("entry", PATH)
+            .with("reason", reason)
+    })?;
+    if !document.after.trim().is_empty() {
+        findings.push(
+            Finding::new(
+                FindingCode::TrailingBytes,
+                Severity::Warning,
+                "Bytes follow the JSON of manifest.json. Docker ignores them; skopeo and podman refuse the archive.",
+            )
+            .with("entry", PATH),
+        );
+    }
+    let items = json::array(document.value).ok_or_else(|| invalid("it is not an array"))?;
+    if items.is_empty() {
+        findings.push(Finding::new(
+            FindingCode::NoImages,
+            Severity::Warning,
+            "manifest.json lists no image. Docker loads such an archive without a word.",
+        ));
+    }
+    items.into_iter().enumerate().map(|(index, item)| image(members, index, item, findings)).collect()
+}
+
+fn invalid(reason: &str) -> Error {
+    Error::new(Code::InvalidManifest, format!("manifest.json cannot be used: {reason}."))
+        .with("entry", PATH)
+        .with("reason", reason)
+}
+
+fn missing(what: &str, path: &str) -> Error {
+    let sentence =
+        format!("The archive is incomplete: manifest.json names the {what} \"{path}\", which is not there.");
+    Error::new(Code::MissingEntry, sentence).with("entry", path)
+}
+
+/// Reads one item: an image.
+fn image<S: Source + Clone>(
+    members: &Members<S>,
+    index: usize,
+    item: &str,
+    findings: &mut Vec<Finding>,
+) -> Result<Image> {
+    let item = Object::parse(item).ok_or_else(|| invalid("an item of it is not an object"))?;
+    if let Some(key) = item.duplicate_key() {
+        findings.push(
+            Finding::new(
+                FindingCode::DuplicateKey,
+                Severity::Warning,
+                format!(
+                    "manifest.json has the key \"{key}\" twice in one image; Go's readers take the last."
+                ),
+            )
+            .with("entry", PATH)
+            .with("key", key),
+        );
+    }
+    let names = names(&item, index)?;
+    let paths: Vec<String> = match item.get("Layers") {
+        None => Vec::new(),
+        Some(_) => {
+            item.read("Layers").ok_or_else(|| invalid("the Layers of an item are not a list of names"))?
+        }
+    };
+    let config_path: String = item.read("Config").ok_or_else(|| invalid("an item of it has no Config"))?;
+    let config_entry = members.index.resolve(&config_path).ok_or_else(|| missing("config", &config_path))?;
+    let bytes = members.document(config_entry)?;
+    let config = Config::read(&bytes, &config_path)?;
+    let id = sha256(&bytes);
+    if let Some(claimed) = digest_in_name(&config_path).filter(|claimed| *claimed != id) {
+        findings.push(
+            Finding::new(
+                FindingCode::ConfigNameMismatch,
+                Severity::Warning,
+                format!("The config {config_path} is not what its name says: its digest is {id}."),
+            )
+            .with("entry", config_path.as_str())
+            .with("expected", claimed)
+            .with("actual", id.as_str()),
+        );
+    }
+    if paths.len() != config.diff_ids.len() {
+        findings.push(
+            Finding::new(
+                FindingCode::LayerCountMismatch,
+                Severity::Error,
+                format!(
+                    "manifest.json lists {} layers for {id}, its config {}. Docker refuses that.",
+                    paths.len(),
+                    config.diff_ids.len()
+                ),
+            )
+            .with("image", id.as_str())
+            .with("expected", config.diff_ids.len())
+            .with("actual", paths.len()),
+        );
+    }
+    let sources = item.object("LayerSources").unwrap_or_default();
+    let mut layers = Vec::with_capacity(paths.len());
+    for (position, path) in paths.into_iter().enumerate() {
+        let diff_id = config.diff_ids.get(position);
+        layers.push(layer(members, path, diff_id, &sources, &id, findings)?);
+    }
+    let Config { platform, created, author, mut history, container, .. } = config;
+    for entry in &mut history {
+        entry.layer = entry.layer.filter(|&layer| layer < layers.len());
+    }
+    Ok(Image {
+        id,
+        digest: None,
+        names,
+        platform,
+        created,
+        author,
+        size: layers.iter().map(|layer| layer.size).sum(),
+        layers,
+        history,
+        config: container,
+        config_entry,
+    })
+}
+
+fn layer<S: Source + Clone>(
+    members: &Members<S>,
+    path: String,
+    diff_id: Option<&String>,
+    sources: &Object<'_>,
+    image: &str,
+    findings: &mut Vec<Finding>,
+) -> Result<Layer> {
+    if let Some(bad) = diff_id.filter(|diff_id| digest(diff_id).is_none()) {
+        findings.push(
+            Finding::new(
+                FindingCode::InvalidDiffId,
+                Severity::Error,
+                format!("The config of {image} gives \"{bad}\" as a layer's diff ID, which is no digest."),
+            )
+            .with("image", image)
+            .with("actual", bad.as_str()),
+        );
+    }
+    let diff_id = diff_id.cloned();
+    let source = diff_id.as_deref().and_then(|diff_id| sources.object(diff_id));
+    let stated: Option<String> = source.as_ref().and_then(|source| source.read("mediaType"));
+    let Some(entry) = members.index.resolve(&path) else {
+        let foreign = source.as_ref().is_some_and(|source| source.get("urls").is_some())
+            || stated
+                .as_deref()
+                .is_some_and(|stated| stated.contains("foreign") || stated.contains("nondistributable"));
+        if !foreign {
+            return Err(missing("layer", &path));
+        }
+        findings.push(
+            Finding::new(
+                FindingCode::ForeignLayerAbsent,
+                Severity::Warning,
+                format!("The layer {path} may not be distributed, and the archive leaves it out."),
+            )
+            .with("image", image)
+            .with("entry", path.as_str()),
+        );
+        return Ok(Layer {
+            digest: source.as_ref().and_then(|source| source.read("digest")),
+            diff_id,
+            media_type: stated.unwrap_or_default(),
+            size: source.as_ref().and_then(|source| source.read("size")).unwrap_or(0),
+            path,
+            entry: None,
+        });
+    };
+    let (size, compression) =
+        members.entry(entry).map_or((0, None), |entry| (entry.size, Compression::of(&entry.magic)));
+    let digest = match compression {
+        None => diff_id.clone().filter(|diff_id| digest(diff_id).is_some()),
+        Some(_) => digest_in_name(&path),
+    };
+    let shown = match compression {
+        None => "application/vnd.docker.image.rootfs.diff.tar",
+        Some(Compression::Gzip) => "application/vnd.docker.image.rootfs.diff.tar.gzip",
+        Some(Compression::Zstd) => "application/vnd.docker.image.rootfs.diff.tar.zstd",
+        // Docker accepts these, but no registry has a type for them.
+        Some(Compression::Bzip2) => "application/x-bzip2",
+        Some(Compression::Xz) => "application/x-xz",
+        Some(Compression::Lz4) => "application/x-lz4",
+    };
+    Ok(Layer {
+        digest,
+        diff_id,
+        media_type: stated.unwrap_or_else(|| shown.to_owned()),
+        size,
+        path,
+        entry: Some(entry),
+    })
+}
+
+/// The names of one item, each once.
+fn names(item: &Object<'_>, index: usize) -> Result<Vec<Name>> {
+    if item.get("RepoTags").is_none() {
+        return Ok(Vec::new());
+    }
+    let texts: Vec<String> = item
+        .read("RepoTags")
+        .ok_or_else(|| invalid("the RepoTags of an item are not a list of names").with("item", index))?;
+    let mut names: Vec<Name> = Vec::new();
+    for name in texts.into_iter().map(Name::new) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+/// The document with other names; `None` where it has them already. `names` is per image.
+pub(crate) fn rewrite(bytes: &[u8], names: &[Vec<Name>]) -> Option<Vec<u8>> {
+    let document = json::first_value(bytes).ok()?;
+    let mut changed = false;
+    let items: Vec<String> = json::array(document.value)?
+        .into_iter()
+        .zip(names)
+        .enumerate()
+        .map(|(index, (text, wanted))| {
+            let Some(mut item) = Object::parse(text) else { return text.to_owned() };
+            if self::names(&item, index).is_ok_and(|present| present == *wanted) {
+                return text.to_owned();
+            }
+            changed = true;
+            // As Docker writes an image without names.
+            let tags = if wanted.is_empty() {
+                "null".to_owned()
+            } else {
+                json::array_of(wanted.iter().map(|name| json::string(name.text())))
+            };
+            item.set("RepoTags", &tags);
+            item.to_json()
+        })
+        .collect();
+    changed.then(|| document.with_value(&json::array_of(items)))
+}

@@ -1,0 +1,47 @@
+//! Container image archives: what `docker save` writes and its relatives, opened, read, retagged and rewritten
+//! without copying a layer.
+//!
+//! An archive is an index over an immutable [`Source`]. An edit yields a [`Recipe`]: ranges of the source and a few
+//! new bytes, in order. A recipe is itself a source, so it can be opened, read and edited again before anything is
+//! written.
+//!
+//! ```
+//! use std::rc::Rc;
+//! use longshore_archive::{Archive, Source};
+//! # fn main() -> longshore_archive::Result<()> {
+//! # let bytes = longshore_fixtures::docker_legacy(&[longshore_fixtures::ImageSpec::new("mysql:5.5.16")]);
+//! let archive = Archive::open(Rc::new(bytes))?;
+//! let edit = archive.tag("mysql:5.5.16", "registry.local/team/mysql:5.5")?;
+//! let names: Vec<_> = edit.archive.images()[0].names.iter().map(ToString::to_string).collect();
+//! assert_eq!(names, ["mysql:5.5.16", "registry.local/team/mysql:5.5"]);
+//! assert!(edit.archive.recipe().len() > 0); // what to write
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The crate is synchronous and does no I/O of its own but [`FileSource`]'s. It never panics on input: what it cannot
+//! use is an [`Error`] with a stable [`Code`], what is merely odd a [`Finding`].
+
+mod archive;
+mod config;
+mod edit;
+mod error;
+mod formats;
+mod json;
+mod members;
+mod model;
+mod recipe;
+mod reference;
+mod source;
+mod tar;
+
+pub use archive::{Archive, Inspect, RootFs};
+pub use edit::{Edit, NameChange, RenameRule};
+pub use error::{Code, Detail, Error, Fact, Finding, FindingCode, Result, Severity};
+pub use model::{ContainerConfig, Format, HealthCheck, HistoryEntry, Image, Layer, Name, Platform, sha256};
+pub use recipe::{Part, Recipe};
+pub use reference::{Reference, aliases};
+#[cfg(any(unix, windows))]
+pub use source::FileSource;
+pub use source::{MAX_LEN, ReadAhead, Reads, Source};
+pub use tar::{Compression, Entry, EntryKind, Indexer, TarIndex};

@@ -1,0 +1,257 @@
+//! The one model that every format is read into.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use oci_spec::image::Digest;
+use serde::{Serialize, Serializer};
+use sha2::{Digest as _, Sha256};
+
+use crate::reference::Reference;
+
+/// The layouts that image archives come in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Format {
+    /// `manifest.json` names configs and layers: Docker 1.10 to 24, skopeo, podman, crane, kaniko, Jib, Bazel, Nix.
+    Docker,
+    /// `manifest.json` beside an OCI image layout: Docker 25 and later, containerd, buildx.
+    DockerOci,
+    /// An OCI image layout alone.
+    Oci,
+    /// `repositories` and layer directories alone: Docker up to 1.9.
+    DockerV1,
+}
+
+impl Format {
+    /// The format as the library's users see it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Docker => "docker",
+            Self::DockerOci => "docker-oci",
+            Self::Oci => "oci",
+            Self::DockerV1 => "docker-v1",
+        }
+    }
+}
+
+/// The sha256 digest of some bytes.
+pub fn sha256(bytes: &[u8]) -> String {
+    let mut text = String::from("sha256:");
+    for byte in Sha256::digest(bytes) {
+        for nibble in [byte >> 4, byte & 15] {
+            text.extend(char::from_digit(nibble.into(), 16));
+        }
+    }
+    text
+}
+
+/// `text`, if it is a digest that the OCI image specification allows.
+pub(crate) fn digest(text: &str) -> Option<&str> {
+    text.parse::<Digest>().is_ok().then_some(text)
+}
+
+/// Where an OCI image layout keeps the blob with that digest.
+pub(crate) fn blob_path(digest: &str) -> Option<String> {
+    let digest: Digest = digest.parse().ok()?;
+    Some(format!("blobs/{}/{}", digest.algorithm(), digest.digest()))
+}
+
+/// The sha256 digest that a member's name claims: `<hex>.json`, `sha256:<hex>`, `blobs/sha256/<hex>`, `<hex>.tar.gz`.
+pub(crate) fn digest_in_name(path: &str) -> Option<String> {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let name = name.strip_prefix("sha256:").unwrap_or(name);
+    let hex = name.split('.').next().unwrap_or(name);
+    let digest = format!("sha256:{hex}");
+    self::digest(&digest).is_some().then_some(digest)
+}
+
+/// A name of an image, as the archive writes it and, where Docker's grammar allows it, as what it means.
+#[derive(Debug, Clone)]
+pub struct Name {
+    pub(crate) text: String,
+    pub(crate) reference: Option<Reference>,
+}
+
+impl Name {
+    pub(crate) fn new(text: impl Into<String>) -> Self {
+        let text = text.into();
+        Self { reference: Reference::parse(&text).ok(), text }
+    }
+
+    /// The name as the archive writes it.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// What the name means; `None` where Docker would refuse it.
+    pub fn reference(&self) -> Option<&Reference> {
+        self.reference.as_ref()
+    }
+
+    /// Whether `text` means this name.
+    pub(crate) fn is(&self, text: &str) -> bool {
+        *self == Self::new(text)
+    }
+}
+
+/// Names are equal when they mean the same.
+impl PartialEq for Name {
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.reference, &other.reference) {
+            (Some(a), Some(b)) => a == b,
+            _ => self.text == other.text,
+        }
+    }
+}
+
+impl Eq for Name {}
+
+/// As Docker prints it.
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.reference {
+            Some(reference) => reference.fmt(f),
+            None => f.write_str(&self.text),
+        }
+    }
+}
+
+impl Serialize for Name {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// The machine that an image was built for. Empty where the config is silent.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Platform {
+    /// `linux`, `windows`, …
+    pub os: String,
+    /// Go's name for it: `amd64`, `arm64`, …
+    pub architecture: String,
+    /// `v7`, `v8`, …
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
+}
+
+/// One layer of an image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Layer {
+    /// Digest of the blob as stored, where the archive says it or where it follows from the diff ID.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// Digest of the uncompressed tar, as the config states it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub diff_id: Option<String>,
+    /// As the manifest states it, or as the layer's first bytes show it.
+    pub media_type: String,
+    /// Bytes as stored.
+    pub size: u64,
+    /// Name of the member that the manifest gives for the layer.
+    pub path: String,
+    /// Which member holds the layer; `None` for a foreign layer that the archive leaves out.
+    #[serde(skip)]
+    pub entry: Option<usize>,
+}
+
+/// One step of an image's history.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HistoryEntry {
+    /// RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created: Option<String>,
+    /// The command.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created_by: Option<String>,
+    /// Who made it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub author: Option<String>,
+    /// A message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
+    /// Whether the step changed only the config.
+    pub empty_layer: bool,
+    /// Which of the image's layers the step made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layer: Option<usize>,
+}
+
+/// How Docker checks that a container is healthy. Durations are nanoseconds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs)] // the fields are Docker's own
+pub struct HealthCheck {
+    pub test: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interval: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_period: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_interval: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retries: Option<u64>,
+}
+
+/// What a container made from the image starts with.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs)] // the fields are Docker's own
+pub struct ContainerConfig {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entrypoint: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cmd: Option<Vec<String>>,
+    pub env: Vec<String>,
+    pub labels: BTreeMap<String, String>,
+    pub exposed_ports: Vec<String>,
+    pub volumes: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub working_dir: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub healthcheck: Option<HealthCheck>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stop_signal: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shell: Option<Vec<String>>,
+    pub on_build: Vec<String>,
+}
+
+/// One image of an archive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Image {
+    /// Digest of the config's bytes: the image ID of Docker's classic store.
+    pub id: String,
+    /// Digest of the image's manifest, where the archive has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// The image's names, in the archive's order, each once.
+    #[serde(rename = "references")]
+    pub names: Vec<Name>,
+    /// The machine that it was built for.
+    pub platform: Platform,
+    /// RFC 3339, as the config states it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created: Option<String>,
+    /// Who made it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub author: Option<String>,
+    /// Sum of the layers' sizes as stored.
+    pub size: u64,
+    /// Bottom first.
+    pub layers: Vec<Layer>,
+    /// Oldest first.
+    pub history: Vec<HistoryEntry>,
+    /// What a container made from it starts with.
+    pub config: ContainerConfig,
+    /// Which member holds the config.
+    #[serde(skip)]
+    pub config_entry: usize,
+}

@@ -1,0 +1,624 @@
+//! The tar index: where every member of an archive stands, found by reading headers only.
+//!
+//! The `tar` crate reads the headers. The walk over them is done here because an edit has to know the first byte of
+//! a member, extension headers included, and because every length is bounded before it is believed.
+
+use std::collections::HashMap;
+
+use tar::{EntryType, Header};
+
+use crate::error::{Code, Error, Result};
+use crate::recipe::Recipe;
+use crate::source::{MAX_LEN, Source, past_end, read_vec};
+
+const BLOCK: u64 = 512;
+/// The longest pax or GNU long-name payload that is read. Real ones are a few KiB.
+const MAX_EXTENSION: u64 = 1 << 20;
+/// The most members an archive may have. The largest real ones have some thousands.
+const MAX_ENTRIES: usize = 1_000_000;
+/// The most links that are followed to reach a member, as Linux does.
+const MAX_LINKS: usize = 40;
+
+/// What a member is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A symbolic link.
+    Symlink,
+    /// A hard link to another member.
+    HardLink,
+    /// A file stored as a map of its non-zero parts.
+    Sparse,
+    /// A device, a pipe, a global pax header, or a type that this crate does not know.
+    Other,
+}
+
+/// One member of a tar.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its path as written; bytes that are not UTF-8 are replaced by U+FFFD.
+    pub path: String,
+    /// What it is.
+    pub kind: EntryKind,
+    /// Where a symbolic or hard link points, as written.
+    pub link: Option<String>,
+    /// First byte of the member: of its extension headers, where it has any.
+    pub start: u64,
+    /// First byte of its header.
+    pub header: u64,
+    /// First byte of its content.
+    pub data: u64,
+    /// Length of its content in bytes.
+    pub size: u64,
+    /// The first bytes of its content: enough to tell a compressed file. Zeros where it is shorter.
+    pub magic: [u8; 6],
+    /// Whether the path is UTF-8 as it stands.
+    pub utf8: bool,
+    /// Whether a pax record states the size.
+    pub(crate) pax_size: bool,
+}
+
+impl Entry {
+    /// First byte after the member and its padding.
+    pub fn end(&self) -> u64 {
+        self.data + self.size.next_multiple_of(BLOCK)
+    }
+}
+
+/// Every member of a tar, in order.
+#[derive(Debug, Clone)]
+pub struct TarIndex {
+    entries: Vec<Entry>,
+    by_path: HashMap<String, usize>,
+    end: u64,
+    end_blocks: bool,
+}
+
+impl TarIndex {
+    /// Indexes a whole tar at once. [`Indexer`] does it in steps.
+    pub fn read(source: &impl Source) -> Result<Self> {
+        let mut indexer = Indexer::default();
+        while !indexer.step(source, usize::MAX)? {}
+        Ok(indexer.finish())
+    }
+
+    fn new(entries: Vec<Entry>, end: u64, end_blocks: bool) -> Self {
+        let by_path = entries.iter().enumerate().map(|(index, entry)| (normal(&entry.path), index)).collect();
+        Self { entries, by_path, end, end_blocks }
+    }
+
+    /// The members, in the tar's order.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// Where the end-of-archive blocks begin, or would.
+    pub fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// Whether the tar is closed by at least one zero block.
+    pub fn has_end_blocks(&self) -> bool {
+        self.end_blocks
+    }
+
+    /// The member at `path`: the last one, where several have it, as Docker reads it. A leading `./` or `/` is
+    /// nothing.
+    pub fn find(&self, path: &str) -> Option<usize> {
+        self.by_path.get(&normal(path)).copied()
+    }
+
+    /// The regular file at `path`, reached through symbolic and hard links and linked directories as Docker
+    /// reaches it after unpacking. `None` where there is none, where links loop, or where they leave the archive.
+    pub fn resolve(&self, path: &str) -> Option<usize> {
+        let mut hops = 0;
+        let mut done: Vec<String> = Vec::new();
+        let mut todo: Vec<String> = components(path).rev().map(str::to_owned).collect();
+        while let Some(component) = todo.pop() {
+            if component == ".." {
+                done.pop()?;
+                continue;
+            }
+            done.push(component);
+            let Some(entry) = self.by_path.get(&done.join("/")).and_then(|&index| self.entries.get(index))
+            else {
+                continue;
+            };
+            let Some(link) = entry.link.as_deref() else { continue };
+            hops += 1;
+            if hops > MAX_LINKS {
+                return None;
+            }
+            // A hard link names a member from the root; a symbolic link goes on from its own directory.
+            if entry.kind == EntryKind::HardLink || link.starts_with('/') {
+                done.clear();
+            } else {
+                done.pop();
+            }
+            todo.extend(components(link).rev().map(str::to_owned));
+        }
+        let index = *self.by_path.get(&done.join("/"))?;
+        self.entries.get(index).is_some_and(|entry| entry.kind == EntryKind::File).then_some(index)
+    }
+
+    /// Whether the first and the last member still stand where they stood: a file that was rewritten after it was
+    /// indexed does not always say so when it is read.
+    pub(crate) fn still_holds(&self, source: &impl Source) -> Result<()> {
+        for entry in self.entries.first().into_iter().chain(self.entries.last()) {
+            let block = read_vec(source, entry.header, 512)?;
+            let header = Header::from_byte_slice(&block);
+            if !checksum_holds(header)
+                || (!entry.pax_size && entry.size > 0 && size_of(header, 0)? != entry.size)
+            {
+                return Err(Error::new(
+                    Code::SourceChanged,
+                    "The file has changed since it was opened. Open it again.",
+                )
+                .with("entry", entry.path.as_str())
+                .with("offset", entry.header));
+            }
+        }
+        Ok(())
+    }
+
+    /// All members that have the path of that one, itself included.
+    pub(crate) fn same_path(&self, entry: usize) -> Vec<usize> {
+        let Some(path) = self.entries.get(entry).map(|entry| normal(&entry.path)) else { return Vec::new() };
+        let same =
+            |(_, entry): &(usize, &Entry)| entry.kind == EntryKind::File && normal(&entry.path) == path;
+        self.entries.iter().enumerate().filter(same).map(|(index, _)| index).collect()
+    }
+
+    /// Members whose path a later member has too.
+    pub(crate) fn duplicates(&self) -> impl Iterator<Item = &Entry> {
+        let is_last = |index: usize, entry: &Entry| self.find(&entry.path) == Some(index);
+        let entries = self.entries.iter().enumerate();
+        entries
+            .filter(move |(index, entry)| entry.kind != EntryKind::Directory && !is_last(*index, entry))
+            .map(|(_, entry)| entry)
+    }
+
+    /// Replaces the content of some members and appends new ones; nothing else changes by a byte.
+    ///
+    /// Gives the recipe of the edited archive and its index. `replaced` is in the members' order; appended members
+    /// are regular files with mode 0644 and no times.
+    pub(crate) fn splice<S: Source + Clone>(
+        &self,
+        data: &Recipe<S>,
+        replaced: &[(usize, Vec<u8>)],
+        appended: &[(&str, Vec<u8>)],
+    ) -> Result<(Recipe<S>, Self)> {
+        let mut recipe = Recipe::default();
+        let mut entries = Vec::with_capacity(self.entries.len() + appended.len());
+        let mut copied = 0;
+        for (index, old) in self.entries.iter().enumerate() {
+            let new_content =
+                replaced.iter().find(|(replaced, _)| *replaced == index).map(|(_, bytes)| bytes);
+            let delta = recipe.len();
+            let place = |offset: u64| offset - copied + delta;
+            let mut entry = Entry {
+                start: place(old.start),
+                header: place(old.header),
+                data: place(old.data),
+                ..old.clone()
+            };
+            if let Some(content) = new_content {
+                let head = resized_head(data, old, content.len() as u64)?;
+                recipe.push_slice(data, copied..old.start);
+                entry.size = content.len() as u64;
+                entry.magic = magic(content);
+                entry.pax_size = false;
+                entry.data = entry.start + head.len() as u64;
+                entry.header = entry.data - BLOCK;
+                recipe.push_bytes(head);
+                recipe.push_bytes(padded(content));
+                copied = old.end();
+            }
+            entries.push(entry);
+        }
+        recipe.push_slice(data, copied..self.end);
+        for (path, content) in appended {
+            let start = recipe.len();
+            let header = new_header(path, content.len() as u64);
+            recipe.push_bytes(&header.as_bytes()[..]);
+            recipe.push_bytes(padded(content));
+            entries.push(Entry {
+                path: (*path).to_owned(),
+                kind: EntryKind::File,
+                link: None,
+                start,
+                header: start,
+                data: start + BLOCK,
+                size: content.len() as u64,
+                magic: magic(content),
+                utf8: true,
+                pax_size: false,
+            });
+        }
+        let end = recipe.len();
+        recipe.push_slice(data, self.end..data.len());
+        Ok((recipe, Self::new(entries, end, self.end_blocks)))
+    }
+}
+
+/// The path's components, without `.` and empty ones.
+fn components(path: &str) -> impl DoubleEndedIterator<Item = &str> {
+    path.split('/').filter(|component| !matches!(*component, "" | "."))
+}
+
+/// One spelling for all that name the same member.
+fn normal(path: &str) -> String {
+    components(path).collect::<Vec<_>>().join("/")
+}
+
+fn magic(content: &[u8]) -> [u8; 6] {
+    content.first_chunk().copied().unwrap_or_default()
+}
+
+/// `content`, filled up with zeros to whole blocks.
+fn padded(content: &[u8]) -> Vec<u8> {
+    let mut bytes = content.to_vec();
+    bytes.resize(content.len().next_multiple_of(512), 0);
+    bytes
+}
+
+fn set_name(header: &mut Header, path: &str) {
+    let name = &mut header.as_old_mut().name;
+    name.fill(0);
+    for (to, from) in name.iter_mut().zip(path.bytes()) {
+        *to = from;
+    }
+}
+
+fn new_header(path: &str, size: u64) -> Header {
+    let mut header = Header::new_ustar();
+    set_name(&mut header, path);
+    header.set_entry_type(EntryType::Regular);
+    header.set_mode(0o644);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
+    header.set_size(size);
+    header.set_cksum();
+    header
+}
+
+/// The headers of `entry`, extension headers included, for content of another size.
+fn resized_head<S: Source + Clone>(data: &Recipe<S>, entry: &Entry, size: u64) -> Result<Vec<u8>> {
+    // A pax size would overrule the header's: such a member, tiny as it is, goes without its extension headers.
+    let start = if entry.pax_size { entry.header } else { entry.start };
+    let mut head = read_vec(data, start, bounded(entry.data - start, start)?)?;
+    let at = head.len().saturating_sub(512);
+    if let Some(block) = head.get_mut(at..) {
+        let mut header = Header::from_byte_slice(block).clone();
+        if entry.pax_size {
+            set_name(&mut header, &normal(&entry.path));
+        }
+        header.set_size(size);
+        header.set_cksum();
+        block.copy_from_slice(header.as_bytes());
+    }
+    Ok(head)
+}
+
+/// What extension headers say about the member that follows them.
+#[derive(Debug, Default)]
+struct Extensions {
+    start: Option<u64>,
+    path: Option<Vec<u8>>,
+    link: Option<Vec<u8>>,
+    size: Option<u64>,
+    sparse: bool,
+}
+
+/// Walks a tar from header to header, a bounded number of members at a time.
+#[derive(Debug, Default)]
+pub struct Indexer {
+    at: u64,
+    entries: Vec<Entry>,
+    extensions: Extensions,
+    end_blocks: bool,
+}
+
+impl Indexer {
+    /// Indexes up to `members` more members; `true` when the end is reached.
+    ///
+    /// Fails with `empty-file`, `not-a-tar`, `compressed`, `truncated`, `invalid-tar` or `limit-exceeded`.
+    pub fn step(&mut self, source: &impl Source, members: usize) -> Result<bool> {
+        if source.is_empty() {
+            return Err(Error::new(Code::EmptyFile, "The file is empty."));
+        }
+        if source.len() > MAX_LEN {
+            return Err(
+                Error::new(Code::LimitExceeded, "The file is too large.").with("actual", source.len())
+            );
+        }
+        for _ in 0..members {
+            if self.member(source)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Bytes of the archive passed so far.
+    pub fn position(&self) -> u64 {
+        self.at
+    }
+
+    /// The index of what was walked.
+    pub fn finish(self) -> TarIndex {
+        TarIndex::new(self.entries, self.at, self.end_blocks)
+    }
+
+    /// Reads one header and goes past its content; `true` at the end of the archive.
+    fn member(&mut self, source: &impl Source) -> Result<bool> {
+        let at = self.at;
+        if at >= source.len() {
+            if self.extensions.start.is_some() {
+                return Err(past_end(at, 512, source.len()));
+            }
+            return Ok(true);
+        }
+        if source.len() - at < BLOCK {
+            return Err(if at == 0 { not_a_tar(source)? } else { past_end(at, 512, source.len()) });
+        }
+        let block = read_vec(source, at, 512)?;
+        if block.iter().all(|&byte| byte == 0) {
+            self.end_blocks = true;
+            return Ok(true);
+        }
+        let header = Header::from_byte_slice(&block);
+        if !checksum_holds(header) {
+            return Err(if at == 0 {
+                not_a_tar(source)?
+            } else {
+                invalid("The file is damaged: a tar header's checksum is wrong", at)
+            });
+        }
+        if self.entries.len() >= MAX_ENTRIES {
+            return Err(Error::new(Code::LimitExceeded, "The archive has too many members.")
+                .with("expected", MAX_ENTRIES)
+                .with("offset", at));
+        }
+        let kind = header.entry_type();
+        let stated = size_of(header, at)?;
+        match kind {
+            EntryType::XHeader | EntryType::GNULongName | EntryType::GNULongLink => {
+                self.extension(source, kind, stated)?;
+            }
+            _ => self.entry(source, header, stated)?,
+        }
+        Ok(false)
+    }
+
+    /// Reads an extension header's payload.
+    fn extension(&mut self, source: &impl Source, kind: EntryType, size: u64) -> Result<()> {
+        let at = self.at;
+        if size > MAX_EXTENSION {
+            return Err(Error::new(Code::LimitExceeded, "A tar extension header is too long.")
+                .with("offset", at)
+                .with("expected", MAX_EXTENSION)
+                .with("actual", size));
+        }
+        let payload = read_vec(source, at + BLOCK, bounded(size, at)?)?;
+        let extensions = &mut self.extensions;
+        extensions.start.get_or_insert(at);
+        let text = || payload.split(|&byte| byte == 0).next().unwrap_or_default().to_vec();
+        match kind {
+            EntryType::GNULongName => extensions.path = Some(text()),
+            EntryType::GNULongLink => extensions.link = Some(text()),
+            _ => {
+                for record in PaxRecords(&payload) {
+                    let (key, value) = record.ok_or_else(|| invalid("A pax header is malformed", at))?;
+                    match key {
+                        b"path" | b"GNU.sparse.name" => extensions.path = Some(value.to_vec()),
+                        b"linkpath" => extensions.link = Some(value.to_vec()),
+                        b"size" => {
+                            let size = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
+                            extensions.size = Some(size.ok_or_else(|| {
+                                invalid("A pax header states a size that is no number", at)
+                            })?);
+                        }
+                        _ if key.starts_with(b"GNU.sparse.") => extensions.sparse = true,
+                        _ => {}
+                    }
+                }
+            }
+        }
+        self.at = at + BLOCK + size.next_multiple_of(BLOCK);
+        Ok(())
+    }
+
+    /// Notes a member and goes past its content.
+    fn entry(&mut self, source: &impl Source, header: &Header, stated: u64) -> Result<()> {
+        let at = self.at;
+        let Extensions { start, path, link, size: pax_size, sparse } = std::mem::take(&mut self.extensions);
+        let path = path.unwrap_or_else(|| header.path_bytes().into_owned());
+        let link = link.or_else(|| header.link_name_bytes().map(std::borrow::Cow::into_owned));
+        let kind = match header.entry_type() {
+            EntryType::GNUSparse => EntryKind::Sparse,
+            EntryType::Regular | EntryType::Continuous if sparse => EntryKind::Sparse,
+            // Before there was a type for it, a directory was a file whose name ends in a slash.
+            EntryType::Regular if path.ends_with(b"/") => EntryKind::Directory,
+            EntryType::Regular | EntryType::Continuous => EntryKind::File,
+            EntryType::Directory => EntryKind::Directory,
+            EntryType::Symlink => EntryKind::Symlink,
+            EntryType::Link => EntryKind::HardLink,
+            _ => EntryKind::Other,
+        };
+        // As Go's reader has it: links and directories have no content, whatever their headers say.
+        let size = match kind {
+            EntryKind::Directory | EntryKind::Symlink | EntryKind::HardLink => 0,
+            _ => pax_size.unwrap_or(stated),
+        };
+        let mut data = at + BLOCK;
+        if kind == EntryKind::Sparse {
+            data = past_sparse_map(source, header, data)?;
+        }
+        let path_text = String::from_utf8_lossy(&path);
+        if size > source.len().saturating_sub(data) {
+            return Err(Error::new(
+                Code::Truncated,
+                format!("The file ends early: it is cut off inside {path_text}."),
+            )
+            .with("entry", path_text.into_owned())
+            .with("offset", data)
+            .with("expected", data.saturating_add(size))
+            .with("actual", source.len()));
+        }
+        let mut first = [0; 6];
+        if kind == EntryKind::File && size >= first.len() as u64 {
+            source.read_at(data, &mut first)?;
+        }
+        let entry = Entry {
+            utf8: matches!(path_text, std::borrow::Cow::Borrowed(_)),
+            path: path_text.into_owned(),
+            kind,
+            link: link
+                .filter(|_| matches!(kind, EntryKind::Symlink | EntryKind::HardLink))
+                .map(|link| String::from_utf8_lossy(&link).into_owned()),
+            start: start.unwrap_or(at),
+            header: at,
+            data,
+            size,
+            magic: first,
+            pax_size: pax_size.is_some(),
+        };
+        self.at = entry.end();
+        self.entries.push(entry);
+        Ok(())
+    }
+}
+
+/// The `length key=value\n` records of a pax header (POSIX.1-2001); `None` for one that is malformed, then nothing.
+struct PaxRecords<'a>(&'a [u8]);
+
+impl<'a> Iterator for PaxRecords<'a> {
+    type Item = Option<(&'a [u8], &'a [u8])>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let all = std::mem::take(&mut self.0);
+        // Some writers fill up the payload with zeros.
+        if all.iter().all(|&byte| byte == 0) {
+            return None;
+        }
+        let record = || {
+            let space = all.iter().position(|&byte| byte == b' ')?;
+            let len: usize = std::str::from_utf8(all.get(..space)?).ok()?.parse().ok()?;
+            let (key_value, newline) = all.get(space + 1..len)?.split_last_chunk::<1>()?;
+            let equals = key_value.iter().position(|&byte| byte == b'=')?;
+            (newline == b"\n").then_some((len, key_value.get(..equals)?, key_value.get(equals + 1..)?))
+        };
+        Some(record().map(|(len, key, value)| {
+            self.0 = all.get(len..).unwrap_or_default();
+            (key, value)
+        }))
+    }
+}
+
+/// A length that is known to be small, as the machine's size type.
+fn bounded(len: u64, offset: u64) -> Result<usize> {
+    usize::try_from(len).map_err(|_| invalid("A tar header is too long", offset))
+}
+
+fn invalid(sentence: &str, offset: u64) -> Error {
+    Error::new(Code::InvalidTar, format!("{sentence}.")).with("offset", offset)
+}
+
+/// Whether the header's checksum is the sum of its bytes, taken as unsigned or, as some old writers did, signed.
+fn checksum_holds(header: &Header) -> bool {
+    let Ok(stated) = header.cksum() else { return false };
+    let sum = |value: fn(u8) -> i64| -> i64 {
+        let bytes = header.as_bytes().iter().enumerate();
+        bytes.map(|(i, &byte)| if (148..156).contains(&i) { 32 } else { value(byte) }).sum()
+    };
+    sum(i64::from) == i64::from(stated) || sum(|byte| i64::from(byte.cast_signed())) == i64::from(stated)
+}
+
+/// The size that a header states.
+fn size_of(header: &Header, at: u64) -> Result<u64> {
+    let field = header.as_old().size;
+    // Old writers leave the field blank where there is no content.
+    if field.iter().all(|byte| matches!(byte, 0 | b' ')) {
+        return Ok(0);
+    }
+    match header.entry_size() {
+        Ok(size) if size <= MAX_LEN => Ok(size),
+        _ => Err(invalid("A tar header states a size that makes no sense", at)),
+    }
+}
+
+/// Where the content of an old GNU sparse file begins: after the blocks that continue its map.
+fn past_sparse_map(source: &impl Source, header: &Header, mut data: u64) -> Result<u64> {
+    let mut more = header.as_gnu().is_some_and(tar::GnuHeader::is_extended);
+    while more {
+        let block = read_vec(source, data, 512)?;
+        more = block.get(504).is_some_and(|&flag| flag == 1);
+        data += BLOCK;
+    }
+    Ok(data)
+}
+
+/// Says what the file is instead of a tar.
+fn not_a_tar(source: &impl Source) -> Result<Error> {
+    let mut first = [0; 6];
+    let known = usize::try_from(source.len()).map_or(first.len(), |len| len.min(first.len()));
+    if let Some(head) = first.get_mut(..known) {
+        source.read_at(0, head)?;
+    }
+    Ok(match Compression::of(&first) {
+        Some(compression) => Error::new(
+            Code::Compressed,
+            format!(
+                "The file is compressed with {}. Unpack it first, then open the tar.",
+                compression.name()
+            ),
+        )
+        .with("compression", compression.name()),
+        None => Error::new(Code::NotATar, "The file is not a tar archive: its first block is no tar header."),
+    })
+}
+
+/// A compression format that container tools use, told by its first bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// RFC 1952.
+    Gzip,
+    /// RFC 8878.
+    Zstd,
+    /// bzip2.
+    Bzip2,
+    /// xz.
+    Xz,
+    /// LZ4 frames.
+    Lz4,
+}
+
+impl Compression {
+    /// What the first bytes of a file say; `None` where they are of no format known here.
+    pub fn of(magic: &[u8]) -> Option<Self> {
+        const MAGIC: [(&[u8], Compression); 5] = [
+            (b"\x1f\x8b\x08", Compression::Gzip),
+            (b"\x28\xb5\x2f\xfd", Compression::Zstd),
+            (b"BZh", Compression::Bzip2),
+            (b"\xfd7zXZ\0", Compression::Xz),
+            (b"\x04\x22\x4d\x18", Compression::Lz4),
+        ];
+        MAGIC.iter().find(|(bytes, _)| magic.starts_with(bytes)).map(|&(_, compression)| compression)
+    }
+
+    /// Its usual name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+            Self::Bzip2 => "bzip2",
+            Self::Xz => "xz",
+            Self::Lz4 => "lz4",
+        }
+    }
+}
