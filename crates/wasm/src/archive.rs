@@ -1,0 +1,209 @@
+//! Opening, editing and saving an archive, as JavaScript sees it.
+
+use std::rc::Rc;
+
+use gloo::file::Blob;
+use js_sys::{Array, Function, Object, Reflect, Uint8Array};
+use longshore_archive::{
+    Archive as Core, Edit, Finding, Format, Image, Indexer, NameChange, Part, ReadAhead, Reads, RenameRule,
+    Source,
+};
+use serde::Serialize;
+use wasm_bindgen::prelude::*;
+use web_sys::FileReaderSync;
+
+use crate::error::{JsResult, to_js, to_throw};
+use crate::source::JsSource;
+
+type Shared = Rc<ReadAhead<JsSource>>;
+
+/// How many members one step goes past: some milliseconds of work.
+const STEP: usize = 64;
+
+/// An archive that is being indexed, a step at a time, so that a Worker can report and be stopped between.
+#[wasm_bindgen]
+pub struct Opening {
+    source: Shared,
+    indexer: Indexer,
+}
+
+impl Opening {
+    fn new(source: JsSource) -> Self {
+        Self { source: Rc::new(ReadAhead::new(source)), indexer: Indexer::default() }
+    }
+}
+
+/// Begins to open a `Blob` or `File`. Works in a Worker only.
+#[wasm_bindgen(js_name = openBlob)]
+pub fn open_blob(blob: web_sys::Blob) -> JsResult<Opening> {
+    Ok(Opening::new(JsSource::Blob { blob: Blob::from(blob), reader: FileReaderSync::new()? }))
+}
+
+/// Begins to open an array, which must not change from now on.
+#[wasm_bindgen(js_name = openBytes)]
+pub fn open_bytes(bytes: Uint8Array) -> Opening {
+    Opening::new(JsSource::Bytes(bytes))
+}
+
+/// Begins to open a file descriptor of `size` bytes, read by Node's `fs.readSync`.
+#[wasm_bindgen(js_name = openFile)]
+pub fn open_file(fd: u32, size: f64, read_sync: Function) -> Opening {
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a file's size
+    Opening::new(JsSource::File { fd, len: size as u64, read_sync })
+}
+
+#[wasm_bindgen]
+impl Opening {
+    /// Does some milliseconds of work; `true` when the archive is indexed.
+    pub fn step(&mut self) -> JsResult<bool> {
+        self.indexer.step(&self.source, STEP).map_err(to_throw)
+    }
+
+    /// Bytes of the archive passed so far, and in all.
+    #[wasm_bindgen(unchecked_return_type = "{ done: number, total: number }")]
+    pub fn progress(&self) -> JsResult {
+        #[derive(Serialize)]
+        struct Progress {
+            done: u64,
+            total: u64,
+        }
+        to_js(&Progress { done: self.indexer.position().min(self.source.len()), total: self.source.len() })
+    }
+
+    /// Reads the metadata.
+    pub fn finish(self) -> JsResult<Archive> {
+        let core = Core::from_index(self.source.clone(), self.indexer.finish()).map_err(to_throw)?;
+        Ok(Archive { source: self.source, states: vec![core], current: 0 })
+    }
+}
+
+/// An open archive with its edits, each of which can be undone.
+#[wasm_bindgen]
+pub struct Archive {
+    source: Shared,
+    /// Never empty; cheap, because states share all that they do not change.
+    states: Vec<Core<Shared>>,
+    current: usize,
+}
+
+#[derive(Serialize)]
+struct View<'a> {
+    format: Format,
+    images: &'a [Image],
+    findings: &'a [Finding],
+    size: u64,
+    undoable: usize,
+    redoable: usize,
+    reads: Reads,
+}
+
+#[wasm_bindgen]
+impl Archive {
+    /// Everything about the archive as it is now.
+    #[wasm_bindgen(unchecked_return_type = "ArchiveView")]
+    pub fn view(&self) -> JsResult {
+        let core = self.core()?;
+        to_js(&View {
+            format: core.format(),
+            images: core.images(),
+            findings: core.findings(),
+            size: core.recipe().len(),
+            undoable: self.current,
+            redoable: self.states.len() - 1 - self.current,
+            reads: self.source.reads(),
+        })
+    }
+
+    /// What `docker image inspect` prints.
+    #[wasm_bindgen(unchecked_return_type = "ImageInspect")]
+    pub fn inspect(&self, image: &str) -> JsResult {
+        to_js(&self.core()?.inspect(image).map_err(to_throw)?)
+    }
+
+    /// Gives an image one more name.
+    #[wasm_bindgen(unchecked_return_type = "NameChange[]")]
+    pub fn tag(&mut self, source: &str, target: &str) -> JsResult {
+        let edit = self.core()?.tag(source, target);
+        self.apply(edit)
+    }
+
+    /// Takes a name away.
+    #[wasm_bindgen(unchecked_return_type = "NameChange[]")]
+    pub fn untag(&mut self, reference: &str) -> JsResult {
+        let edit = self.core()?.untag(reference);
+        self.apply(edit)
+    }
+
+    /// Renames by rules.
+    #[wasm_bindgen(unchecked_return_type = "NameChange[]")]
+    pub fn rename(
+        &mut self,
+        #[wasm_bindgen(unchecked_param_type = "RenameRule[]")] rules: JsValue,
+    ) -> JsResult {
+        let rules: Vec<RenameRule> = serde_wasm_bindgen::from_value(rules)?;
+        let edit = self.core()?.rename(&rules);
+        self.apply(edit)
+    }
+
+    /// Goes back before the last edit; `false` where there is none.
+    pub fn undo(&mut self) -> bool {
+        let there_is = self.current > 0;
+        self.current -= usize::from(there_is);
+        there_is
+    }
+
+    /// Does the last undone edit again; `false` where there is none.
+    pub fn redo(&mut self) -> bool {
+        let there_is = self.current + 1 < self.states.len();
+        self.current += usize::from(there_is);
+        there_is
+    }
+
+    /// What to write, in order: new bytes, and ranges of what the archive was opened from. Throws `source-changed`.
+    #[wasm_bindgen(
+        unchecked_return_type = "(Uint8Array | { source: Blob | Uint8Array | number, offset: number, length: number })[]"
+    )]
+    pub fn parts(&self) -> JsResult<Array> {
+        let core = self.core()?;
+        self.source.forget();
+        core.recheck().map_err(to_throw)?;
+        let parts = Array::new();
+        for part in core.recipe().parts() {
+            match part {
+                Part::Bytes(bytes) => parts.push(&Uint8Array::from(&**bytes)),
+                Part::Range { source, offset, len } => {
+                    let range = Object::new();
+                    #[allow(clippy::cast_precision_loss)] // below 2^53
+                    let fields: [(&str, JsValue); 3] = [
+                        ("source", source.inner().value()),
+                        ("offset", (*offset as f64).into()),
+                        ("length", (*len as f64).into()),
+                    ];
+                    for (name, value) in fields {
+                        Reflect::set(&range, &name.into(), &value)?;
+                    }
+                    parts.push(&range)
+                }
+            };
+        }
+        Ok(parts)
+    }
+}
+
+impl Archive {
+    fn core(&self) -> JsResult<&Core<Shared>> {
+        self.states.get(self.current).ok_or_else(|| JsError::new("the archive has no state").into())
+    }
+
+    /// Makes an edit the current state. One that changed nothing leaves no trace.
+    fn apply(&mut self, edit: longshore_archive::Result<Edit<Shared>>) -> JsResult {
+        let Edit { archive, changes } = edit.map_err(to_throw)?;
+        let changes: Vec<NameChange> = changes;
+        if !changes.is_empty() {
+            self.states.truncate(self.current + 1);
+            self.states.push(archive);
+            self.current += 1;
+        }
+        to_js(&changes)
+    }
+}

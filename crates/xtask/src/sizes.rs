@@ -1,0 +1,86 @@
+//! How many bytes people download.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use crate::{Result, failed, root};
+
+/// The most that the wasm may take as gzip: what a static host sends.
+const WASM_GZIP: usize = 150 << 10;
+/// The most that the first load of the page may take as brotli, everything that it requests counted.
+const FIRST_LOAD_BROTLI: usize = 200 << 10;
+
+/// The files that only Node loads.
+const NODE_ONLY: [&str; 1] = ["node.js"];
+
+struct Sizes {
+    raw: usize,
+    gzip: usize,
+    brotli: usize,
+}
+
+fn measure(path: &Path) -> Result<Sizes> {
+    let bytes = fs::read(path).map_err(failed(path.display()))?;
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::best());
+    gzip.write_all(&bytes).map_err(failed("gzip"))?;
+    let mut brotli = Vec::new();
+    brotli::BrotliCompress(&mut bytes.as_slice(), &mut brotli, &brotli::enc::BrotliEncoderParams::default())
+        .map_err(failed("brotli"))?;
+    Ok(Sizes { raw: bytes.len(), gzip: gzip.finish().map_err(failed("gzip"))?.len(), brotli: brotli.len() })
+}
+
+/// Prints a row for each file, and their sum.
+pub(crate) fn print(files: &[PathBuf]) -> Result<()> {
+    table(files).map(|_| ())
+}
+
+fn table(files: &[PathBuf]) -> Result<Sizes> {
+    println!("{:>10} {:>10} {:>10}", "raw", "gzip", "brotli");
+    let row = |sizes: &Sizes, name: &str| {
+        println!("{:>10} {:>10} {:>10}  {name}", sizes.raw, sizes.gzip, sizes.brotli);
+    };
+    let mut sum = Sizes { raw: 0, gzip: 0, brotli: 0 };
+    for file in files {
+        let sizes = measure(file)?;
+        row(&sizes, &file.strip_prefix(root()).unwrap_or(file).display().to_string());
+        sum.raw += sizes.raw;
+        sum.gzip += sizes.gzip;
+        sum.brotli += sizes.brotli;
+    }
+    if files.len() > 1 {
+        row(&sum, "in all");
+    }
+    Ok(sum)
+}
+
+/// Measures all that the page loads, and fails where it is over the budget.
+pub(crate) fn check() -> Result<()> {
+    let dist = root().join("dist");
+    let mut files = Vec::new();
+    for folder in ["", "app", "lib"] {
+        let folder = dist.join(folder);
+        for entry in fs::read_dir(&folder).map_err(failed(folder.display()))? {
+            files.push(entry.map_err(failed(folder.display()))?.path());
+        }
+    }
+    files.retain(|path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let loaded = ["html", "css", "js", "svg", "wasm"]
+            .iter()
+            .any(|end| path.extension().is_some_and(|is| is == *end));
+        path.is_file() && loaded && !NODE_ONLY.contains(&&*name)
+    });
+    files.sort();
+    let first_load = table(&files)?.brotli;
+    let wasm = measure(&dist.join("lib/core_bg.wasm"))?.gzip;
+    let within = |what: &str, is: usize, budget: usize| {
+        println!("{what}: {is} of {budget} bytes");
+        if is <= budget { Ok(()) } else { Err(format!("{what} is over its budget")) }
+    };
+    within("the wasm as gzip", wasm, WASM_GZIP)?;
+    within("the first load of the page as brotli", first_load, FIRST_LOAD_BROTLI)
+}

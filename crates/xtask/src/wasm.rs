@@ -1,0 +1,65 @@
+//! cargo, then wasm-bindgen, then wasm-opt.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use wasm_bindgen_cli_support::Bindgen;
+
+use crate::{Result, failed, root, sizes};
+
+const TARGET: &str = "wasm32-unknown-unknown";
+
+/// What rustc uses on this target, and simd128, which `.cargo/config.toml` adds.
+const FEATURES: [&str; 8] = [
+    "--enable-simd",
+    "--enable-bulk-memory",
+    "--enable-bulk-memory-opt",
+    "--enable-nontrapping-float-to-int",
+    "--enable-sign-ext",
+    "--enable-mutable-globals",
+    "--enable-reference-types",
+    "--enable-multivalue",
+];
+
+/// Builds `dist/lib/core.js`, `core_bg.wasm` and `core.d.ts`.
+pub(crate) fn build(optimise: bool) -> Result<()> {
+    let root = root();
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let package = ["build", "--release", "--package", "longshore-wasm", "--target", TARGET];
+    run(Command::new(cargo).args(package).current_dir(&root))?;
+
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |folder| root.join(folder));
+    let out = root.join("dist/lib");
+    fs::create_dir_all(&out).map_err(failed("making dist/lib"))?;
+    let bindgen = || {
+        let mut bindgen = Bindgen::new();
+        bindgen.input_path(target.join(TARGET).join("release/longshore_wasm.wasm"));
+        bindgen.out_name("core").typescript(true).web(true)?.generate(&out)
+    };
+    bindgen().map_err(|reason| format!("wasm-bindgen: {reason:#}"))?;
+    // The types of the raw exports, which nobody imports.
+    fs::remove_file(out.join("core_bg.wasm.d.ts")).map_err(failed("removing core_bg.wasm.d.ts"))?;
+
+    let wasm = out.join("core_bg.wasm");
+    if optimise {
+        wasm_opt(&root, &wasm)?;
+    }
+    sizes::print(&[wasm])
+}
+
+/// Runs npm's build of Binaryen over the module, in place.
+fn wasm_opt(root: &Path, wasm: &Path) -> Result<()> {
+    let tool = root.join("node_modules/binaryen/bin/wasm-opt");
+    if !tool.exists() {
+        return Err("wasm-opt is not there: run `npm ci` first, or `cargo xtask wasm --dev`.".to_owned());
+    }
+    run(Command::new("node").arg(tool).args(FEATURES).arg("-O3").arg(wasm).arg("-o").arg(wasm))
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let status = command.status().map_err(failed(&program))?;
+    if status.success() { Ok(()) } else { Err(format!("{program}: {status}")) }
+}
