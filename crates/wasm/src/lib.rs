@@ -27,7 +27,7 @@ fn start() {
 /// Takes a name apart; throws `invalid-reference`.
 #[wasm_bindgen(js_name = parseReference, unchecked_return_type = "Reference")]
 pub fn parse_reference(text: &str) -> JsResult {
-    to_js(&Reference::parse_target(text).map_err(to_throw)?)
+    to_js(&Reference::parse(text).map_err(to_throw)?)
 }
 
 /// The tags that usually stand beside a version tag.

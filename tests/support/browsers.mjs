@@ -1,0 +1,230 @@
+// Real browsers behind one small interface, so that a test is written once.
+//
+// Chromium is driven by Playwright. Firefox ESR is driven by Puppeteer over WebDriver BiDi: Playwright's Firefox is one of
+// its own. A page that asks another origin for anything, logs an error or throws one fails its test.
+import { existsSync } from 'node:fs';
+import { copyFile, mkdir, mkdtemp, readdir, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+const LIMIT = 30_000;
+const DOWNLOAD_LIMIT = 10 * 60_000;
+
+const EXECUTABLES = {
+  chromium: ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'],
+  firefox: ['/usr/bin/firefox-esr', '/usr/bin/firefox'],
+};
+
+const CHROMIUM_ARGUMENTS = [
+  '--no-sandbox',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-quic',
+  '--disable-sync',
+  '--no-first-run',
+];
+
+function executable(engine) {
+  return process.env[`LONGSHORE_${engine.toUpperCase()}`] ?? EXECUTABLES[engine].find(existsSync);
+}
+
+/** The `skip` of a test in this browser. In CI every browser has to be there, Chromium everywhere. */
+export function skipUnlessBrowser(engine) {
+  if (executable(engine)) return false;
+  const reason = `no ${engine}`;
+  if (process.env.CI === 'true' || engine === 'chromium') throw new Error(`${reason}: the tests need it`);
+  return `skipped: ${reason}`;
+}
+
+/**
+ * Opens a page in a new browser, calls `use(page)`, and closes the browser. `origin` is the only one that the page
+ * may talk to. `options.expectErrors` keeps what the page logs from failing the test: it is in `page.problems` then.
+ */
+export async function withPage(engine, origin, use, { expectErrors = false } = {}) {
+  const directory = await mkdtemp(join(tmpdir(), 'longshore-browser-'));
+  try {
+    const page = await (engine === 'chromium' ? ChromiumPage : FirefoxPage).open(origin, directory);
+    try {
+      const result = await use(page);
+      if (page.problems.length > 0 && !expectErrors) {
+        throw new Error(`the page was not quiet:\n${page.problems.join('\n')}`);
+      }
+      return result;
+    } finally {
+      await page.close();
+    }
+  } finally {
+    await rm(directory, { recursive: true, force: true, maxRetries: 5 });
+  }
+}
+
+class Page {
+  constructor(origin, directory, version) {
+    this.origin = origin;
+    this.directory = directory;
+    this.version = version;
+    /** What the page should not have done. */
+    this.problems = [];
+  }
+
+  watch(page) {
+    page.on('request', (request) => {
+      const url = new URL(request.url());
+      const own = url.origin === this.origin || url.protocol === 'data:' || url.protocol === 'about:';
+      if (!own) this.problems.push(`request to ${url.href}`);
+    });
+    page.on('console', (message) => {
+      if (message.type() === 'error') this.problems.push(`console: ${message.text()}`);
+    });
+    page.on('pageerror', (error) => this.problems.push(`uncaught: ${error.stack ?? error}`));
+  }
+
+  goto(path) {
+    return this.page.goto(new URL(path, this.origin).href);
+  }
+
+  /** Runs `body(argument)` in the page. */
+  evaluate(body, argument) {
+    return this.page.evaluate(body, argument);
+  }
+
+  /** Waits until `body(argument)` is true in the page. */
+  async waitFor(body, argument) {
+    const deadline = Date.now() + LIMIT;
+    while (!(await this.page.evaluate(body, argument))) {
+      if (Date.now() > deadline) throw new Error(`never true: ${body}`);
+      await sleep(50);
+    }
+  }
+
+  press(key) {
+    return this.page.keyboard.press(key);
+  }
+
+  type(text) {
+    return this.page.keyboard.type(text);
+  }
+
+  screenshot(path) {
+    return this.page.screenshot({ path });
+  }
+}
+
+class ChromiumPage extends Page {
+  static async open(origin, directory) {
+    const { chromium } = await import('playwright-core');
+    const browser = await chromium.launch({ executablePath: executable('chromium'), args: CHROMIUM_ARGUMENTS });
+    const context = await browser.newContext({ acceptDownloads: true, viewport: { width: 1280, height: 800 } });
+    context.setDefaultTimeout(LIMIT);
+    const self = new ChromiumPage(origin, directory, `Chromium ${browser.version()}`);
+    self.browser = browser;
+    self.page = await context.newPage();
+    self.watch(self.page);
+    return self;
+  }
+
+  /** Chooses files in the input that `selector` finds. */
+  setFiles(selector, paths) {
+    return this.page.setInputFiles(selector, paths);
+  }
+
+  /** Clicks what has this role and accessible name. */
+  click(role, name) {
+    return this.page.getByRole(role, { name, exact: true }).click();
+  }
+
+  /** The text of what `selector` finds, as it is shown. */
+  text(selector) {
+    return this.page.locator(selector).first().innerText();
+  }
+
+  /** Puts `text` in place of what stands in the field that `selector` finds. */
+  fill(selector, text) {
+    return this.page.fill(selector, text);
+  }
+
+  /** Does what starts a download; resolves to where the file is and what it is called. */
+  async download(start) {
+    const [download] = await Promise.all([this.page.waitForEvent('download'), start()]);
+    const name = download.suggestedFilename();
+    const path = join(this.directory, `saved-${basename(name)}`);
+    await download.saveAs(path);
+    return { path, name };
+  }
+
+  close() {
+    return this.browser.close();
+  }
+}
+
+class FirefoxPage extends Page {
+  static async open(origin, directory) {
+    const { default: puppeteer } = await import('puppeteer-core');
+    const downloads = join(directory, 'downloads');
+    await mkdir(downloads);
+    const browser = await puppeteer.launch({
+      browser: 'firefox',
+      executablePath: executable('firefox'),
+      headless: true,
+      extraPrefsFirefox: {
+        'browser.download.dir': downloads,
+        'browser.download.folderList': 2,
+        'browser.download.alwaysOpenPanel': false,
+        'browser.helperApps.neverAsk.saveToDisk': 'application/x-tar,application/octet-stream',
+      },
+    });
+    const self = new FirefoxPage(origin, directory, await browser.version());
+    self.browser = browser;
+    self.downloads = downloads;
+    self.page = await browser.newPage();
+    await self.page.setViewport({ width: 1280, height: 800 });
+    self.page.setDefaultTimeout(LIMIT);
+    self.watch(self.page);
+    return self;
+  }
+
+  async setFiles(selector, paths) {
+    const input = await this.page.waitForSelector(selector);
+    await input.uploadFile(...[paths].flat());
+  }
+
+  async click(role, name) {
+    const element = await this.page.waitForSelector(`::-p-aria([name="${name}"][role="${role}"])`);
+    await element.click();
+  }
+
+  text(selector) {
+    return this.page.$eval(selector, (element) => element.innerText);
+  }
+
+  async fill(selector, text) {
+    const field = await this.page.waitForSelector(selector);
+    await field.evaluate((element) => element.select());
+    await field.press('Backspace');
+    await field.type(text);
+  }
+
+  /** The same; but Firefox says nothing of downloads, so the directory tells. */
+  async download(start) {
+    const before = new Set(await readdir(this.downloads));
+    await start();
+    const deadline = Date.now() + DOWNLOAD_LIMIT;
+    for (;;) {
+      const now = (await readdir(this.downloads)).filter((name) => !before.has(name));
+      // The name is taken by an empty file first, then `.part` grows, then takes that name.
+      const done = now.length === 1 && !now[0].endsWith('.part');
+      if (done && (await stat(join(this.downloads, now[0]))).size > 0) {
+        const path = join(this.directory, `saved-${now[0]}`);
+        await copyFile(join(this.downloads, now[0]), path);
+        return { path, name: now[0] };
+      }
+      if (Date.now() > deadline) throw new Error('the download does not end');
+      await sleep(100);
+    }
+  }
+
+  close() {
+    return this.browser.close();
+  }
+}

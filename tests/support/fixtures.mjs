@@ -1,0 +1,27 @@
+// The archives of the crate longshore-fixtures, for tests that are not written in Rust.
+import { createHash } from 'node:crypto';
+import { run } from './run.mjs';
+
+const root = new URL('../..', import.meta.url).pathname;
+
+/** Runs `longshore-fixtures`; see tests/fixtures/src/main.rs. `release` is for large archives. */
+export function fixtures(args, { release = false } = {}) {
+  const profile = release ? ['--release'] : [];
+  return run('cargo', ['run', '--quiet', ...profile, '--package', 'longshore-fixtures', '--', ...args], { cwd: root });
+}
+
+/** What an archive's manifest.json says, read by tar: names to image IDs. */
+export async function namesIn(file) {
+  const manifest = JSON.parse(await run('tar', ['-xOf', file, 'manifest.json']));
+  const names = [];
+  for (const { Config, RepoTags } of manifest) {
+    const config = await run('tar', ['-xOf', file, Config]);
+    for (const name of RepoTags ?? []) names.push([name, imageId(config)]);
+  }
+  return Object.fromEntries(names.sort());
+}
+
+/** The ID of the image with this config. */
+export function imageId(config) {
+  return `sha256:${createHash('sha256').update(config).digest('hex')}`;
+}

@@ -1,0 +1,47 @@
+// Builds everything into dist/, from a fresh clone: the library in dist/lib, the page in dist/ and dist/app.
+import { spawnSync } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const npm = process.platform === 'win32' ? 'npm.cmd' : 'npm';
+
+export function build() {
+  // Nothing of an earlier build may be taken for a part of this one.
+  rmSync(join(root, 'dist'), { recursive: true, force: true });
+  if (!installed()) run(npm, 'ci');
+  const targets = spawnSync('rustup', ['target', 'list', '--installed'], { encoding: 'utf8' });
+  // Without rustup, the toolchain came with its targets.
+  if (!targets.error && !targets.stdout.includes('wasm32-unknown-unknown')) {
+    run('rustup', 'target', 'add', 'wasm32-unknown-unknown');
+  }
+  run('cargo', 'xtask', 'wasm');
+  const tsc = join(root, 'node_modules/typescript/bin/tsc');
+  run(process.execPath, tsc, '-p', 'web');
+  copyPage();
+  run('cargo', 'xtask', 'sizes');
+}
+
+/** Whether node_modules holds what the lock file says. npm notes there what it installed. */
+function installed() {
+  const note = join(root, 'node_modules/.package-lock.json');
+  return existsSync(note) && statSync(note).mtimeMs >= statSync(join(root, 'package-lock.json')).mtimeMs;
+}
+
+/** index.html goes to the top, what it refers to beside the compiled modules. */
+function copyPage() {
+  const page = join(root, 'web/app');
+  mkdirSync(join(root, 'dist/app'), { recursive: true });
+  for (const name of readdirSync(page).filter((name) => /\.(html|css|svg)$/.test(name))) {
+    cpSync(join(page, name), join(root, 'dist', name === 'index.html' ? '.' : 'app', name));
+  }
+}
+
+function run(program, ...args) {
+  const { status, error } = spawnSync(program, args, { cwd: root, stdio: 'inherit' });
+  if (error?.code === 'ENOENT') throw new Error(`${program} is not installed`);
+  if (status !== 0) throw new Error(`failed: ${[program, ...args].join(' ')}`);
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) build();

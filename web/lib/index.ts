@@ -1,0 +1,129 @@
+/**
+ * Container image archives in the browser: open what `docker save` writes, read it, change its names, save it.
+ *
+ * The work runs in a Worker of this package's own, which starts with the first call; the page's thread never waits for
+ * it. Nothing is uploaded, and only headers and metadata are read.
+ *
+ * @module longshore
+ */
+import { BaseArchive, invalid, newHandle, text } from './archive.js';
+import { WorkerClient, type Locations } from './client.js';
+import { LongshoreError, aborted } from './errors.js';
+import type { Part } from './protocol.js';
+import type { ArchiveView, CallOptions, Reference } from './types.js';
+
+export type { Locations } from './client.js';
+export { ERROR_CODES, LongshoreError, type ErrorCode, type ErrorDetail } from './errors.js';
+export type * from './types.js';
+
+/** Something that gives a file: a `FileSystemFileHandle`. */
+export interface FileGiver {
+  getFile(): Promise<File>;
+}
+
+/** What {@link Archive.save} gives. */
+export interface Saved {
+  /** The archive. Made of slices of the opened file: no layer is in memory. */
+  blob: Blob;
+  /** A name for the file. */
+  name: string;
+  size: number;
+}
+
+const client = new WorkerClient();
+
+/** Says where the package's files are, before the first call. Needed only where they do not lie side by side. */
+export function configure(locations: Locations): void {
+  client.locations = { ...client.locations, ...locations };
+}
+
+/**
+ * Opens an image archive: a `File` or `Blob`, a file handle, or a URL, which is fetched whole.
+ *
+ * Fails with `empty-file`, `not-a-tar`, `compressed`, `truncated`, `invalid-tar`, `not-an-image-archive`,
+ * `unsupported-format`, `missing-entry`, `invalid-json`, `invalid-manifest`, `invalid-config`, `limit-exceeded`,
+ * `source-changed`, `read-failed`, `fetch-failed` or `aborted`.
+ */
+export async function openArchive(
+  input: Blob | URL | string | FileGiver,
+  options: CallOptions = {},
+): Promise<Archive> {
+  const { blob, name } = await blobOf(input, options);
+  const handle = newHandle();
+  const view = await client.call('open', { handle, source: blob }, options);
+  return new Archive(client, handle, view, name);
+}
+
+/** Takes a name apart by Docker's grammar; fails with `invalid-reference` and Docker's own sentence. */
+export async function parseReference(reference: string): Promise<Reference> {
+  return client.call('parseReference', { text: text(reference, 'reference') });
+}
+
+/** The tags that people put beside a version tag: for `2.1.10` these are `2.1`, `2` and `latest`. */
+export async function suggestTags(tag: string): Promise<string[]> {
+  return client.call('suggestTags', { tag: text(tag, 'tag') });
+}
+
+/** Bytes of memory that the Worker's wasm holds. */
+export function memoryUsed(): Promise<number> {
+  return client.call('memory', {});
+}
+
+/** An open archive, in a browser. */
+export class Archive extends BaseArchive {
+  /** @internal */
+  constructor(backend: WorkerClient, handle: number, view: ArchiveView, name: string) {
+    super(backend, handle, view, name);
+  }
+
+  /**
+   * The archive as a `Blob` to be downloaded or written. It is made of slices of the opened file, which must not change
+   * until they are written. Fails with `source-changed` where it did already.
+   */
+  async save(): Promise<Saved> {
+    const parts = await this.run('parts', {});
+    const blob = new Blob(parts.map(blobPart), { type: 'application/x-tar' });
+    return { blob, name: this.name, size: blob.size };
+  }
+}
+
+function blobPart(part: Part): BlobPart {
+  if (part instanceof Uint8Array) return part as Uint8Array<ArrayBuffer>;
+  return (part.source as Blob).slice(part.offset, part.offset + part.length);
+}
+
+async function blobOf(input: unknown, options: CallOptions): Promise<{ blob: Blob; name: string }> {
+  if (input instanceof Blob) return { blob: input, name: nameOf(input) };
+  if (typeof input === 'string' || input instanceof URL) return fetched(new URL(input, globalThis.location?.href), options);
+  if (typeof (input as FileGiver | undefined)?.getFile === 'function') {
+    const file = await (input as FileGiver).getFile();
+    return { blob: file, name: nameOf(file) };
+  }
+  throw invalid('openArchive takes a Blob, a File, a file handle or a URL');
+}
+
+function nameOf(blob: Blob): string {
+  return (blob instanceof File && blob.name) || 'image.tar';
+}
+
+async function fetched(url: URL, { signal, onProgress }: CallOptions): Promise<{ blob: Blob; name: string }> {
+  try {
+    const response = await fetch(url, signal ? { signal } : {});
+    if (!response.ok || !response.body) throw new Error(`the server answered ${response.status}`);
+    const total = Number(response.headers.get('content-length') ?? 0);
+    let done = 0;
+    const counted = new TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>({
+      transform(chunk, controller) {
+        done += chunk.byteLength;
+        onProgress?.({ phase: 'fetch', done, total });
+        controller.enqueue(chunk);
+      },
+    });
+    const blob = await new Response(response.body.pipeThrough(counted)).blob();
+    return { blob, name: decodeURIComponent(url.pathname.split('/').pop() ?? '') || 'image.tar' };
+  } catch (thrown) {
+    if (signal?.aborted) throw aborted(signal);
+    const reason = thrown instanceof Error ? thrown.message : String(thrown);
+    throw new LongshoreError('fetch-failed', `The archive cannot be fetched: ${reason}.`, { reason, url: url.href }, { cause: thrown });
+  }
+}

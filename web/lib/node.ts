@@ -1,0 +1,186 @@
+/**
+ * Container image archives in Node: the same API as in the browser, over files of the operating system, without a
+ * Worker. Calls do their work on the caller's thread, some milliseconds at a time.
+ *
+ * @module longshore
+ */
+import { closeSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
+import { basename } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { BaseArchive, invalid, newHandle, text } from './archive.js';
+import * as core from './core.js';
+import { LongshoreError, aborted, fromData, toData } from './errors.js';
+import { pieces, writeTo, type FileSource } from './node-write.js';
+import type { Backend, Operation, Operations, SessionSource } from './protocol.js';
+import { Session } from './session.js';
+import type { ArchiveView, CallOptions, Reference } from './types.js';
+
+export { ERROR_CODES, LongshoreError, type ErrorCode, type ErrorDetail } from './errors.js';
+export type * from './types.js';
+
+/** What {@link Archive.save} gives. Nothing is copied before one of its two methods is called. */
+export interface Saved {
+  /** A name for the file. */
+  name: string;
+  size: number;
+  /**
+   * Writes the archive to a file, which appears when it is complete; it may be the very file that was opened. Fails
+   * with `write-failed`, `source-changed` or `aborted`, and then leaves what was there.
+   */
+  writeTo(path: string | URL, options?: CallOptions): Promise<void>;
+  /** The archive as a stream. */
+  stream(): ReadableStream<Uint8Array>;
+}
+
+/** The session of this process, made at the first call. */
+class Local implements Backend {
+  #session: Session | undefined;
+
+  async call<Op extends Operation>(
+    op: Op,
+    args: Operations[Op]['args'],
+    { signal, onProgress }: CallOptions = {},
+  ): Promise<Operations[Op]['result']> {
+    if (signal?.aborted) throw aborted(signal);
+    try {
+      this.#session ??= start();
+      return await this.#session.run(op, args, {
+        get cancelled() {
+          return signal?.aborted ?? false;
+        },
+        onProgress: (progress) => onProgress?.(progress),
+      });
+    } catch (thrown) {
+      throw thrown instanceof LongshoreError ? thrown : fromData(toData(thrown));
+    }
+  }
+}
+
+function start(): Session {
+  core.initSync({ module: readFileSync(new URL('./core_bg.wasm', import.meta.url)) });
+  return new Session(core);
+}
+
+const local = new Local();
+
+/**
+ * Opens an image archive: a path, a `file:` URL, an `http(s):` URL or a `Blob` (both read into memory), or an array.
+ *
+ * Fails with the codes of the browser's `openArchive`.
+ */
+export async function openArchive(
+  input: string | URL | Uint8Array | Blob,
+  options: CallOptions = {},
+): Promise<Archive> {
+  const handle = newHandle();
+  if (typeof input === 'string' || (input instanceof URL && input.protocol === 'file:')) {
+    const file = openFile(typeof input === 'string' ? input : fileURLToPath(input));
+    try {
+      const source = { fd: file.fd, size: file.size, readSync } as SessionSource;
+      const view = await local.call('open', { handle, source }, options);
+      return new Archive(local, handle, view, basename(file.path), file);
+    } catch (thrown) {
+      closeSync(file.fd);
+      throw thrown;
+    }
+  }
+  const { bytes, name } = await bytesOf(input, options);
+  const view = await local.call('open', { handle, source: bytes }, options);
+  return new Archive(local, handle, view, name, undefined);
+}
+
+/** Takes a name apart by Docker's grammar; fails with `invalid-reference` and Docker's own sentence. */
+export async function parseReference(reference: string): Promise<Reference> {
+  return local.call('parseReference', { text: text(reference, 'reference') });
+}
+
+/** The tags that people put beside a version tag: for `2.1.10` these are `2.1`, `2` and `latest`. */
+export async function suggestTags(tag: string): Promise<string[]> {
+  return local.call('suggestTags', { tag: text(tag, 'tag') });
+}
+
+/** Bytes of memory that the wasm holds. */
+export function memoryUsed(): Promise<number> {
+  return local.call('memory', {});
+}
+
+/** An open archive, in Node. Close it to close its file. */
+export class Archive extends BaseArchive {
+  readonly #file: FileSource | undefined;
+
+  /** @internal */
+  constructor(backend: Backend, handle: number, view: ArchiveView, name: string, file: FileSource | undefined) {
+    super(backend, handle, view, name);
+    this.#file = file;
+  }
+
+  /** The archive, ready to be written. Fails with `source-changed` where the file changed since it was opened. */
+  async save(): Promise<Saved> {
+    const file = this.#file;
+    if (file && !isUnchanged(file)) {
+      throw new LongshoreError('source-changed', 'The file has changed since it was opened. Open it again.', {
+        entry: file.path,
+      });
+    }
+    const parts = await this.run('parts', {});
+    const size = parts.reduce((sum, part) => sum + part.length, 0);
+    return {
+      name: this.name,
+      size,
+      writeTo: (path, options = {}) =>
+        writeTo(parts, size, file, typeof path === 'string' ? path : fileURLToPath(path), options),
+      stream: () => {
+        const iterator = pieces(parts, 1 << 20);
+        return new ReadableStream({
+          async pull(controller) {
+            const { done, value } = await iterator.next();
+            if (done) controller.close();
+            // The piece is in a buffer that the next one will be read into.
+            else controller.enqueue(value.slice());
+          },
+          cancel: async () => void (await iterator.return(undefined)),
+        });
+      },
+    };
+  }
+
+  override async close(): Promise<void> {
+    await super.close();
+    if (this.#file && this.#file.fd >= 0) {
+      closeSync(this.#file.fd);
+      this.#file.fd = -1;
+    }
+  }
+}
+
+function openFile(path: string): FileSource {
+  try {
+    const fd = openSync(path, 'r');
+    const { size, mtimeMs, ino, dev } = fstatSync(fd);
+    return { path, fd, size, mtimeMs, ino, dev };
+  } catch (thrown) {
+    const reason = (thrown as Error).message;
+    throw new LongshoreError('read-failed', `The file cannot be opened: ${reason}.`, { entry: path, reason }, { cause: thrown });
+  }
+}
+
+function isUnchanged({ fd, size, mtimeMs }: FileSource): boolean {
+  const now = fstatSync(fd);
+  return now.size === size && now.mtimeMs === mtimeMs;
+}
+
+async function bytesOf(input: unknown, { signal }: CallOptions): Promise<{ bytes: Uint8Array; name: string }> {
+  if (input instanceof Uint8Array) return { bytes: input, name: 'image.tar' };
+  if (input instanceof Blob) return { bytes: new Uint8Array(await input.arrayBuffer()), name: 'image.tar' };
+  if (!(input instanceof URL)) throw invalid('openArchive takes a path, a URL, a Uint8Array or a Blob');
+  try {
+    const response = await fetch(input, signal ? { signal } : {});
+    if (!response.ok) throw new Error(`the server answered ${response.status}`);
+    const name = decodeURIComponent(basename(input.pathname)) || 'image.tar';
+    return { bytes: new Uint8Array(await response.arrayBuffer()), name };
+  } catch (thrown) {
+    if (signal?.aborted) throw aborted(signal);
+    const reason = (thrown as Error).message;
+    throw new LongshoreError('fetch-failed', `The archive cannot be fetched: ${reason}.`, { reason, url: input.href }, { cause: thrown });
+  }
+}

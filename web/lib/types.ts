@@ -1,0 +1,171 @@
+/**
+ * The shapes of everything that Longshore hands out: plain data, safe to structured-clone and to turn into JSON.
+ * Sizes and offsets are bytes and stay below 2^53.
+ */
+
+/**
+ * What kind of archive was opened.
+ *
+ * - `docker`: `manifest.json` names configs and layers (Docker 1.10 to 24, skopeo, podman, crane, kaniko, Jib, Bazel, Nix).
+ * - `docker-oci`: `manifest.json` beside an OCI image layout (Docker 25 and later, containerd, buildx).
+ * - `oci`: an OCI image layout alone.
+ * - `docker-v1`: `repositories` and layer directories alone (Docker up to 1.9).
+ */
+export type Format = 'docker' | 'docker-oci' | 'oci' | 'docker-v1';
+
+/** The machine that an image was built for, in the words of its config. Empty strings where the config is silent. */
+export interface Platform {
+  os: string;
+  architecture: string;
+  variant?: string;
+}
+
+/** One layer, bottom first in {@link Image.layers}. */
+export interface Layer {
+  /** sha256 of the blob as stored, where the archive says it or where it follows from the diff ID. */
+  digest?: string;
+  /** sha256 of the uncompressed layer tar, as the image's config states it; absent where the config lists fewer layers. */
+  diffId?: string;
+  /** The OCI or Docker media type, as the manifest states it or as the layer's first bytes show it. */
+  mediaType: string;
+  /** Bytes as stored in the archive. */
+  size: number;
+  /** Name of the archive member that the manifest gives for this layer. */
+  path: string;
+}
+
+/** One step of an image's history, oldest first (the `history` of its config). */
+export interface HistoryEntry {
+  created?: string;
+  createdBy?: string;
+  author?: string;
+  comment?: string;
+  /** True for a step that changed only the config. */
+  emptyLayer: boolean;
+  /** Index into {@link Image.layers} of the layer that this step made. */
+  layer?: number;
+}
+
+/** How Docker checks that a container is healthy. Durations are nanoseconds. */
+export interface HealthCheck {
+  test: string[];
+  interval?: number;
+  timeout?: number;
+  startPeriod?: number;
+  startInterval?: number;
+  retries?: number;
+}
+
+/** What a container made from the image starts with (the `config` of its config). */
+export interface ContainerConfig {
+  entrypoint?: string[];
+  cmd?: string[];
+  env: string[];
+  labels: Record<string, string>;
+  exposedPorts: string[];
+  volumes: string[];
+  user?: string;
+  workingDir?: string;
+  healthcheck?: HealthCheck;
+  stopSignal?: string;
+  shell?: string[];
+  onBuild: string[];
+}
+
+/** One image of an archive. */
+export interface Image {
+  /** `sha256:…` of the config's bytes: the image ID of Docker's classic store. */
+  id: string;
+  /** `sha256:…` of the image's OCI or Docker manifest, where the archive has one. */
+  digest?: string;
+  /** Names as Docker prints them: `nginx:latest`, `registry.local/team/app:1`. */
+  references: string[];
+  platform: Platform;
+  /** RFC 3339, as the config states it. */
+  created?: string;
+  author?: string;
+  /** Sum of the layers' sizes as stored. */
+  size: number;
+  layers: Layer[];
+  history: HistoryEntry[];
+  config: ContainerConfig;
+}
+
+/** Something odd about an archive that did not keep it from opening. */
+export interface Finding {
+  /** Stable, kebab-case: `duplicate-entry`, `names-disagree`, … (docs/formats.md lists them). */
+  code: string;
+  severity: 'info' | 'warning' | 'error';
+  message: string;
+  detail: Record<string, string | number>;
+}
+
+/** Everything about an open archive at one moment. */
+export interface ArchiveView {
+  format: Format;
+  images: Image[];
+  findings: Finding[];
+  /** Bytes of the archive as it would be saved now. */
+  size: number;
+  /** Edits that {@link Archive.undo} can take back, and redo can bring again. */
+  undoable: number;
+  redoable: number;
+  /** What was read from the file so far. */
+  reads: { count: number; bytes: number };
+}
+
+/** A name taken apart by Docker's grammar. */
+export interface Reference {
+  /** As Docker prints it: `nginx:latest`. */
+  familiar: string;
+  /** In full: `docker.io/library/nginx:latest`. */
+  canonical: string;
+  domain: string;
+  path: string;
+  tag?: string;
+  digest?: string;
+}
+
+/** Names that begin with `from` get `to` in its place; see {@link Archive.rename}. */
+export interface RenameRule {
+  from: string;
+  to: string;
+}
+
+/** One name that an edit changed: added without `from`, removed without `to`. */
+export interface NameChange {
+  /** The image's ID. */
+  image: string;
+  from?: string;
+  to?: string;
+}
+
+/** Bytes done of a long call. `total` is 0 while it is not known. */
+export interface Progress {
+  phase: 'fetch' | 'index' | 'write';
+  done: number;
+  total: number;
+}
+
+/** What every long call takes. */
+export interface CallOptions {
+  /** Stops the call; it then fails with the code `aborted`. */
+  signal?: AbortSignal;
+  onProgress?: (progress: Progress) => void;
+}
+
+/** What `docker image inspect` prints for one image. */
+export interface ImageInspect {
+  Id: string;
+  RepoTags: string[];
+  RepoDigests: string[];
+  Comment: string;
+  Created?: string;
+  Author: string;
+  Config: unknown;
+  Architecture: string;
+  Variant?: string;
+  Os: string;
+  Size: number;
+  RootFS: { Type: string; Layers: string[] };
+}
