@@ -3,6 +3,7 @@ import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { extname, join, normalize } from 'node:path';
+import { pipeline } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 
 const TYPES = {
@@ -35,7 +36,8 @@ export async function serve({ port = 0, root = fileURLToPath(new URL('../dist', 
       ...(policy && { 'content-security-policy': policy }),
     });
     if (request.method === 'HEAD') response.end();
-    else createReadStream(found.path).pipe(response);
+    // A file that cannot be read, or that goes while it is sent, ends this response and not the server.
+    else pipeline(createReadStream(found.path), response, () => {});
   });
   await new Promise((resolve, reject) => server.once('error', reject).listen(port, '127.0.0.1', resolve));
   const url = `http://127.0.0.1:${server.address().port}/`;

@@ -113,7 +113,7 @@ export abstract class BaseArchive {
   }
 
   /** What `docker image inspect` prints for an image. Fails with `no-such-image` or `ambiguous-image`. */
-  inspect(image: string): Promise<ImageInspect> {
+  async inspect(image: string): Promise<ImageInspect> {
     return this.run('inspect', { image: text(image, 'image') });
   }
 

@@ -34,6 +34,8 @@ export class WorkerClient implements Backend {
     const { promise, resolve, reject } = Promise.withResolvers<Operations[Op]['result']>();
     const stop = () => {
       this.#worker?.postMessage({ id, op: 'cancel' } satisfies Request);
+      // An archive that is open by now is one that nobody will close.
+      if (op === 'open') this.#worker?.postMessage({ id: ++this.#lastId, op: 'close', args } as Request);
       this.#calls.delete(id);
       reject(aborted(signal));
     };

@@ -64,7 +64,7 @@ export function isBreakdown(thrown: unknown): boolean {
 
 /** Anything thrown, as plain data. */
 export function toData(thrown: unknown): ErrorData {
-  const { code, message, detail } = thrown as Partial<ErrorData>;
+  const { code, message, detail } = (thrown ?? {}) as Partial<ErrorData>;
   if (ERROR_CODES.includes(code as ErrorCode)) {
     return { code: code as ErrorCode, message: message ?? '', detail: detail ?? {} };
   }
@@ -72,8 +72,8 @@ export function toData(thrown: unknown): ErrorData {
 }
 
 /** The error that the data was made of. */
-export function fromData({ code, message, detail }: ErrorData): LongshoreError {
-  return new LongshoreError(code, message, detail);
+export function fromData({ code, message, detail }: ErrorData, cause?: unknown): LongshoreError {
+  return new LongshoreError(code, message, detail, { cause });
 }
 
 /** What a call fails with when its signal stops it. */

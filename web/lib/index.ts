@@ -8,7 +8,8 @@
  */
 import { BaseArchive, invalid, newHandle, text } from './archive.js';
 import { WorkerClient, type Locations } from './client.js';
-import { LongshoreError, aborted } from './errors.js';
+import { LongshoreError } from './errors.js';
+import { fetchArchive, nameOfUrl } from './fetch.js';
 import type { Part } from './protocol.js';
 import type { ArchiveView, CallOptions, Reference } from './types.js';
 
@@ -94,9 +95,13 @@ function blobPart(part: Part): BlobPart {
 
 async function blobOf(input: unknown, options: CallOptions): Promise<{ blob: Blob; name: string }> {
   if (input instanceof Blob) return { blob: input, name: nameOf(input) };
-  if (typeof input === 'string' || input instanceof URL) return fetched(new URL(input, globalThis.location?.href), options);
+  if (typeof input === 'string' || input instanceof URL) {
+    const url = urlOf(input);
+    const blob = await fetchArchive(url, options, (response) => response.blob());
+    return { blob, name: nameOfUrl(url) || 'image.tar' };
+  }
   if (typeof (input as FileGiver | undefined)?.getFile === 'function') {
-    const file = await (input as FileGiver).getFile();
+    const file = await fileOf(input as FileGiver);
     return { blob: file, name: nameOf(file) };
   }
   throw invalid('openArchive takes a Blob, a File, a file handle or a URL');
@@ -106,24 +111,19 @@ function nameOf(blob: Blob): string {
   return (blob instanceof File && blob.name) || 'image.tar';
 }
 
-async function fetched(url: URL, { signal, onProgress }: CallOptions): Promise<{ blob: Blob; name: string }> {
+function urlOf(input: string | URL): URL {
   try {
-    const response = await fetch(url, signal ? { signal } : {});
-    if (!response.ok || !response.body) throw new Error(`the server answered ${response.status}`);
-    const total = Number(response.headers.get('content-length') ?? 0);
-    let done = 0;
-    const counted = new TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>({
-      transform(chunk, controller) {
-        done += chunk.byteLength;
-        onProgress?.({ phase: 'fetch', done, total });
-        controller.enqueue(chunk);
-      },
-    });
-    const blob = await new Response(response.body.pipeThrough(counted)).blob();
-    return { blob, name: decodeURIComponent(url.pathname.split('/').pop() ?? '') || 'image.tar' };
+    return new URL(input, globalThis.location?.href);
+  } catch {
+    throw invalid(`${input} is no URL`);
+  }
+}
+
+async function fileOf(handle: FileGiver): Promise<File> {
+  try {
+    return await handle.getFile();
   } catch (thrown) {
-    if (signal?.aborted) throw aborted(signal);
     const reason = thrown instanceof Error ? thrown.message : String(thrown);
-    throw new LongshoreError('fetch-failed', `The archive cannot be fetched: ${reason}.`, { reason, url: url.href }, { cause: thrown });
+    throw new LongshoreError('read-failed', `The file cannot be opened: ${reason}.`, { reason }, { cause: thrown });
   }
 }

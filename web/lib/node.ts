@@ -4,13 +4,15 @@
  *
  * @module longshore
  */
-import { closeSync, fstatSync, openSync, readFileSync, readSync } from 'node:fs';
+import { readFileSync, readSync } from 'node:fs';
 import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { BaseArchive, invalid, newHandle, text } from './archive.js';
 import * as core from './core.js';
-import { LongshoreError, aborted, fromData, toData } from './errors.js';
-import { pieces, writeTo, type FileSource } from './node-write.js';
+import { LongshoreError, aborted, fromData, isBreakdown, toData } from './errors.js';
+import { fetchArchive, nameOfUrl } from './fetch.js';
+import { FileSource } from './node-source.js';
+import { pieces, writeTo } from './node-write.js';
 import type { Backend, Operation, Operations, SessionSource } from './protocol.js';
 import { Session } from './session.js';
 import type { ArchiveView, CallOptions, Reference } from './types.js';
@@ -25,16 +27,18 @@ export interface Saved {
   size: number;
   /**
    * Writes the archive to a file, which appears when it is complete; it may be the very file that was opened. Fails
-   * with `write-failed`, `source-changed` or `aborted`, and then leaves what was there.
+   * with `write-failed`, `source-changed`, `read-failed`, `closed` where the archive was closed, or `aborted`, and then
+   * leaves what was there.
    */
   writeTo(path: string | URL, options?: CallOptions): Promise<void>;
-  /** The archive as a stream. */
+  /** The archive as a stream. It fails as {@link Saved.writeTo} does. */
   stream(): ReadableStream<Uint8Array>;
 }
 
 /** The session of this process, made at the first call. */
 class Local implements Backend {
   #session: Session | undefined;
+  #breakdown: LongshoreError | undefined;
 
   async call<Op extends Operation>(
     op: Op,
@@ -42,6 +46,8 @@ class Local implements Backend {
     { signal, onProgress }: CallOptions = {},
   ): Promise<Operations[Op]['result']> {
     if (signal?.aborted) throw aborted(signal);
+    // An instance that broke down cannot be replaced: this process has only one.
+    if (this.#breakdown) throw this.#breakdown;
     try {
       this.#session ??= start();
       return await this.#session.run(op, args, {
@@ -51,7 +57,9 @@ class Local implements Backend {
         onProgress: (progress) => onProgress?.(progress),
       });
     } catch (thrown) {
-      throw thrown instanceof LongshoreError ? thrown : fromData(toData(thrown));
+      const error = thrown instanceof LongshoreError ? thrown : fromData(toData(thrown), thrown);
+      if (isBreakdown(thrown)) this.#breakdown = error;
+      throw error;
     }
   }
 }
@@ -74,13 +82,13 @@ export async function openArchive(
 ): Promise<Archive> {
   const handle = newHandle();
   if (typeof input === 'string' || (input instanceof URL && input.protocol === 'file:')) {
-    const file = openFile(typeof input === 'string' ? input : fileURLToPath(input));
+    const file = new FileSource(pathOf(input));
     try {
       const source = { fd: file.fd, size: file.size, readSync } as SessionSource;
       const view = await local.call('open', { handle, source }, options);
       return new Archive(local, handle, view, basename(file.path), file);
     } catch (thrown) {
-      closeSync(file.fd);
+      file.close();
       throw thrown;
     }
   }
@@ -117,26 +125,25 @@ export class Archive extends BaseArchive {
   /** The archive, ready to be written. Fails with `source-changed` where the file changed since it was opened. */
   async save(): Promise<Saved> {
     const file = this.#file;
-    if (file && !isUnchanged(file)) {
-      throw new LongshoreError('source-changed', 'The file has changed since it was opened. Open it again.', {
-        entry: file.path,
-      });
-    }
+    file?.assertUnchanged();
     const parts = await this.run('parts', {});
     const size = parts.reduce((sum, part) => sum + part.length, 0);
     return {
       name: this.name,
       size,
-      writeTo: (path, options = {}) =>
-        writeTo(parts, size, file, typeof path === 'string' ? path : fileURLToPath(path), options),
+      writeTo: async (path, options = {}) => writeTo(parts, size, file, pathOf(path), options),
       stream: () => {
-        const iterator = pieces(parts, 1 << 20);
+        const iterator = pieces(parts, 1 << 20, file);
         return new ReadableStream({
           async pull(controller) {
             const { done, value } = await iterator.next();
-            if (done) controller.close();
-            // The piece is in a buffer that the next one will be read into.
-            else controller.enqueue(value.slice());
+            if (!done) {
+              // The piece may be in a buffer that the next one will be read into.
+              controller.enqueue(new Uint8Array(value));
+              return;
+            }
+            file?.assertUnchanged();
+            controller.close();
           },
           cancel: async () => void (await iterator.return(undefined)),
         });
@@ -145,42 +152,32 @@ export class Archive extends BaseArchive {
   }
 
   override async close(): Promise<void> {
-    await super.close();
-    if (this.#file && this.#file.fd >= 0) {
-      closeSync(this.#file.fd);
-      this.#file.fd = -1;
+    try {
+      await super.close();
+    } finally {
+      this.#file?.close();
     }
   }
 }
 
-function openFile(path: string): FileSource {
+/** The path that a caller means. */
+function pathOf(path: unknown): string {
+  if (typeof path === 'string') return path;
+  if (!(path instanceof URL)) throw invalid('a path must be a string or a file: URL');
   try {
-    const fd = openSync(path, 'r');
-    const { size, mtimeMs, ino, dev } = fstatSync(fd);
-    return { path, fd, size, mtimeMs, ino, dev };
+    return fileURLToPath(path);
   } catch (thrown) {
-    const reason = (thrown as Error).message;
-    throw new LongshoreError('read-failed', `The file cannot be opened: ${reason}.`, { entry: path, reason }, { cause: thrown });
+    throw invalid(`${path.href} is no path: ${(thrown as Error).message}`);
   }
 }
 
-function isUnchanged({ fd, size, mtimeMs }: FileSource): boolean {
-  const now = fstatSync(fd);
-  return now.size === size && now.mtimeMs === mtimeMs;
-}
-
-async function bytesOf(input: unknown, { signal }: CallOptions): Promise<{ bytes: Uint8Array; name: string }> {
+async function bytesOf(input: unknown, options: CallOptions): Promise<{ bytes: Uint8Array; name: string }> {
   if (input instanceof Uint8Array) return { bytes: input, name: 'image.tar' };
-  if (input instanceof Blob) return { bytes: new Uint8Array(await input.arrayBuffer()), name: 'image.tar' };
-  if (!(input instanceof URL)) throw invalid('openArchive takes a path, a URL, a Uint8Array or a Blob');
-  try {
-    const response = await fetch(input, signal ? { signal } : {});
-    if (!response.ok) throw new Error(`the server answered ${response.status}`);
-    const name = decodeURIComponent(basename(input.pathname)) || 'image.tar';
-    return { bytes: new Uint8Array(await response.arrayBuffer()), name };
-  } catch (thrown) {
-    if (signal?.aborted) throw aborted(signal);
-    const reason = (thrown as Error).message;
-    throw new LongshoreError('fetch-failed', `The archive cannot be fetched: ${reason}.`, { reason, url: input.href }, { cause: thrown });
+  if (input instanceof Blob) {
+    const name = (input instanceof File && input.name) || 'image.tar';
+    return { bytes: new Uint8Array(await input.arrayBuffer()), name };
   }
+  if (!(input instanceof URL)) throw invalid('openArchive takes a path, a URL, a Uint8Array or a Blob');
+  const bytes = await fetchArchive(input, options, (response) => response.arrayBuffer());
+  return { bytes: new Uint8Array(bytes), name: nameOfUrl(input) || 'image.tar' };
 }

@@ -10,14 +10,14 @@ const scope = globalThis as unknown as {
   postMessage(message: Reply): void;
 };
 
-let session: Promise<Session> | undefined;
+let starting: Promise<Session> | undefined;
 const running = new Map<number, { cancelled: boolean }>();
 
 scope.onmessage = ({ data }) => {
   if (data.op === 'start') {
-    session = start(data.args.wasmUrl);
+    starting = start(data.args.wasmUrl);
     // Every request waits for it and reports its failure.
-    session.catch(() => {});
+    starting.catch(() => {});
   } else if (data.op === 'cancel') {
     const context = running.get(data.id);
     if (context) context.cancelled = true;
@@ -37,11 +37,14 @@ async function answer({ id, op, args }: Exclude<Request, { op: 'start' | 'cancel
     onProgress: (progress) => scope.postMessage({ id, progress }),
   };
   running.set(id, context);
+  let session: Session | undefined;
   try {
+    session = await starting;
     if (!session) throw new Error('the Worker was not started');
-    scope.postMessage({ id, result: await (await session).run(op, args, context) });
+    scope.postMessage({ id, result: await session.run(op, args, context) });
   } catch (thrown) {
-    scope.postMessage({ id, error: toData(thrown), broken: isBreakdown(thrown) });
+    // Without a session there never will be one here: perhaps the wasm could not be fetched just then.
+    scope.postMessage({ id, error: toData(thrown), broken: !session || isBreakdown(thrown) });
   } finally {
     running.delete(id);
   }

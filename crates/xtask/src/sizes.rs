@@ -15,7 +15,7 @@ const WASM_GZIP: usize = 150 << 10;
 const FIRST_LOAD_BROTLI: usize = 200 << 10;
 
 /// The files that only Node loads.
-const NODE_ONLY: [&str; 2] = ["node.js", "node-write.js"];
+const NODE_ONLY: [&str; 3] = ["node.js", "node-source.js", "node-write.js"];
 
 struct Sizes {
     raw: usize,

@@ -1,0 +1,56 @@
+/** Sizes, times and formats as people read them. */
+import type { Format, Platform } from '../lib/index.js';
+
+const UNITS = ['B', 'kB', 'MB', 'GB', 'TB'];
+
+/** Decimal units and three digits, as Docker prints sizes. */
+export function bytes(count: number): string {
+  let unit = 0;
+  let value = count;
+  while (value >= 999.5 && unit < UNITS.length - 1) {
+    value /= 1000;
+    unit += 1;
+  }
+  return `${unit === 0 ? value : Number(value.toPrecision(3))} ${UNITS[unit]}`;
+}
+
+const date = new Intl.DateTimeFormat('en', { dateStyle: 'medium', timeStyle: 'short' });
+const relative = new Intl.RelativeTimeFormat('en', { numeric: 'auto' });
+const STEPS = [
+  ['year', 31_557_600],
+  ['month', 2_629_800],
+  ['week', 604_800],
+  ['day', 86_400],
+  ['hour', 3600],
+  ['minute', 60],
+] as const;
+
+/** A time of a config: when, and how long ago. Builds that are to be the same every time state 1970 or year 1. */
+export function when(text: string | undefined): string {
+  const time = text === undefined ? NaN : Date.parse(text);
+  if (Number.isNaN(time)) return 'not stated';
+  if (time <= 86_400_000) return 'not stated (the epoch)';
+  const seconds = (time - Date.now()) / 1000;
+  const [unit, length] = STEPS.find(([, length]) => Math.abs(seconds) >= length) ?? ['second', 1];
+  return `${date.format(time)} (${relative.format(Math.round(seconds / length), unit)})`;
+}
+
+/** Nanoseconds, as Docker's configs have them. */
+export function duration(nanoseconds: number): string {
+  return `${Number((nanoseconds / 1e9).toFixed(3))} s`;
+}
+
+export function platform({ os, architecture, variant }: Platform): string {
+  return [os, architecture, variant].filter(Boolean).join('/') || 'not stated';
+}
+
+const FORMATS: Record<Format, string> = {
+  docker: 'Docker archive',
+  'docker-oci': 'Docker archive with an OCI layout',
+  oci: 'OCI layout',
+  'docker-v1': 'Docker archive of version 1.0',
+};
+
+export function format(format: Format): string {
+  return FORMATS[format];
+}

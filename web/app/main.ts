@@ -1,0 +1,48 @@
+/** The page: one archive at a time, from a file on disk to a file on disk. */
+import { byId } from './dom.js';
+import { listenForFiles } from './opening.js';
+import * as problems from './problems.js';
+import { ArchiveView } from './view.js';
+
+let current: ArchiveView | undefined;
+
+problems.showUnhandled();
+
+listenForFiles(mayReplace, (archive) => {
+  void current?.archive.close();
+  current = new ArchiveView(archive);
+  byId('archive', HTMLElement).replaceChildren(current.element);
+  byId('welcome', HTMLElement).hidden = true;
+  document.title = `${archive.name} – Longshore`;
+  current.heading.focus();
+});
+
+/** Asks before edits are lost. */
+async function mayReplace(): Promise<boolean> {
+  if (!current?.unsaved) return true;
+  const dialog = byId('discard', HTMLDialogElement);
+  dialog.returnValue = '';
+  dialog.showModal();
+  await new Promise((resolve) => dialog.addEventListener('close', resolve, { once: true }));
+  return dialog.returnValue === 'discard';
+}
+
+addEventListener('beforeunload', (event) => {
+  if (current?.unsaved) event.preventDefault();
+});
+
+addEventListener('keydown', (event) => {
+  if (!(event.ctrlKey || event.metaKey) || event.altKey || byId('discard', HTMLDialogElement).open) return;
+  const typing = event.target instanceof HTMLInputElement && event.target.type === 'text';
+  const key = event.key.toLowerCase();
+  const action = {
+    o: () => byId('file', HTMLInputElement).click(),
+    s: () => void current?.save(),
+    // In a field, these keys undo what was typed.
+    z: typing ? undefined : () => void (event.shiftKey ? current?.redo() : current?.undo()),
+    y: typing ? undefined : () => void current?.redo(),
+  }[key];
+  if (!action) return;
+  event.preventDefault();
+  action();
+});

@@ -1,0 +1,93 @@
+/** Saving: a download link everywhere, and the save-file picker where the browser has it. */
+import type { Archive, Saved } from '../lib/index.js';
+import { announce, h, newId } from './dom.js';
+import { bytes } from './format.js';
+import * as problems from './problems.js';
+
+/** The picker, which TypeScript's library does not know and only Chromium has. */
+declare global {
+  var showSaveFilePicker: ((options: { suggestedName: string }) => Promise<FileSystemFileHandle>) | undefined;
+}
+
+export interface Saving {
+  element: HTMLElement;
+  save(): Promise<void>;
+}
+
+export function saving(archive: Archive, saved: () => void): Saving {
+  const name = h('input', { id: newId(), type: 'text', value: archive.name, spellcheck: false, autocomplete: 'off' });
+  const download = h('button', { type: 'button', className: 'primary' }, 'Save');
+  const pick = h('button', { type: 'button', hidden: !globalThis.showSaveFilePicker }, 'Save as…');
+  const result = h('p', { className: 'saved' });
+  let url: string | undefined;
+
+  function fileName(): string {
+    return name.value.trim() || archive.name;
+  }
+
+  async function save(): Promise<void> {
+    try {
+      const { blob, size } = await archive.save();
+      // The browser copies from the file while it downloads: the last link must live until there is another.
+      if (url !== undefined) URL.revokeObjectURL(url);
+      url = URL.createObjectURL(blob);
+      const link = h('a', { href: url, download: fileName() }, `Download ${fileName()}`);
+      result.replaceChildren(link, ` (${bytes(size)})`);
+      link.click();
+      problems.clear();
+      announce(`Saved as ${fileName()}.`);
+      saved();
+    } catch (thrown) {
+      problems.show(thrown);
+    }
+  }
+
+  async function saveAs(): Promise<void> {
+    try {
+      const handle = await globalThis.showSaveFilePicker?.({ suggestedName: fileName() });
+      if (!handle) return;
+      await writeTo(handle, await archive.save(), result);
+      problems.clear();
+      announce(`Saved as ${handle.name}.`);
+      saved();
+    } catch (thrown) {
+      problems.show(thrown);
+    }
+  }
+
+  download.onclick = () => void save();
+  pick.onclick = () => void saveAs();
+  const element = h(
+    'div',
+    { className: 'saving' },
+    h('label', { htmlFor: name.id }, 'File name'),
+    h('div', { className: 'row' }, name, download, pick),
+    result,
+  );
+  return { element, save };
+}
+
+/** Writes through the handle, which keeps the old file until all is written. */
+async function writeTo(handle: FileSystemFileHandle, { blob, size }: Saved, result: HTMLElement): Promise<void> {
+  const controller = new AbortController();
+  const bar = h('progress', { max: Math.max(1, size), value: 0, ariaLabel: 'Writing' });
+  const text = h('span', {}, 'Writing');
+  const cancel = h('button', { type: 'button', onclick: () => controller.abort() }, 'Cancel');
+  result.replaceChildren(bar, ' ', text, ' ', cancel);
+  let done = 0;
+  const counter = new TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>({
+    transform(chunk, queue) {
+      done += chunk.byteLength;
+      bar.value = done;
+      text.textContent = `Writing ${bytes(done)} of ${bytes(size)}`;
+      queue.enqueue(chunk);
+    },
+  });
+  try {
+    await blob.stream().pipeThrough(counter).pipeTo(await handle.createWritable(), { signal: controller.signal });
+    result.replaceChildren(`Saved as ${handle.name} (${bytes(size)})`);
+  } catch (thrown) {
+    result.replaceChildren();
+    throw thrown;
+  }
+}

@@ -1,0 +1,93 @@
+/** A file of the operating system that an archive was opened from. */
+import { closeSync, fstatSync, openSync, read } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { promisify } from 'node:util';
+import { LongshoreError } from './errors.js';
+
+const readAsync = promisify(read);
+
+/** What tells whether a file is still the same. */
+interface Identity {
+  dev: number;
+  ino: number;
+  size: number;
+  mtimeMs: number;
+}
+
+const FACTS = ['dev', 'ino', 'size', 'mtimeMs'] as const;
+
+/** An open file, and what it was like when it was opened. */
+export class FileSource {
+  readonly path: string;
+  readonly fd: number;
+  readonly size: number;
+  readonly #identity: Identity;
+  #reading = 0;
+  #state: 'open' | 'closing' | 'closed' = 'open';
+
+  constructor(path: string) {
+    this.path = path;
+    try {
+      this.fd = openSync(path, 'r');
+    } catch (thrown) {
+      const reason = (thrown as Error).message;
+      throw new LongshoreError('read-failed', `The file cannot be opened: ${reason}.`, { entry: path, reason }, { cause: thrown });
+    }
+    this.#identity = fstatSync(this.fd);
+    this.size = this.#identity.size;
+  }
+
+  /** Fills the beginning of `buffer` from `offset` on; says with how many bytes, of which there is one at least. */
+  async read(buffer: Uint8Array, length: number, offset: number): Promise<number> {
+    this.#assertOpen();
+    this.#reading += 1;
+    try {
+      const { bytesRead } = await readAsync(this.fd, buffer, 0, length, offset);
+      if (bytesRead > 0) return bytesRead;
+    } catch (thrown) {
+      const reason = (thrown as Error).message;
+      throw new LongshoreError('read-failed', `The file cannot be read: ${reason}.`, { entry: this.path, offset, reason }, { cause: thrown });
+    } finally {
+      this.#reading -= 1;
+      this.#settle();
+    }
+    throw this.#changed();
+  }
+
+  /** Fails with `source-changed` where the file is no longer as it was, and `closed` where it was closed. */
+  assertUnchanged(): void {
+    this.#assertOpen();
+    if (!this.#isSame(fstatSync(this.fd))) throw this.#changed();
+  }
+
+  /** Whether the path still means this file: another one may have taken its place. */
+  async isAtPath(): Promise<boolean> {
+    const now = await stat(this.path).catch(() => undefined);
+    return now !== undefined && this.#isSame(now);
+  }
+
+  /** Closes the file. What still reads fails with `closed`; the descriptor is only given back when nothing does. */
+  close(): void {
+    if (this.#state === 'open') this.#state = 'closing';
+    this.#settle();
+  }
+
+  #settle(): void {
+    // Given back too early, its number would soon be that of another file, and its bytes would get into the archive.
+    if (this.#state !== 'closing' || this.#reading > 0) return;
+    this.#state = 'closed';
+    closeSync(this.fd);
+  }
+
+  #assertOpen(): void {
+    if (this.#state !== 'open') throw new LongshoreError('closed', 'The archive is closed.');
+  }
+
+  #isSame(now: Identity): boolean {
+    return FACTS.every((fact) => now[fact] === this.#identity[fact]);
+  }
+
+  #changed(): LongshoreError {
+    return new LongshoreError('source-changed', 'The file has changed since it was opened. Open it again.', { entry: this.path });
+  }
+}
