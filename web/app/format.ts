@@ -4,9 +4,9 @@ import type { Format, Platform } from '../lib/index.js';
 const UNITS = ['B', 'kB', 'MB', 'GB', 'TB'];
 
 /** Decimal units and three digits, as Docker prints sizes. */
-export function bytes(count: number): string {
+export function bytes(size: number): string {
   let unit = 0;
-  let value = count;
+  let value = size;
   while (value >= 999.5 && unit < UNITS.length - 1) {
     value /= 1000;
     unit += 1;
@@ -33,6 +33,11 @@ export function when(text: string | undefined): string {
   const seconds = (time - Date.now()) / 1000;
   const [unit, length] = STEPS.find(([, length]) => Math.abs(seconds) >= length) ?? ['second', 1];
   return `${date.format(time)} (${relative.format(Math.round(seconds / length), unit)})`;
+}
+
+/** A number and what it counts. */
+export function count(number: number, what: string): string {
+  return `${number} ${what}${number === 1 ? '' : 's'}`;
 }
 
 /** Nanoseconds, as Docker's configs have them. */

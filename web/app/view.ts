@@ -4,7 +4,7 @@ import { configTable } from './config.js';
 import { announce, digest, h, quoted, visible } from './dom.js';
 import { describe, type Editor } from './editor.js';
 import { findingList } from './findings.js';
-import { bytes, format, platform, when } from './format.js';
+import { bytes, count, format, platform, when } from './format.js';
 import { layerTable } from './layers.js';
 import { names } from './names.js';
 import * as problems from './problems.js';
@@ -102,10 +102,9 @@ export class ArchiveView implements Editor {
     if (had === this.#redo && this.#redo.disabled) this.#undo.focus();
     if (archive.undoable === 0) this.#unsaved = false;
     this.#state.replaceChildren(this.#unsaved ? 'Unsaved edits.' : '');
-    const count = archive.images.length === 1 ? '1 image' : `${archive.images.length} images`;
     this.#facts.textContent =
-      `${format(archive.format)}, ${count}, ${bytes(archive.size)}. ` +
-      `Read ${bytes(archive.reads.bytes)} of it in ${archive.reads.count} reads.`;
+      `${format(archive.format)}, ${count(archive.images.length, 'image')}, ${bytes(archive.size)}. ` +
+      `Read ${bytes(archive.reads.bytes)} of it in ${count(archive.reads.count, 'read')}.`;
     this.#findingsHeading.textContent = `What is odd (${archive.findings.length})`;
     this.#findingsHeading.hidden = archive.findings.length === 0;
     this.#findings.replaceChildren(findingList(archive.findings));
@@ -125,7 +124,6 @@ export class ArchiveView implements Editor {
       nameList.update(now);
     });
     const few = this.archive.images.length <= FEW;
-    const steps = image.layers.length === 1 ? '1 layer' : `${image.layers.length} layers`;
     return h(
       'article',
       { className: 'image', ariaLabel: `Image ${shortId}` },
@@ -142,7 +140,7 @@ export class ArchiveView implements Editor {
         image.author !== undefined && fact('Author', quoted(image.author)),
       ),
       section('Config', few, () => configTable(image.config)),
-      section(`Layers and history (${steps}, ${bytes(image.size)})`, few, () => layerTable(image, shortId)),
+      section(`Layers and history (${count(image.layers.length, 'layer')}, ${bytes(image.size)})`, few, () => layerTable(image, shortId)),
     );
   }
 }

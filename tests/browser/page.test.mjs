@@ -1,0 +1,361 @@
+// The page in real browsers, used as a person would use it, and its downloads in the hands of the real Docker Engine.
+import assert from 'node:assert/strict';
+import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { skipUnlessBrowser, withPage } from '../support/browsers.mjs';
+import { startDocker } from '../support/engine.mjs';
+import { fixtures, namesIn } from '../support/fixtures.mjs';
+import { BUILT, makeArchives } from '../support/images.mjs';
+import { skipUnless, skopeoNames } from '../support/peers.mjs';
+import { temporary } from '../support/temp.mjs';
+import { serve } from '../../web/serve.mjs';
+
+/** Where the screenshots go, for people to look at. */
+const SCREENSHOTS = fileURLToPath(new URL('../../dist/screenshots/', import.meta.url));
+
+let origin;
+let directory;
+const ends = [];
+
+before(async () => {
+  const served = await serve();
+  origin = new URL(served.url).origin;
+  directory = await temporary({ after: (end) => ends.push(end) });
+  ends.push(served.close);
+  await mkdir(SCREENSHOTS, { recursive: true });
+});
+
+after(async () => {
+  for (const end of ends.reverse()) await end();
+});
+
+/** What a person sees of the names, by image in order. */
+function chips(page) {
+  return page.evaluate(() =>
+    [...document.querySelectorAll('.image .chips')].map((list) =>
+      [...list.querySelectorAll('.name')].map((button) => button.textContent),
+    ),
+  );
+}
+
+async function namesAre(page, expected) {
+  await page.waitFor(
+    (wanted) =>
+      JSON.stringify(
+        [...document.querySelectorAll('.image .chips')].map((list) =>
+          [...list.querySelectorAll('.name')].map((button) => button.textContent),
+        ),
+      ) === wanted,
+    JSON.stringify(expected),
+  );
+}
+
+async function open(page, file) {
+  await page.goto('/');
+  await page.setFiles('#file', file);
+  await page.waitFor(() => document.querySelector('.archive h2') !== null);
+}
+
+/** Adds a name to the image with that number, by typing it. */
+async function add(page, name, image = 1) {
+  const field = `.image:nth-of-type(${image}) > .names > form`;
+  await page.fill(`${field} input`, name);
+  await page.press('Enter');
+}
+
+async function problem(page, code) {
+  await page.waitFor((wanted) => document.querySelector('#problem .code code')?.textContent === wanted, code);
+}
+
+async function fixture(kind, name, ...options) {
+  const file = join(directory, `${name}.tar`);
+  await fixtures([kind, ...options, file]);
+  return file;
+}
+
+for (const browser of ['chromium', 'firefox']) {
+  describe(`the page in ${browser}`, { skip: skipUnlessBrowser(browser) }, () => {
+    it('shows what is in an archive, and takes names added, renamed and removed', async () => {
+      const file = await fixture('docker-hybrid', `edits-${browser}`, '--images', '2', '--layers', '3', '--name', 'app:2.1.10', '--name', 'db:1');
+      await withPage(browser, origin, async (page) => {
+        await open(page, file);
+        assert.equal(await page.text('h2'), `edits-${browser}.tar`);
+        assert.match(await page.text('.archive > .hint'), /^Docker archive with an OCI layout, 2 images, .* Read .* in \d+ reads?\.$/);
+        assert.deepEqual(await chips(page), [['app:2.1.10'], ['db:1']]);
+        assert.match(await page.text('.image'), /linux\/amd64/);
+        assert.equal(await page.evaluate(() => document.activeElement.tagName), 'H2', 'the result has the focus');
+
+        // Docker's words while typing.
+        await page.fill('.image .names > form input', 'Foo:1');
+        await page.waitFor(() => document.querySelector('.field-hint')?.classList.contains('wrong'));
+        assert.equal(await page.text('.field-hint'), 'Invalid reference format: repository name (library/Foo) must be lowercase.');
+        assert.equal(await page.evaluate(() => document.querySelector('.names > form input').ariaInvalid), 'true');
+
+        // The tags that usually stand beside a version.
+        const suggested = await page.evaluate(() => [...document.querySelectorAll('.suggestions')][0].innerText.split('\n'));
+        assert.deepEqual(suggested, ['+ app:2.1', '+ app:2', '+ app:latest']);
+        await page.click('button', 'Add app:2.1');
+        await namesAre(page, [['app:2.1.10', 'app:2.1'], ['db:1']]);
+        await add(page, 'registry.local:5000/team/app');
+        await namesAre(page, [['app:2.1.10', 'app:2.1', 'registry.local:5000/team/app:latest'], ['db:1']]);
+
+        // Renaming in place, by keyboard from the button on.
+        await page.click('button', 'Rename app:2.1');
+        await page.press('Backspace');
+        await page.type('app:2.2');
+        await page.press('Enter');
+        await namesAre(page, [['app:2.1.10', 'app:2.2', 'registry.local:5000/team/app:latest'], ['db:1']]);
+        await page.click('button', 'Remove app:2.1.10');
+        await namesAre(page, [['app:2.2', 'registry.local:5000/team/app:latest'], ['db:1']]);
+
+        // A name that the other image has moves, as Docker moves it.
+        await add(page, 'db:1');
+        await namesAre(page, [['app:2.2', 'registry.local:5000/team/app:latest', 'db:1'], []]);
+        assert.match(await page.text('.state'), /db:1 moved here from another image/);
+
+        for (let n = 0; n < 5; n += 1) await page.click('button', 'Undo');
+        await namesAre(page, [['app:2.1.10'], ['db:1']]);
+        assert.equal(await page.text('.state'), 'Undone.');
+        await page.click('button', 'Redo');
+        await namesAre(page, [['app:2.1.10', 'app:2.1'], ['db:1']]);
+        await page.screenshot(join(SCREENSHOTS, `edits-${browser}.png`));
+      });
+    });
+
+    it('keeps the open archive when something goes wrong, and says what', async () => {
+      const good = await fixture('docker-legacy', `good-${browser}`, '--name', 'app:1');
+      const odd = join(directory, `odd-${browser}`);
+      await fixtures(['odd', odd]);
+      const files = await readdir(odd);
+      assert.ok(files.length > 15);
+      await withPage(browser, origin, async (page) => {
+        await open(page, good);
+        for (const file of files) {
+          await page.setFiles('#file', join(odd, file));
+          await problem(page, file.split('--')[0]);
+          assert.match(await page.text('#problem strong'), /^[A-Z"].*\.$/s);
+          await page.click('button', 'Dismiss');
+        }
+        assert.deepEqual(await chips(page), [['app:1']]);
+        await add(page, 'app:1');
+        await problem(page, 'duplicate-reference');
+        await add(page, 'a:b@sha256:' + 'a'.repeat(64));
+        await problem(page, 'invalid-reference');
+        assert.deepEqual(await chips(page), [['app:1']]);
+        // And it still works.
+        await add(page, 'app:2');
+        await namesAre(page, [['app:1', 'app:2']]);
+        assert.equal(await page.text('#problem'), '');
+      });
+    });
+
+    it('asks before edits are lost', async () => {
+      const first = await fixture('docker-legacy', `first-${browser}`, '--name', 'first:1');
+      const second = await fixture('docker-legacy', `second-${browser}`, '--name', 'second:1');
+      await withPage(browser, origin, async (page) => {
+        await open(page, first);
+        await add(page, 'first:2');
+        await namesAre(page, [['first:1', 'first:2']]);
+        const isAsked = () => document.querySelector('#discard').open;
+        await page.setFiles('#file', second);
+        await page.waitFor(isAsked);
+        await page.click('button', 'Keep editing');
+        assert.deepEqual(await chips(page), [['first:1', 'first:2']]);
+        await page.setFiles('#file', second);
+        await page.waitFor(isAsked);
+        await page.click('button', 'Discard the edits');
+        await namesAre(page, [['second:1']]);
+        // Without edits nobody is asked.
+        await page.setFiles('#file', first);
+        await namesAre(page, [['first:1']]);
+      });
+    });
+
+    it('takes an archive that is dropped on it', async () => {
+      const file = await fixture('docker-legacy', `dropped-${browser}`, '--name', 'dropped:1', '--size', '100');
+      const content = (await readFile(file)).toString('base64');
+      await withPage(browser, origin, async (page) => {
+        await page.goto('/');
+        const shown = await page.evaluate((base64) => {
+          const bytes = Uint8Array.from(atob(base64), (char) => char.charCodeAt(0));
+          const dataTransfer = new DataTransfer();
+          dataTransfer.items.add(new File([bytes], 'dropped.tar'));
+          const fire = (type) => document.body.dispatchEvent(new DragEvent(type, { dataTransfer, bubbles: true, cancelable: true }));
+          fire('dragover');
+          const target = document.querySelector('#drop-target');
+          const during = !target.hidden;
+          fire('drop');
+          return [during, target.hidden];
+        }, content);
+        assert.deepEqual(shown, [true, true], 'the target shows while something is dragged');
+        await namesAre(page, [['dropped:1']]);
+        assert.equal(await page.text('h2'), 'dropped.tar');
+      });
+    });
+
+    it('works by keyboard alone once a file is chosen', async () => {
+      const file = await fixture('docker-legacy', `keys-${browser}`, '--name', 'keys:1');
+      await withPage(browser, origin, async (page) => {
+        await open(page, file);
+        const focused = () => page.evaluate(() => document.activeElement.ariaLabel ?? document.activeElement.textContent);
+        const tabTo = async (label) => {
+          for (let n = 0; n < 40 && (await focused()) !== label; n += 1) await page.press('Tab');
+          assert.equal(await focused(), label);
+        };
+        await tabTo('Rename keys:1');
+        await page.press('Enter');
+        await page.type('keys:2');
+        await page.press('Escape');
+        assert.equal(await focused(), 'Rename keys:1', 'Escape changes nothing');
+        await page.press('Tab');
+        await page.press('Enter');
+        await namesAre(page, [[]]);
+        assert.equal(await page.evaluate(() => document.activeElement.tagName), 'INPUT', 'the focus goes on');
+        await page.type('keys:3');
+        await page.press('Enter');
+        await namesAre(page, [['keys:3']]);
+        assert.equal(await page.evaluate(() => document.activeElement.value), '', 'and stays in the emptied field');
+        await page.press('Tab');
+        assert.equal(await focused(), 'Add');
+      });
+    });
+
+    it('shows hostile text as text', async () => {
+      const name = '<img src=x onerror=alert(1)>:1';
+      const file = await fixture('docker-legacy', `hostile-${browser}`, '--name', name, '--name', 'gpj\u202etar.exe:1');
+      await withPage(browser, origin, async (page) => {
+        await open(page, file);
+        const [[first]] = await chips(page);
+        assert.equal(first, name);
+        assert.equal(await page.evaluate(() => document.querySelectorAll('img').length), 0);
+        assert.ok((await page.evaluate(() => document.body.innerText)).includes('gpj\\u202etar.exe:1'));
+        assert.ok(!(await page.evaluate(() => document.body.innerText)).includes('\u202e'));
+      });
+    });
+
+    describe('with Docker at both ends', { skip: skipUnless('dockerd', 'skopeo', 'busybox') }, () => {
+      let engine;
+      let made;
+      before(async () => {
+        engine = await startDocker({ after: (end) => ends.push(end) });
+        const home = join(directory, `made-${browser}`);
+        await mkdir(home);
+        made = await makeArchives(engine, home);
+        await engine.empty();
+      });
+
+      it('what docker save wrote, the page renames, and docker load and run take', async () => {
+        await withPage(browser, origin, async (page) => {
+          await open(page, made.files.several);
+          await page.evaluate(() => document.querySelector('.rename-all').setAttribute('open', ''));
+          await page.fill('.rule input:nth-of-type(2)', 'mirror.example:5000/all');
+          await page.click('button', 'Rename all');
+          await page.waitFor(() => document.querySelector('.chips .name').textContent.startsWith('mirror.example'));
+          await page.screenshot(join(SCREENSHOTS, `renamed-${browser}.png`));
+          const { path, name } = await page.download(() => page.click('button', 'Save'));
+          assert.equal(name, 'several.tar');
+          await engine.docker('load', '--input', path);
+        });
+        const expected = Object.entries(BUILT).flatMap(([image, { names }]) =>
+          names.map((name) => [`mirror.example:5000/all/${name.replace('registry.local:5000/', '')}`, made.ids[image]]),
+        );
+        assert.deepEqual(await engine.images(), Object.fromEntries(expected.sort()));
+        for (const [image, { names, prints }] of Object.entries(BUILT)) {
+          const name = `mirror.example:5000/all/${names[0].replace('registry.local:5000/', '')}`;
+          assert.equal(await engine.run(name), prints, image);
+        }
+        await engine.empty();
+      });
+
+      it("what skopeo wrote, the page retags, and Docker and skopeo agree on the names", async () => {
+        await withPage(browser, origin, async (page) => {
+          await open(page, made.files.skopeoTags);
+          await add(page, 'localhost:5000/mysql:lts');
+          await page.waitFor(() => document.querySelectorAll('.chips .name').length === 4);
+          await page.click('button', 'Remove mysql:5.5');
+          await page.waitFor(() => document.querySelectorAll('.chips .name').length === 3);
+          const { path } = await page.download(() => page.click('button', 'Save'));
+          const names = ['localhost:5000/mysql:lts', 'mysql:5.5.16', 'mysql:latest'];
+          assert.deepEqual(Object.values(await namesIn(path)), [made.ids.mysql, made.ids.mysql, made.ids.mysql]);
+          assert.deepEqual((await skopeoNames(path)).map((name) => name.replace('docker.io/library/', '')).sort(), names);
+          await engine.docker('load', '--input', path);
+          assert.deepEqual(await engine.images(), Object.fromEntries(names.map((name) => [name, made.ids.mysql])));
+          assert.equal(await engine.run('localhost:5000/mysql:lts'), BUILT.mysql.prints);
+        });
+        await engine.empty();
+      });
+    });
+  });
+}
+
+describe('the page', { skip: skipUnlessBrowser('chromium') }, () => {
+  it('is accessible, light and dark, wide and narrow, and never scrolls sideways', async () => {
+    const file = await fixture('docker-hybrid', 'looks', '--images', '2', '--layers', '6', '--size', '50000', '--name', 'registry.local:5000/a-rather-long/repository/name:2.1.10', '--name', 'Bad:Name');
+    const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+    await withPage('chromium', origin, async (page) => {
+      for (const colorScheme of ['light', 'dark']) {
+        for (const width of [1280, 320]) {
+          await page.page.emulateMedia({ colorScheme });
+          await page.page.setViewportSize({ width, height: 900 });
+          await page.goto('/');
+          const look = async (name) => {
+            await page.page.screenshot({ path: join(SCREENSHOTS, `${name}-${colorScheme}-${width}.png`), fullPage: true });
+            const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+            assert.ok(overflow <= 0, `${name} is ${overflow} px too wide at ${width}`);
+            await page.evaluate(axe);
+            const { violations } = await page.evaluate(() => globalThis.axe.run());
+            assert.deepEqual(violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html)}`), []);
+          };
+          await look('welcome');
+          await page.setFiles('#file', file);
+          await page.waitFor(() => document.querySelector('.archive h2') !== null);
+          await page.evaluate(() => document.querySelectorAll('details').forEach((details) => (details.open = true)));
+          await page.fill('.image .names > form input', 'Foo');
+          await page.waitFor(() => document.querySelector('.field-hint.wrong') !== null);
+          await look('archive');
+          await page.setFiles('#file', { name: 'note.txt', mimeType: 'text/plain', buffer: Buffer.from('hello') });
+          await problem(page, 'not-a-tar');
+          await look('problem');
+        }
+      }
+    });
+  });
+
+  it('runs under a policy that allows nothing but its own origin', async () => {
+    const response = await fetch(origin);
+    const policy = response.headers.get('content-security-policy');
+    const meta = /http-equiv="Content-Security-Policy" content="([^"]*)"/.exec(await response.text())?.[1];
+    assert.equal(policy, `${meta}; frame-ancestors 'none'`);
+    assert.match(policy, /^default-src 'none';/);
+    await withPage('chromium', origin, async (page) => {
+      await page.goto('/');
+      const blocked = await page.evaluate(async () => {
+        const violations = [];
+        document.addEventListener('securitypolicyviolation', ({ effectiveDirective }) => violations.push(effectiveDirective));
+        const script = document.createElement('script');
+        script.textContent = 'globalThis.injected = true';
+        document.body.append(script);
+        const fetched = await fetch('data:text/plain,x').then(() => true, () => false);
+        await new Promise((resolve) => setTimeout(resolve, 100));
+        return { injected: globalThis.injected === true, fetched, violations: [...new Set(violations)].sort() };
+      });
+      assert.deepEqual(blocked, { injected: false, fetched: false, violations: ['connect-src', 'script-src-elem'] });
+    }, { expectErrors: true });
+  });
+
+  it('says so when the file changed on disk after it was opened', async () => {
+    const file = await fixture('docker-legacy', 'changing', '--name', 'app:1');
+    await withPage('chromium', origin, async (page) => {
+      await open(page, file);
+      await add(page, 'app:2');
+      await namesAre(page, [['app:1', 'app:2']]);
+      await writeFile(file, 'something else');
+      await page.click('button', 'Save');
+      await problem(page, 'source-changed');
+      assert.deepEqual(await chips(page), [['app:1', 'app:2']]);
+    });
+  });
+});
