@@ -3,8 +3,9 @@
 import { spawn } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
-const root = new URL('..', import.meta.url).pathname;
+const root = fileURLToPath(new URL('..', import.meta.url));
 const CI = process.env.CI === 'true';
 
 // Debian's package for each program. Without Chromium there is no test of the page; the others are peers, whose tests are
@@ -24,10 +25,9 @@ const filters = process.argv.slice(2);
 const steps = [];
 
 await install(CI ? { ...NEEDED, ...PEERS } : NEEDED);
-if (!existsSync(join(root, 'node_modules'))) await step('npm ci', 'npm', ['ci']);
 await timed('build', async () => {
   const { build } = await import('../web/build.mjs');
-  await build();
+  build();
   return 0;
 });
 if (filters.length === 0) await rust();
@@ -46,8 +46,6 @@ for (const { name, seconds, code } of steps) {
 process.exitCode = steps.some(({ code }) => code !== 0) ? 1 : 0;
 
 async function rust() {
-  const corpus = join(root, '../shared/corpus');
-  if (existsSync(corpus)) process.env.LONGSHORE_CORPUS ??= corpus;
   const runner = onPath('cargo-nextest') ? ['nextest', 'run', '--no-fail-fast'] : ['test', '--all-targets', '--no-fail-fast'];
   await step('Rust tests', 'cargo', runner);
   await step('Rust documentation tests', 'cargo', ['test', '--doc', '--quiet']);

@@ -6,6 +6,8 @@ import { extname, join, normalize } from 'node:path';
 import { pipeline } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 
+const DIST = fileURLToPath(new URL('../dist', import.meta.url));
+
 const TYPES = {
   '.html': 'text/html; charset=utf-8',
   '.js': 'text/javascript; charset=utf-8',
@@ -20,9 +22,17 @@ const POLICY =
   "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
   "worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/** Serves a folder on 127.0.0.1; port 0 takes any free one. */
-export async function serve({ port = 0, root = fileURLToPath(new URL('../dist', import.meta.url)), policy = POLICY } = {}) {
+/**
+ * Serves a folder on 127.0.0.1, and `pages` (HTML by path) beside it. Port 0 takes any free one. Resolves to `origin` and
+ * `close()`.
+ */
+export async function serve({ port = 0, root = DIST, policy = POLICY, pages = {} } = {}) {
   const server = createServer(async (request, response) => {
+    const page = pages[request.url];
+    if (page !== undefined) {
+      response.writeHead(200, { 'content-type': TYPES['.html'] }).end(page);
+      return;
+    }
     const found = await find(root, request.url ?? '/').catch(() => undefined);
     if (!found) {
       response.writeHead(404, { 'content-type': 'text/plain' }).end('There is no such page.\n');
@@ -40,12 +50,12 @@ export async function serve({ port = 0, root = fileURLToPath(new URL('../dist', 
     else pipeline(createReadStream(found.path), response, () => {});
   });
   await new Promise((resolve, reject) => server.once('error', reject).listen(port, '127.0.0.1', resolve));
-  const url = `http://127.0.0.1:${server.address().port}/`;
+  const origin = `http://127.0.0.1:${server.address().port}`;
   const close = () => new Promise((resolve) => {
     server.close(resolve);
     server.closeAllConnections();
   });
-  return { url, close };
+  return { origin, close };
 }
 
 /** The file that a request means. A path that climbs out of the folder ends at the folder's root. */
@@ -59,6 +69,6 @@ async function find(root, url) {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   if (process.argv.includes('--build')) (await import('./build.mjs')).build();
-  const { url } = await serve({ port: Number(process.env.PORT ?? 8080) });
-  console.log(`Longshore is at ${url}`);
+  const { origin } = await serve({ port: Number(process.env.PORT ?? 8080) });
+  console.log(`Longshore is at ${origin}/`);
 }

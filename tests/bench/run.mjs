@@ -7,17 +7,17 @@
 //   removed and `sync` waits for the disk, so that nobody pays for another's writes. No run waits for the disk at its own end.
 // - Times are of whole processes, start to exit; in the browser, of calls in a page that has opened one archive before.
 import { readFileSync } from 'node:fs';
-import { readFile, rm, stat } from 'node:fs/promises';
+import { rm, stat } from 'node:fs/promises';
 import { cpus, release, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
-import { brotliCompressSync, gzipSync } from 'node:zlib';
+import { fileURLToPath } from 'node:url';
 import { withPage } from '../support/browsers.mjs';
 import { startDocker } from '../support/engine.mjs';
 import { fixtures } from '../support/fixtures.mjs';
 import { skipUnless, skopeo, skopeoNames } from '../support/peers.mjs';
 import { run } from '../support/run.mjs';
-import { serve } from '../support/server.mjs';
 import { temporary } from '../support/temp.mjs';
+import { serve } from '../../web/serve.mjs';
 
 const BYTES = Number(process.env.BENCH_BYTES ?? 2 ** 32);
 const RUNS = Number(process.env.BENCH_RUNS ?? 3);
@@ -30,8 +30,7 @@ const LAYERS = 7;
 
 const SOURCE = 'big:1';
 const TARGET = 'registry.local/team/big:1';
-const root = new URL('../..', import.meta.url).pathname;
-const dist = join(root, 'dist');
+const root = fileURLToPath(new URL('../..', import.meta.url));
 
 const absent = skipUnless('dockerd', 'skopeo');
 if (absent) throw new Error(absent);
@@ -56,7 +55,7 @@ async function main() {
   console.log(`Archive: ${size} bytes; the small one: ${(await stat(small)).size}. Runs: ${RUNS}, medians.\n`);
   await browser(large, small);
   await processes(directory, large);
-  await sizes();
+  console.log(await run('cargo', ['xtask', 'sizes'], { cwd: root }));
 }
 
 async function makeArchive(file, bytes) {
@@ -69,7 +68,7 @@ async function makeArchive(file, bytes) {
 /** Opening, tagging and saving in Chromium. */
 async function browser(large, small) {
   const page = '<!doctype html><link rel="icon" href="data:,"><input type="file" id="large"><input type="file" id="small">';
-  const server = await serve(dist, { '/bench.html': page });
+  const server = await serve({ policy: '', pages: { '/bench.html': page } });
   context.after(server.close);
   const measured = await withPage('chromium', server.origin, async (chromium) => {
     await chromium.goto('/bench.html');
@@ -87,7 +86,6 @@ async function browser(large, small) {
   const time = (id, key) => median(measured[id].map((result) => result[key]));
   const last = measured.large.at(-1);
   if (!last.renamed || last.size < BYTES) throw new Error('the Blob is not the retagged archive');
-  const heap = last.memory;
   const row = (what, key) => {
     const ratio = time('large', key) / time('small', key);
     return [what, ms(time('small', key)), ms(time('large', key)), ratio.toFixed(2), goal('≤ 1.3', ratio <= 1.3)];
@@ -99,14 +97,14 @@ async function browser(large, small) {
       row('open, tag, save to a Blob', 'saved'),
       ['bytes read', measured.small.at(-1).reads.bytes, last.reads.bytes, '', goal('< 2 MB', last.reads.bytes < 2e6)],
       ['reads', measured.small.at(-1).reads.count, last.reads.count, '', ''],
-      ['wasm memory', '', heap ?? 'not told', '', heap ? goal('< 64 MB', heap < 64e6) : ''],
+      ['wasm memory', '', last.memory, '', goal('< 64 MB', last.memory < 64e6)],
     ],
   );
 }
 
 /** Runs in the page. */
 async function retagInPage({ id, source, target }) {
-  const { openArchive } = await import('/lib/index.js');
+  const { memoryUsed, openArchive } = await import('/lib/index.js');
   const file = document.getElementById(id).files[0];
   const start = performance.now();
   const archive = await openArchive(file);
@@ -115,7 +113,7 @@ async function retagInPage({ id, source, target }) {
   await archive.tag(source, target);
   const { blob } = await archive.save();
   const saved = performance.now() - start;
-  const result = { opened, saved, size: blob.size, reads: archive.reads, memory: await archive.memory?.() };
+  const result = { opened, saved, size: blob.size, reads: archive.reads, memory: await memoryUsed() };
   // The names are in the last members.
   result.renamed = (await blob.slice(-20_000).text()).includes(target);
   await archive.close();
@@ -182,32 +180,6 @@ async function processes(directory, large) {
 async function check(name, output) {
   const names = await skopeoNames(output);
   if (!names.includes(TARGET)) throw new Error(`${name} wrote ${names}`);
-}
-
-/** What a browser has to load. */
-async function sizes() {
-  const server = await serve(dist);
-  context.after(server.close);
-  await withPage('chromium', server.origin, async (chromium) => {
-    await chromium.goto('/');
-    // The wasm is part of the first load, also where only the Worker asks for it later.
-    await chromium.waitFor(() => document.readyState === 'complete');
-  });
-  const wasm = join(dist, 'lib/core_bg.wasm');
-  const loaded = new Set([...server.requested, wasm]);
-  let first = 0;
-  for (const file of loaded) first += brotliCompressSync(await readFile(file)).length;
-  const bytes = await readFile(wasm);
-  const gzip = gzipSync(bytes, { level: 9 }).length;
-  table(
-    ['size', 'bytes', 'goal'],
-    [
-      ['wasm', bytes.length, ''],
-      ['wasm, gzip', gzip, goal('≤ 150 KB', gzip <= 150e3)],
-      ['wasm, brotli', brotliCompressSync(bytes).length, ''],
-      [`first load of the page, ${loaded.size} files, brotli`, first, goal('≤ 200 KB', first <= 200e3)],
-    ],
-  );
 }
 
 async function machine() {

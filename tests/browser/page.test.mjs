@@ -22,7 +22,7 @@ const ends = [];
 
 before(async () => {
   const served = await serve();
-  origin = new URL(served.url).origin;
+  origin = served.origin;
   directory = await temporary({ after: (end) => ends.push(end) });
   ends.push(served.close);
   await mkdir(SCREENSHOTS, { recursive: true });

@@ -1,8 +1,9 @@
 // The archives of the crate longshore-fixtures, for tests that are not written in Rust.
 import { createHash } from 'node:crypto';
+import { fileURLToPath } from 'node:url';
 import { run } from './run.mjs';
 
-const root = new URL('../..', import.meta.url).pathname;
+const root = fileURLToPath(new URL('../..', import.meta.url));
 
 /** Runs `longshore-fixtures`; see tests/fixtures/src/main.rs. `release` is for large archives. */
 export function fixtures(args, { release = false } = {}) {

@@ -10,9 +10,9 @@ use flate2::write::GzEncoder;
 use crate::{Result, failed, root};
 
 /// The most that the wasm may take as gzip: what a static host sends.
-const WASM_GZIP: usize = 150 << 10;
+const WASM_GZIP: usize = 150_000;
 /// The most that the first load of the page may take as brotli, everything that it requests counted.
-const FIRST_LOAD_BROTLI: usize = 200 << 10;
+const FIRST_LOAD_BROTLI: usize = 200_000;
 
 /// The files that only Node loads.
 const NODE_ONLY: [&str; 3] = ["node.js", "node-source.js", "node-write.js"];
