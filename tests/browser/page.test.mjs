@@ -83,7 +83,7 @@ for (const browser of ['chromium', 'firefox']) {
       await withPage(browser, origin, async (page) => {
         await open(page, file);
         assert.equal(await page.text('h2'), `edits-${browser}.tar`);
-        assert.match(await page.text('.archive > .hint'), /^Docker archive with an OCI layout, 2 images, .* Read .* in \d+ reads?\.$/);
+        assert.match(await page.text('.archive > .hint'), /^Docker archive with an OCI layout, 2 images, .* were read, in \d+ pieces?\.$/);
         assert.deepEqual(await chips(page), [['app:2.1.10'], ['db:1']]);
         assert.match(await page.text('.image'), /linux\/amd64/);
         assert.equal(await page.evaluate(() => document.activeElement.tagName), 'H2', 'the result has the focus');

@@ -1,6 +1,6 @@
 /** What a container made from an image starts with: only what the config says. */
 import type { ContainerConfig, HealthCheck } from '../lib/index.js';
-import { h, quoted } from './dom.js';
+import { fill, h, quoted } from './dom.js';
 import { duration } from './format.js';
 
 export function configTable(config: ContainerConfig): HTMLElement {
@@ -23,7 +23,12 @@ export function configTable(config: ContainerConfig): HTMLElement {
   return h(
     'dl',
     { className: 'facts' },
-    ...stated.map(([name, values]) => h('div', {}, h('dt', {}, name), ...values.map((value) => h('dd', {}, code(value))))),
+    ...stated.map(([name, values]) => {
+      const entry = h('div', {}, h('dt', {}, name));
+      const more = fill(entry, values, (value) => h('dd', {}, code(value)));
+      if (more) entry.append(h('dd', {}, more));
+      return entry;
+    }),
   );
 }
 

@@ -30,12 +30,16 @@ export function newId(): string {
 }
 let ids = 0;
 
-/** Control characters, and those that turn or hide the text around them. */
-const TREACHEROUS = /[\p{Cc}\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/gu;
+/** Control characters, and those that turn, part or hide the text around them. */
+const TREACHEROUS = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
+const NAMED: Record<string, string> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' };
 
 /** Text of an archive as it is safe to look at: such characters as escapes. */
 export function visible(text: string): string {
-  return text.replace(TREACHEROUS, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  return text.replace(TREACHEROUS, (char) => {
+    const hex = char.codePointAt(0)?.toString(16) ?? '';
+    return NAMED[char] ?? (hex.length > 4 ? `\\u{${hex}}` : `\\u${hex.padStart(4, '0')}`);
+  });
 }
 
 /** Text of an archive, kept from turning the direction of the text around it. */
@@ -45,14 +49,42 @@ export function quoted(text: string): HTMLElement {
 
 /** A digest or an ID: short to look at, whole to copy. */
 export function digest(text: string, what: string): HTMLElement {
-  const short = text.replace(/^sha256:/, '').slice(0, 12);
-  const button = h('button', { type: 'button', className: 'copy', title: `Copy ${text}` }, h('code', {}, short));
+  const short = visible(text.replace(/^sha256:/, '')).slice(0, 12);
+  const button = h('button', { type: 'button', className: 'copy', title: `Copy ${visible(text)}` }, h('code', {}, short));
   button.ariaLabel = `Copy the ${what} ${short}`;
   button.onclick = async () => {
-    await navigator.clipboard.writeText(text);
-    announce(`Copied the ${what}.`);
+    try {
+      await navigator.clipboard.writeText(text);
+      button.dataset['copied'] = 'Copied';
+      setTimeout(() => delete button.dataset['copied'], 2000);
+      announce(`Copied the ${what}.`);
+    } catch {
+      // No clipboard here, as on a page without https: then the whole is there to be selected.
+      const whole = h('code', { tabIndex: -1 }, visible(text));
+      button.replaceWith(whole);
+      whole.focus();
+      getSelection()?.selectAllChildren(whole);
+    }
   };
   return button;
+}
+
+/** So many rows are laid out at once; the others wait until they are asked for. */
+const MANY = 500;
+
+/** Fills a list from items. Where there are too many, the answer is a button that brings the others, to stand after it. */
+export function fill<T>(list: HTMLElement, items: readonly T[], row: (item: T, index: number) => Node): HTMLElement | undefined {
+  let done = 0;
+  const more = h('button', { type: 'button' });
+  const next = (count: number) => {
+    list.append(...items.slice(done, done + count).map((item, index) => row(item, done + index)));
+    done += count;
+    more.textContent = `Show more (${items.length - done})`;
+    more.hidden = done >= items.length;
+  };
+  more.onclick = () => next(10 * MANY);
+  next(MANY);
+  return more.hidden ? undefined : more;
 }
 
 let pending: ReturnType<typeof setTimeout> | undefined;

@@ -3,6 +3,8 @@ import type { Archive, NameChange } from '../lib/index.js';
 
 export interface Editor {
   readonly archive: Archive;
+  /** The names that some image has. */
+  readonly taken: ReadonlySet<string>;
   /** Makes an edit, shows what it changed or why it failed, and says whether it was made. */
   edit(work: (archive: Archive) => Promise<NameChange[]>): Promise<boolean>;
 }

@@ -1,6 +1,6 @@
 /** The page: one archive at a time, from a file on disk to a file on disk. */
-import { byId } from './dom.js';
-import { listenForFiles } from './opening.js';
+import { byId, visible } from './dom.js';
+import { listenForFiles, type Consent } from './opening.js';
 import * as problems from './problems.js';
 import { ArchiveView } from './view.js';
 
@@ -8,23 +8,29 @@ let current: ArchiveView | undefined;
 
 problems.showUnhandled();
 
-listenForFiles(mayReplace, (archive) => {
+listenForFiles(consent, (archive) => {
   void current?.archive.close();
   current = new ArchiveView(archive);
   byId('archive', HTMLElement).replaceChildren(current.element);
   byId('welcome', HTMLElement).hidden = true;
-  document.title = `${archive.name} – Longshore`;
+  document.title = `${visible(archive.name)} – Longshore`;
   current.heading.focus();
 });
 
-/** Asks before edits are lost. */
-async function mayReplace(): Promise<boolean> {
-  if (!current?.unsaved) return true;
-  const dialog = byId('discard', HTMLDialogElement);
-  dialog.returnValue = '';
-  dialog.showModal();
-  await new Promise((resolve) => dialog.addEventListener('close', resolve, { once: true }));
-  return dialog.returnValue === 'discard';
+/** Asks before edits are lost, but not twice about the same ones. */
+function consent(): Consent {
+  let agreed: number | undefined;
+  return async () => {
+    if (!current?.unsaved || current.state === agreed) return true;
+    const { state } = current;
+    const dialog = byId('discard', HTMLDialogElement);
+    dialog.returnValue = '';
+    if (!dialog.open) dialog.showModal();
+    await new Promise((resolve) => dialog.addEventListener('close', resolve, { once: true }));
+    if (dialog.returnValue !== 'discard') return false;
+    agreed = state;
+    return true;
+  };
 }
 
 addEventListener('beforeunload', (event) => {

@@ -4,9 +4,14 @@ import { h, quoted, visible } from './dom.js';
 import type { Editor } from './editor.js';
 import { nameField } from './name-field.js';
 
+/** With more names than this, nobody waits for suggestions. */
+const FEW_NAMES = 20;
+
 export interface Names {
   element: HTMLElement;
   update(image: Image): void;
+  /** Starts to suggest names. That costs calls, so it waits until the image is in sight. */
+  suggest(): void;
 }
 
 export function names(editor: Editor, image: Image, shortId: string): Names {
@@ -14,28 +19,37 @@ export function names(editor: Editor, image: Image, shortId: string): Names {
   const none = h('p', { className: 'hint' }, 'This image has no name. Docker loads it as <none>.');
   const suggestions = h('ul', { className: 'suggestions', ariaLabel: `Suggested names for ${shortId}` });
   const add = nameField('Add a name', 'Add', '', (name) => editor.edit((archive) => archive.tag(image.id, name)));
-  const chips = new Map<string, HTMLElement>();
+  let chips = new Map<string, HTMLElement>();
+  let suggesting = false;
+  let candidates: string[] | undefined;
+  let shown: string[] = [];
+  let rounds = 0;
 
   function update({ references }: Image): void {
-    for (const [name, chip] of chips) {
-      if (references.includes(name)) continue;
-      if (chip.contains(document.activeElement)) focusNear(chip);
-      chip.remove();
-      chips.delete(name);
+    if (references.join(' ') !== [...chips.keys()].join(' ')) {
+      redraw(references);
+      candidates = undefined;
     }
-    for (const name of references) {
-      const chip = chips.get(name) ?? newChip(name);
-      chips.set(name, chip);
-      list.append(chip);
-    }
-    none.hidden = references.length > 0;
-    void suggest(references);
+    if (suggesting) void suggest();
   }
 
-  /** When a chip goes, the focus goes to its neighbour, or to the field. */
-  function focusNear(chip: HTMLElement): void {
-    const neighbour = chip.nextElementSibling ?? chip.previousElementSibling;
-    (neighbour?.querySelector<HTMLElement>('button') ?? add.input).focus();
+  /** Brings the chips in line. Those that stay are not moved, because what is moved loses the focus. */
+  function redraw(references: readonly string[]): void {
+    const focused = [...list.children].findIndex((chip) => chip.contains(document.activeElement));
+    const wanted = new Map(references.map((name) => [name, chips.get(name) ?? newChip(name)]));
+    for (const [name, chip] of chips) if (!wanted.has(name)) chip.remove();
+    let place = list.firstElementChild;
+    for (const chip of wanted.values()) {
+      if (chip === place) place = place.nextElementSibling;
+      else list.insertBefore(chip, place);
+    }
+    chips = wanted;
+    none.hidden = references.length > 0;
+    // When the chip with the focus goes, the focus goes to the one in its place, or to the field.
+    if (focused >= 0 && !list.contains(document.activeElement)) {
+      const neighbour = list.children[focused] ?? list.lastElementChild;
+      (neighbour?.querySelector<HTMLElement>('button') ?? add.input).focus();
+    }
   }
 
   function newChip(name: string): HTMLElement {
@@ -67,29 +81,46 @@ export function names(editor: Editor, image: Image, shortId: string): Names {
     return chip;
   }
 
-  let rounds = 0;
-  async function suggest(references: readonly string[]): Promise<void> {
+  async function suggest(): Promise<void> {
     const round = ++rounds;
-    const found = new Set<string>();
-    for (const name of references) {
-      const reference = await parseReference(name).catch(() => undefined);
-      if (reference?.tag === undefined) continue;
-      const repository = reference.familiar.slice(0, -(reference.tag.length + 1));
-      for (const tag of await suggestTags(reference.tag)) found.add(`${repository}:${tag}`);
-    }
+    const found = candidates ?? (await suggestionsFor([...chips.keys()]));
     if (round !== rounds) return;
-    const taken = new Set(editor.archive.images.flatMap((image) => image.references));
-    const buttons = [...found].filter((name) => !taken.has(name)).map((name) => {
-      const button = h('button', { type: 'button', ariaLabel: `Add ${name}` }, `+ ${name}`);
-      button.onclick = () => {
-        add.input.focus();
-        void editor.edit((archive) => archive.tag(image.id, name));
-      };
-      return h('li', {}, button);
-    });
-    suggestions.replaceChildren(...buttons);
+    candidates = found;
+    const free = found.filter((name) => !editor.taken.has(name));
+    // The same buttons stay, and keep the focus.
+    if (free.join(' ') === shown.join(' ')) return;
+    shown = free;
+    suggestions.replaceChildren(...free.map((name) => h('li', {}, suggestion(name))));
+  }
+
+  function suggestion(name: string): HTMLElement {
+    const button = h('button', { type: 'button', ariaLabel: `Add ${visible(name)}` }, '+ ', quoted(name));
+    button.onclick = () => {
+      add.input.focus();
+      void editor.edit((archive) => archive.tag(image.id, name));
+    };
+    return button;
   }
 
   update(image);
-  return { element: h('div', { className: 'names' }, list, none, suggestions, add.form), update };
+  return {
+    element: h('div', { className: 'names' }, list, none, suggestions, add.form),
+    update,
+    suggest: () => {
+      suggesting = true;
+      void suggest();
+    },
+  };
+}
+
+/** The names that people would put beside these. */
+async function suggestionsFor(names: readonly string[]): Promise<string[]> {
+  const found = new Set<string>();
+  for (const name of names.slice(0, FEW_NAMES)) {
+    const reference = await parseReference(name).catch(() => undefined);
+    if (reference?.tag === undefined) continue;
+    const repository = reference.familiar.slice(0, -(reference.tag.length + 1));
+    for (const tag of await suggestTags(reference.tag)) found.add(`${repository}:${tag}`);
+  }
+  return [...found];
 }

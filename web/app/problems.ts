@@ -1,6 +1,6 @@
 /** What went wrong, on the page: a code, a sentence, and what to do about it. */
 import { LongshoreError, type ErrorCode } from '../lib/index.js';
-import { byId, h, visible } from './dom.js';
+import { byId, h, quoted, visible } from './dom.js';
 
 const ADVICE: Partial<Record<ErrorCode, string>> = {
   'empty-file': 'The download or copy may not have finished. Get the file again.',
@@ -11,25 +11,47 @@ const ADVICE: Partial<Record<ErrorCode, string>> = {
   'not-an-image-archive': 'This looks like a file system (docker export) or any other tar. Use docker save for images.',
   'unsupported-format': 'Write it again with docker save of Docker 25 or later, or skopeo copy … docker-archive:….',
   'missing-entry': 'The archive is incomplete. Save it again where it came from.',
+  'invalid-json': 'The archive is damaged, or another program wrote it. Save it again where it came from.',
+  'invalid-manifest': 'The archive is damaged, or another program wrote it. Save it again where it came from.',
+  'invalid-config': 'The archive is damaged, or another program wrote it. Save it again where it came from.',
+  'limit-exceeded': 'No known tool writes such a file, and Docker would hardly load it.',
+  'read-failed': 'Check that the file is still there and that you may read it, then open it again.',
+  'duplicate-reference': 'Remove the name from the other image first, or choose another one.',
   'source-changed': 'Another program wrote to the file, or moved it. Open it again.',
   'worker-failed': 'Reload the page. The file itself is untouched.',
   'write-failed': 'Check the space on the disk, and save again.',
 };
 
+/** The browser's own failures, when it writes a file that is made of parts of another one. */
+const BROWSER: Record<string, ErrorCode> = {
+  NotReadableError: 'source-changed',
+  NotFoundError: 'source-changed',
+  QuotaExceededError: 'write-failed',
+  NotAllowedError: 'write-failed',
+  NoModificationAllowedError: 'write-failed',
+};
+
 /** Shows a failure until the next success. A call that the person stopped is no failure. */
-export function show(thrown: unknown): void {
-  const error = thrown instanceof LongshoreError ? thrown : undefined;
-  if (error?.code === 'aborted' || (thrown instanceof DOMException && thrown.name === 'AbortError')) return;
-  const message = thrown instanceof Error ? thrown.message : String(thrown);
-  const advice = error && ADVICE[error.code];
-  const dismiss = h('button', { type: 'button', onclick: clear }, 'Dismiss');
+export function show(thrown: unknown, fileName?: string): void {
+  // What is no Error may be anything, DOMExceptions among them in some engines.
+  const { name, message } = Object(thrown) as Partial<Error>;
+  const code = thrown instanceof LongshoreError ? thrown.code : BROWSER[thrown instanceof DOMException ? thrown.name : ''];
+  if (code === 'aborted' || name === 'AbortError') return;
+  const advice = code && ADVICE[code];
+  const before = document.activeElement;
+  const dismiss = h('button', { type: 'button' }, 'Dismiss');
+  dismiss.onclick = () => {
+    clear();
+    const back = before instanceof HTMLElement && before !== document.body && before.isConnected;
+    (back ? before : byId('file', HTMLElement)).focus();
+  };
   byId('problem', HTMLElement).replaceChildren(
     h(
       'div',
       { className: 'problem' },
-      h('p', {}, h('strong', {}, sentence(message))),
+      h('p', {}, h('strong', {}, sentence(message ?? String(thrown)))),
       advice !== undefined && h('p', {}, advice),
-      h('p', { className: 'code' }, h('code', {}, error?.code ?? 'unexpected'), ' ', dismiss),
+      h('p', { className: 'code' }, h('code', {}, code ?? 'unexpected'), fileName !== undefined && quoted(fileName), dismiss),
     ),
   );
 }

@@ -1,11 +1,25 @@
-/** Renaming every name at once: moving a whole archive to another registry. */
-import type { RenameRule } from '../lib/index.js';
-import { h, newId } from './dom.js';
+/** Renaming all names at once: moving a whole archive to another registry. */
+import type { NameChange, RenameRule } from '../lib/index.js';
+import { fill, h, newId, quoted } from './dom.js';
 import type { Editor } from './editor.js';
 
-export function renameForm(editor: Editor): HTMLElement {
+export interface RenameForm {
+  element: HTMLElement;
+  /** Takes away what the last renaming changed, which is no longer so. */
+  outdate(): void;
+}
+
+export function renameForm(editor: Editor): RenameForm {
   const rows = h('div', { className: 'rules' });
   const more = h('button', { type: 'button' }, 'Add a rule');
+  const outcome = h('div', { className: 'changes' });
+  const registry = field('Move everything to registry', 'registry.local:5000');
+  const move = h(
+    'form',
+    { className: 'move' },
+    registry.label,
+    h('div', { className: 'row' }, registry.input, h('button', { type: 'submit' }, 'Move all')),
+  );
   const form = h(
     'form',
     { className: 'rename' },
@@ -34,19 +48,44 @@ export function renameForm(editor: Editor): HTMLElement {
   }
 
   more.onclick = () => addRow().focus();
+  move.onsubmit = async (event) => {
+    event.preventDefault();
+    const to = registry.input.value.trim();
+    if (to === '' || (await apply([{ from: '', to }]))) registry.input.value = '';
+    if (to === '') registry.input.focus();
+  };
   form.onsubmit = async (event) => {
     event.preventDefault();
     const inputs = [...rows.querySelectorAll('input')].map(({ value }) => value.trim());
     const rules: RenameRule[] = [];
     for (let i = 0; i < inputs.length; i += 2) rules.push({ from: inputs[i] ?? '', to: inputs[i + 1] ?? '' });
     const stated = rules.filter(({ from, to }) => from !== '' || to !== '');
-    if (await editor.edit((archive) => archive.rename(stated))) {
+    if (stated.length === 0) rows.querySelector('input')?.focus();
+    else if (await apply(stated)) {
+      const typing = rows.contains(document.activeElement);
       rows.replaceChildren();
-      addRow();
+      const first = addRow();
+      if (typing) first.focus();
     }
   };
+
+  async function apply(rules: RenameRule[]): Promise<boolean> {
+    let changes: NameChange[] = [];
+    const done = await editor.edit(async (archive) => (changes = await archive.rename(rules)));
+    if (changes.length > 0) showChanges(changes);
+    return done;
+  }
+
+  function showChanges(changes: NameChange[]): void {
+    const list = h('ul', { ariaLabel: 'Names that changed' });
+    const more = fill(list, changes, ({ from, to }) =>
+      h('li', {}, quoted(from ?? '–'), ' → ', h('strong', {}, quoted(to ?? '–'))),
+    );
+    outcome.replaceChildren(list, ...(more ? [more] : []));
+  }
+
   addRow();
-  return form;
+  return { element: h('div', { className: 'renaming' }, move, form, outcome), outdate: () => outcome.replaceChildren() };
 }
 
 function field(name: string, placeholder: string) {

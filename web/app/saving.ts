@@ -1,6 +1,6 @@
 /** Saving: a download link everywhere, and the save-file picker where the browser has it. */
 import type { Archive, Saved } from '../lib/index.js';
-import { announce, h, newId } from './dom.js';
+import { announce, h, newId, quoted, visible } from './dom.js';
 import { bytes } from './format.js';
 import * as problems from './problems.js';
 
@@ -12,11 +12,14 @@ declare global {
 export interface Saving {
   element: HTMLElement;
   save(): Promise<void>;
+  /** Takes away the link to a file that is no longer what the page shows. */
+  outdate(): void;
 }
 
-export function saving(archive: Archive, saved: () => void): Saving {
+/** `begin` is called when the archive is taken as it is, and what it gives once that is safe on a disk. */
+export function saving(archive: Archive, begin: () => () => void): Saving {
   const name = h('input', { id: newId(), type: 'text', value: archive.name, spellcheck: false, autocomplete: 'off' });
-  const download = h('button', { type: 'button', className: 'primary' }, 'Save');
+  const download = h('button', { type: 'button', className: 'primary', title: 'Ctrl+S' }, 'Save');
   const pick = h('button', { type: 'button', hidden: !globalThis.showSaveFilePicker }, 'Save as…');
   const result = h('p', { className: 'saved' });
   let url: string | undefined;
@@ -26,16 +29,17 @@ export function saving(archive: Archive, saved: () => void): Saving {
   }
 
   async function save(): Promise<void> {
+    const saved = begin();
     try {
       const { blob, size } = await archive.save();
       // The browser copies from the file while it downloads: the last link must live until there is another.
       if (url !== undefined) URL.revokeObjectURL(url);
       url = URL.createObjectURL(blob);
-      const link = h('a', { href: url, download: fileName() }, `Download ${fileName()}`);
+      const link = h('a', { href: url, download: fileName() }, 'Download ', quoted(fileName()));
       result.replaceChildren(link, ` (${bytes(size)})`);
       link.click();
       problems.clear();
-      announce(`Saved as ${fileName()}.`);
+      announce(`Saved as ${visible(fileName())}.`);
       saved();
     } catch (thrown) {
       problems.show(thrown);
@@ -46,9 +50,10 @@ export function saving(archive: Archive, saved: () => void): Saving {
     try {
       const handle = await globalThis.showSaveFilePicker?.({ suggestedName: fileName() });
       if (!handle) return;
-      await writeTo(handle, await archive.save(), result);
+      const saved = begin();
+      await writeTo(handle, await archive.save(), result, pick);
       problems.clear();
-      announce(`Saved as ${handle.name}.`);
+      announce(`Saved as ${visible(handle.name)}.`);
       saved();
     } catch (thrown) {
       problems.show(thrown);
@@ -64,11 +69,17 @@ export function saving(archive: Archive, saved: () => void): Saving {
     h('div', { className: 'row' }, name, download, pick),
     result,
   );
-  return { element, save };
+  const outdate = () => result.querySelector('a')?.parentElement?.replaceChildren();
+  return { element, save, outdate };
 }
 
 /** Writes through the handle, which keeps the old file until all is written. */
-async function writeTo(handle: FileSystemFileHandle, { blob, size }: Saved, result: HTMLElement): Promise<void> {
+async function writeTo(
+  handle: FileSystemFileHandle,
+  { blob, size }: Saved,
+  result: HTMLElement,
+  button: HTMLElement,
+): Promise<void> {
   const controller = new AbortController();
   const bar = h('progress', { max: Math.max(1, size), value: 0, ariaLabel: 'Writing' });
   const text = h('span', {}, 'Writing');
@@ -80,14 +91,20 @@ async function writeTo(handle: FileSystemFileHandle, { blob, size }: Saved, resu
       done += chunk.byteLength;
       bar.value = done;
       text.textContent = `Writing ${bytes(done)} of ${bytes(size)}`;
+      announce(text.textContent);
       queue.enqueue(chunk);
     },
   });
   try {
     await blob.stream().pipeThrough(counter).pipeTo(await handle.createWritable(), { signal: controller.signal });
-    result.replaceChildren(`Saved as ${handle.name} (${bytes(size)})`);
+    end('Saved as ', quoted(handle.name), ` (${bytes(size)})`);
   } catch (thrown) {
-    result.replaceChildren();
+    end();
     throw thrown;
+  }
+
+  function end(...nodes: (Node | string)[]): void {
+    if (result.contains(document.activeElement)) button.focus();
+    result.replaceChildren(...nodes);
   }
 }

@@ -14,77 +14,111 @@ import { saving } from './saving.js';
 /** Beyond so many images, only what is asked for is laid out at once. */
 const FEW = 3;
 
+/** So many images are added to the page before it gets a breath. */
+const BATCH = 50;
+
+let lastState = 0;
+
 export class ArchiveView implements Editor {
   readonly element: HTMLElement;
   readonly heading: HTMLElement;
   readonly archive: Archive;
-  readonly #undo = h('button', { type: 'button' }, 'Undo');
-  readonly #redo = h('button', { type: 'button' }, 'Redo');
+  taken: ReadonlySet<string> = new Set();
+  readonly #undo = h('button', { type: 'button', title: 'Ctrl+Z' }, 'Undo');
+  readonly #redo = h('button', { type: 'button', title: 'Ctrl+Y' }, 'Redo');
   readonly #state = h('p', { className: 'state' });
   readonly #facts = h('p', { className: 'hint' });
   readonly #findings = h('div');
   readonly #findingsHeading = h('h3');
   readonly #saving;
+  readonly #rename = renameForm(this);
+  readonly #images = h('section', { ariaLabel: 'Images' });
   readonly #updates: ((images: readonly Image[]) => void)[] = [];
-  #unsaved = false;
+  /** A number for each state that undo and redo lead through, and those that some file has: the opened one first. */
+  readonly #states = [++lastState];
+  readonly #kept = new Set(this.#states);
 
   constructor(archive: Archive) {
     this.archive = archive;
     this.heading = h('h2', { tabIndex: -1 }, quoted(archive.name));
     this.#saving = saving(archive, () => {
-      this.#unsaved = false;
-      this.#refresh();
+      const { state } = this;
+      return () => {
+        this.#kept.add(state);
+        this.#showState('');
+      };
     });
     this.#undo.onclick = () => void this.undo();
     this.#redo.onclick = () => void this.redo();
-    const images = archive.images.map((image, index) => this.#image(image, index));
     this.element = h(
       'section',
       { className: 'archive', ariaLabel: `Archive ${visible(archive.name)}` },
       this.heading,
       this.#facts,
-      h('div', { className: 'toolbar' }, this.#saving.element, h('div', { className: 'row' }, this.#undo, this.#redo, this.#state)),
-      h('details', { className: 'rename-all' }, h('summary', {}, 'Rename all'), renameForm(this)),
+      this.#saving.element,
+      h('div', { className: 'bar row' }, this.#undo, this.#redo, this.#state),
+      h('details', { className: 'rename-all' }, h('summary', {}, 'Rename all'), this.#rename.element),
       h('section', { className: 'odd', ariaLabel: 'What is odd' }, this.#findingsHeading, this.#findings),
-      h('section', { ariaLabel: 'Images' }, ...images),
+      this.#images,
     );
     this.#refresh();
+    void this.#addImages();
+  }
+
+  async #addImages(): Promise<void> {
+    for (let start = 0; start < this.archive.images.length; start += BATCH) {
+      // Edits may have been made since the last batch.
+      const batch = this.archive.images.slice(start, start + BATCH);
+      this.#images.append(...batch.map((image, index) => this.#image(image, start + index)));
+      await new Promise((resolve) => setTimeout(resolve));
+      if (!this.element.isConnected) return;
+    }
   }
 
   /** Whether there are edits that no saved file has. */
   get unsaved(): boolean {
-    return this.#unsaved;
+    return !this.#kept.has(this.state);
+  }
+
+  /** A number for what the archive is now, which no other state of any archive has. */
+  get state(): number {
+    return this.#states[this.archive.undoable] ?? 0;
   }
 
   async edit(work: (archive: Archive) => Promise<NameChange[]>): Promise<boolean> {
     return this.#change(async () => {
       const changes = await work(this.archive);
-      return { text: describe(changes), changed: changes.length > 0 };
+      if (changes.length > 0) this.#states.splice(this.archive.undoable, Infinity, ++lastState);
+      return describe(changes);
     });
   }
 
   async undo(): Promise<void> {
     if (this.archive.undoable === 0) return;
-    await this.#change(async () => (await this.archive.undo(), { text: 'Undone.', changed: true }));
+    await this.#change(async () => (await this.archive.undo(), 'Undone.'));
   }
 
   async redo(): Promise<void> {
     if (this.archive.redoable === 0) return;
-    await this.#change(async () => (await this.archive.redo(), { text: 'Done again.', changed: true }));
+    await this.#change(async () => (await this.archive.redo(), 'Done again.'));
   }
 
   save(): Promise<void> {
     return this.#saving.save();
   }
 
-  async #change(work: () => Promise<{ text: string; changed: boolean }>): Promise<boolean> {
+  async #change(work: () => Promise<string>): Promise<boolean> {
+    const before = this.state;
     try {
-      const { text, changed } = await work();
+      const text = await work();
       problems.clear();
-      this.#unsaved ||= changed;
       this.#refresh();
-      this.#state.append(' ', h('span', { className: 'change' }, visible(text)));
-      announce(text);
+      if (this.state !== before) {
+        this.#saving.outdate();
+        this.#rename.outdate();
+      }
+      this.#showState(text);
+      announce(visible(text));
       return true;
     } catch (thrown) {
       problems.show(thrown);
@@ -100,15 +134,18 @@ export class ArchiveView implements Editor {
     // A button that was just pressed for the last time leaves the focus with its neighbour, not with nobody.
     if (had === this.#undo && this.#undo.disabled) this.#redo.focus();
     if (had === this.#redo && this.#redo.disabled) this.#undo.focus();
-    if (archive.undoable === 0) this.#unsaved = false;
-    this.#state.replaceChildren(this.#unsaved ? 'Unsaved edits.' : '');
+    this.taken = new Set(archive.images.flatMap(({ references }) => references));
     this.#facts.textContent =
       `${format(archive.format)}, ${count(archive.images.length, 'image')}, ${bytes(archive.size)}. ` +
-      `Read ${bytes(archive.reads.bytes)} of it in ${count(archive.reads.count, 'read')}.`;
+      `${bytes(archive.reads.bytes)} were read, in ${count(archive.reads.count, 'piece')}.`;
     this.#findingsHeading.textContent = `What is odd (${archive.findings.length})`;
     this.#findingsHeading.hidden = archive.findings.length === 0;
     this.#findings.replaceChildren(findingList(archive.findings));
     for (const update of this.#updates) update(archive.images);
+  }
+
+  #showState(text: string): void {
+    this.#state.replaceChildren(this.unsaved ? 'Unsaved edits. ' : '', h('span', { className: 'change' }, visible(text)));
   }
 
   #image(image: Image, index: number): HTMLElement {
@@ -124,7 +161,7 @@ export class ArchiveView implements Editor {
       nameList.update(now);
     });
     const few = this.archive.images.length <= FEW;
-    return h(
+    const article = h(
       'article',
       { className: 'image', ariaLabel: `Image ${shortId}` },
       title,
@@ -142,7 +179,22 @@ export class ArchiveView implements Editor {
       section('Config', few, () => configTable(image.config)),
       section(`Layers and history (${count(image.layers.length, 'layer')}, ${bytes(image.size)})`, few, () => layerTable(image, shortId)),
     );
+    whenNear(article, nameList.suggest);
+    return article;
   }
+}
+
+/** Calls back once, when an element is in sight or some screens away. */
+function whenNear(element: HTMLElement, callback: () => void): void {
+  const observer = new IntersectionObserver(
+    (entries) => {
+      if (!entries.some(({ isIntersecting }) => isIntersecting)) return;
+      observer.disconnect();
+      callback();
+    },
+    { rootMargin: '4000px' },
+  );
+  observer.observe(element);
 }
 
 function fact(name: string, value: Node | string): HTMLElement {
