@@ -1,6 +1,5 @@
 /** A file of the operating system that an archive was opened from. */
 import { closeSync, fstatSync, openSync, read } from 'node:fs';
-import { stat } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { LongshoreError } from './errors.js';
 
@@ -58,12 +57,6 @@ export class FileSource {
   assertUnchanged(): void {
     this.#assertOpen();
     if (!this.#isSame(fstatSync(this.fd))) throw this.#changed();
-  }
-
-  /** Whether the path still means this file: another one may have taken its place. */
-  async isAtPath(): Promise<boolean> {
-    const now = await stat(this.path).catch(() => undefined);
-    return now !== undefined && this.#isSame(now);
   }
 
   /** Closes the file. What still reads fails with `closed`; the descriptor is only given back when nothing does. */

@@ -1,15 +1,12 @@
 /** Writing an archive's parts to a file at the speed of a copy. */
-import { constants } from 'node:fs';
-import { copyFile, open, realpath, rename, stat, unlink, type FileHandle } from 'node:fs/promises';
+import { open, realpath, rename, stat, unlink, type FileHandle } from 'node:fs/promises';
 import { LongshoreError, aborted } from './errors.js';
 import type { FileSource } from './node-source.js';
 import type { Part } from './protocol.js';
 import type { CallOptions } from './types.js';
 
-/** How much is copied at a time where the kernel does not do the copying. */
+/** How much is copied at a time. With smaller buffers the calls cost more than the copying. */
 const BUFFER = 8 << 20;
-/** How often progress is reported while the kernel copies. */
-const REPORT_MS = 100;
 
 let partials = 0;
 
@@ -31,10 +28,8 @@ export async function writeTo(
     const file = await open(partial, 'wx');
     try {
       const mode = ((await stat(target).catch(() => undefined)) ?? (await file.stat())).mode & 0o7777;
-      const copied = await copyHead(parts, total, source, partial, report, signal);
-      // The kernel's copy brought the source's mode along.
       await file.chmod(mode);
-      await append(file, copied ? parts.slice(1) : parts, copied, source, report, signal);
+      await append(file, parts, source, report, signal);
     } finally {
       await file.close();
     }
@@ -50,44 +45,14 @@ export async function writeTo(
   report(total);
 }
 
-/**
- * Lets the kernel copy the whole file where the archive begins as its file does, for most of it; what follows will be
- * written over. On file systems that can, the two then share their blocks. Says how many bytes are good.
- */
-async function copyHead(
-  parts: readonly Part[],
-  total: number,
-  source: FileSource | undefined,
-  to: string,
-  report: (done: number) => void,
-  signal: AbortSignal | undefined,
-): Promise<number> {
-  const head = parts[0];
-  if (!source || !head || head instanceof Uint8Array || head.offset !== 0 || head.length < total / 2) return 0;
-  // The path may have come to mean another file, also while it is copied.
-  if (!(await source.isAtPath())) return 0;
-  const timer = setInterval(() => {
-    stat(to).then(({ size }) => report(Math.min(size, head.length)), () => {});
-  }, REPORT_MS);
-  try {
-    await copyFile(source.path, to, constants.COPYFILE_FICLONE);
-  } finally {
-    clearInterval(timer);
-  }
-  if (signal?.aborted) throw aborted(signal);
-  return (await source.isAtPath()) ? head.length : 0;
-}
-
-/** Cuts the file off at `done` and appends the parts. */
 async function append(
   file: FileHandle,
   parts: readonly Part[],
-  done: number,
   source: FileSource | undefined,
   report: (done: number) => void,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  await file.truncate(done);
+  let done = 0;
   for await (const piece of pieces(parts, BUFFER, source)) {
     if (signal?.aborted) throw aborted(signal);
     await writeAll(file, piece, done);
@@ -103,27 +68,48 @@ async function writeAll(file: FileHandle, piece: Uint8Array, position: number): 
   }
 }
 
-/** The parts' bytes, in order and at most `size` at a time. A piece is only good until the next one is asked for. */
+/**
+ * The parts' bytes, in order and at most `size` at a time. While one piece is used, the next is read already; so a piece
+ * is only good until the next one is asked for.
+ */
 export async function* pieces(
   parts: readonly Part[],
   size: number,
   file: FileSource | undefined,
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  let buffer: Uint8Array | undefined;
-  for (const part of parts) {
-    const range = part instanceof Uint8Array ? { source: part, offset: 0, length: part.length } : part;
-    const { source, offset, length } = range;
+  const ranges = cut(parts, size);
+  const buffers: Uint8Array[] = [];
+  let turn = 0;
+  const load = async (): Promise<Uint8Array | undefined> => {
+    const { value } = ranges.next();
+    if (!value) return undefined;
+    const { source, offset, length } = value;
+    if (source instanceof Uint8Array) return source.subarray(offset, offset + length);
+    turn = 1 - turn;
+    const buffer = (buffers[turn] ??= new Uint8Array(size));
     for (let done = 0; done < length; ) {
-      const wanted = Math.min(size, length - done);
-      if (source instanceof Uint8Array) {
-        yield source.subarray(offset + done, offset + done + wanted);
-        done += wanted;
-      } else if (file) {
-        buffer ??= new Uint8Array(size);
-        const got = await file.read(buffer, wanted, offset + done);
-        yield buffer.subarray(0, got);
-        done += got;
-      }
+      done += await (file as FileSource).read(buffer.subarray(done), length - done, offset + done);
+    }
+    return buffer.subarray(0, length);
+  };
+  let next = load();
+  try {
+    for (let piece = await next; piece; piece = await next) {
+      next = load();
+      yield piece;
+    }
+  } finally {
+    // Nobody may wait for it any more; it still has to end before the file can be closed.
+    await next.catch(() => {});
+  }
+}
+
+/** The parts, cut into ranges of at most `size` bytes. */
+function* cut(parts: readonly Part[], size: number) {
+  for (const part of parts) {
+    const { source, offset, length } = part instanceof Uint8Array ? { source: part, offset: 0, length: part.length } : part;
+    for (let done = 0; done < length; done += size) {
+      yield { source, offset: offset + done, length: Math.min(size, length - done) };
     }
   }
 }
