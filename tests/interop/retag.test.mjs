@@ -7,7 +7,7 @@ import { after, before, describe, it } from 'node:test';
 import { startDocker } from '../support/engine.mjs';
 import { fixtures, imageId, namesIn } from '../support/fixtures.mjs';
 import { BUILT, makeArchives } from '../support/images.mjs';
-import { rewrite } from '../support/longshore.mjs';
+import { longshore, rewrite } from '../support/longshore.mjs';
 import { skipUnless, skopeo, skopeoNames, startPodman, staticBusybox, umoci } from '../support/peers.mjs';
 import { run } from '../support/run.mjs';
 import { temporary } from '../support/temp.mjs';
@@ -136,6 +136,22 @@ describe('retagged archives', { skip: skipUnless('dockerd', 'skopeo', 'podman', 
     await engine.docker('load', '--input', output);
     assert.deepEqual(await engine.images(), { '<none>:<none>': made.ids.base });
     assert.equal(await engine.run(made.ids.base), BUILT.base.prints);
+  });
+
+  it('inspect says what docker image inspect says', async () => {
+    const { openArchive } = await longshore();
+    await engine.empty();
+    await engine.docker('load', '--input', made.files.several);
+    const archive = await openArchive(made.files.several);
+    for (const [name] of Object.values(BUILT).map(({ names }) => names)) {
+      const ours = await archive.inspect(name);
+      const [dockers] = JSON.parse(await engine.docker('image', 'inspect', name));
+      for (const key of ['Id', 'Comment', 'Created', 'Author', 'Config', 'Architecture', 'Os', 'RootFS']) {
+        assert.deepEqual(ours[key], dockers[key], `${name}: ${key}`);
+      }
+      assert.deepEqual(ours.RepoTags.toSorted(), dockers.RepoTags.toSorted());
+    }
+    await archive.close();
   });
 
   it('no edit: the archive is the same to the byte', async (t) => {

@@ -1,5 +1,7 @@
 //! An open archive.
 
+use std::collections::{HashMap, HashSet};
+
 use serde::Serialize;
 use serde_json::Value;
 
@@ -107,9 +109,8 @@ impl<S: Source + Clone> Archive<S> {
         {
             return Ok(found);
         }
-        if let Some(found) =
-            self.images.iter().rposition(|candidate| candidate.names.iter().any(|name| name.is(image)))
-        {
+        let name = Name::new(image);
+        if let Some(found) = self.images.iter().rposition(|image| image.names.contains(&name)) {
             return Ok(found);
         }
         let prefix = format!("sha256:{bare}");
@@ -216,7 +217,7 @@ fn tar_findings(index: &TarIndex) -> Vec<Finding> {
                     entry.path
                 ),
             )
-            .with("entry", entry.path.as_str())
+            .with("entry", &*entry.path)
             .with("offset", entry.header),
         );
     }
@@ -227,7 +228,7 @@ fn tar_findings(index: &TarIndex) -> Vec<Finding> {
                 Severity::Info,
                 format!("The path of the member {} is not UTF-8.", entry.path),
             )
-            .with("entry", entry.path.as_str())
+            .with("entry", &*entry.path)
             .with("offset", entry.header),
         );
     }
@@ -276,20 +277,18 @@ fn name_findings(
             );
         }
     }
-    for (position, image) in images.iter().enumerate() {
-        let later = images.iter().skip(position + 1);
-        for name in &image.names {
-            if later.clone().any(|later| later.id != image.id && later.names.contains(name)) {
-                findings.push(
-                    Finding::new(
-                        FindingCode::DuplicateName,
-                        Severity::Warning,
-                        format!("Two images have the name {name}. Docker gives it to the last; skopeo refuses the archive."),
-                    )
-                    .with("image", image.id.as_str())
-                    .with("reference", name.to_string()),
-                );
-            }
+    let mut owners: HashMap<&Name, &str> = HashMap::new();
+    for (image, name) in all() {
+        if owners.insert(name, &image.id).is_some_and(|owner| owner != image.id) {
+            findings.push(
+                Finding::new(
+                    FindingCode::DuplicateName,
+                    Severity::Warning,
+                    format!("Two images have the name {name}. Docker gives it to the last; skopeo refuses the archive."),
+                )
+                .with("image", image.id.as_str())
+                .with("reference", name.to_string()),
+            );
         }
     }
     for (path, names) in others {
@@ -304,8 +303,9 @@ fn name_findings(
             );
             continue;
         };
-        let missing = all().map(|(_, name)| name).find(|name| !names.contains(name));
-        let extra = names.iter().find(|name| all().all(|(_, known)| known != *name));
+        let there: HashSet<&Name> = names.iter().collect();
+        let missing = all().map(|(_, name)| name).find(|name| !there.contains(name));
+        let extra = names.iter().find(|name| !owners.contains_key(name));
         for (name, sentence) in [(missing, "lacks the name"), (extra, "has another name")] {
             findings.extend(name.map(|name| {
                 Finding::new(

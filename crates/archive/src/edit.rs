@@ -1,5 +1,7 @@
 //! Edits of names: `docker tag`, its undoing, and renaming a whole archive.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::archive::{Archive, no_such_image};
@@ -50,7 +52,7 @@ impl<S: Source + Clone> Archive<S> {
     pub fn tag(&self, source: &str, target: &str) -> Result<Edit<S>> {
         let target = Reference::parse_target(target)?;
         let found = self.find(source)?;
-        let name = self.name(target);
+        let name = Name::of(target, self.is_in_full());
         let mut names = self.names();
         if names.get(found).is_some_and(|names| names.contains(&name)) {
             return Err(Error::new(
@@ -72,11 +74,12 @@ impl<S: Source + Clone> Archive<S> {
     ///
     /// Fails with `no-such-image` where no image has the name, and with `invalid-reference` where it is none.
     pub fn untag(&self, reference: &str) -> Result<Edit<S>> {
+        let unwanted = Name::new(reference);
         let mut names = self.names();
         let mut found = false;
         for names in &mut names {
             let before = names.len();
-            names.retain(|name| !name.is(reference));
+            names.retain(|name| *name != unwanted);
             found |= names.len() < before;
         }
         if !found {
@@ -91,13 +94,14 @@ impl<S: Source + Clone> Archive<S> {
     /// Fails with `invalid-reference` where a new name would be none, and with `duplicate-reference` where two images
     /// would get the same name. Then nothing is renamed.
     pub fn rename(&self, rules: &[RenameRule]) -> Result<Edit<S>> {
+        let in_full = self.is_in_full();
         let before = self.names();
         let mut after = Vec::with_capacity(before.len());
         for names in &before {
             let mut renamed: Vec<Name> = Vec::with_capacity(names.len());
             for name in names {
                 let new = match rules.iter().find_map(|rule| rule.apply(name)) {
-                    Some(text) => self.name(Reference::parse(&text)?),
+                    Some(text) => Name::of(Reference::parse(&text)?, in_full),
                     None => name.clone(),
                 };
                 if !renamed.contains(&new) {
@@ -106,18 +110,20 @@ impl<S: Source + Clone> Archive<S> {
             }
             after.push(renamed);
         }
-        for (position, names) in after.iter().enumerate() {
-            for name in names {
-                let new = before.get(position).is_some_and(|names| !names.contains(name));
-                let taken =
-                    after.iter().enumerate().any(|(other, names)| other != position && names.contains(name));
-                if new && taken {
-                    return Err(Error::new(
-                        Code::DuplicateReference,
-                        format!("Two images would get the name {name}."),
-                    )
-                    .with("reference", name.to_string()));
-                }
+        let mut owners: HashMap<&Name, usize> = HashMap::new();
+        for name in after.iter().flatten() {
+            *owners.entry(name).or_default() += 1;
+        }
+        // Names that two images had before are theirs to keep.
+        for (before, after) in before.iter().zip(&after) {
+            let clash =
+                |name: &&Name| !before.contains(name) && owners.get(name).is_some_and(|&count| count > 1);
+            if let Some(name) = after.iter().find(clash) {
+                return Err(Error::new(
+                    Code::DuplicateReference,
+                    format!("Two images would get the name {name}."),
+                )
+                .with("reference", name.to_string()));
             }
         }
         self.renamed(&after)
@@ -127,15 +133,12 @@ impl<S: Source + Clone> Archive<S> {
         self.images().iter().map(|image| image.names.clone()).collect()
     }
 
-    /// A new name, written as the archive writes names: in full, where its writer does that (skopeo, podman).
-    fn name(&self, reference: Reference) -> Name {
-        let in_full = |name: &Name| {
+    /// Whether the archive writes names in full, as skopeo and podman do.
+    fn is_in_full(&self) -> bool {
+        self.images().iter().flat_map(|image| &image.names).any(|name| {
             name.reference()
                 .is_some_and(|known| known.canonical() == name.text() && known.to_string() != name.text())
-        };
-        let full = self.images().iter().flat_map(|image| &image.names).any(in_full);
-        let text = if full { reference.canonical() } else { reference.to_string() };
-        Name { text, reference: Some(reference) }
+        })
     }
 
     /// The edit that gives the images these names.

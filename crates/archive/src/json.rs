@@ -94,7 +94,7 @@ impl<'a> Object<'a> {
             found = true;
         }
         if !found {
-            self.0.push((Cow::Owned(key.to_owned()), Cow::Owned(value.to_owned())));
+            self.push(key, value.to_owned());
         }
     }
 
@@ -103,9 +103,9 @@ impl<'a> Object<'a> {
         self.0.retain(|(name, _)| !name.eq_ignore_ascii_case(key));
     }
 
-    /// Keeps the members for which `keep` holds.
-    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&str, &str) -> bool) {
-        self.0.retain(|(key, value)| keep(key, value));
+    /// Appends a member, whatever keys there are: for objects that are maps, whose keys are data.
+    pub(crate) fn push(&mut self, key: &str, value: String) {
+        self.0.push((Cow::Owned(key.to_owned()), Cow::Owned(value)));
     }
 
     /// Whether there are no members.

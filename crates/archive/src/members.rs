@@ -52,7 +52,7 @@ impl<S: Source + Clone> Members<S> {
         };
         let len = usize::try_from(entry.size).ok().filter(|_| entry.size <= limit).ok_or_else(|| {
             Error::new(Code::LimitExceeded, format!("{} is too long for what it is.", entry.path))
-                .with("entry", entry.path.as_str())
+                .with("entry", &*entry.path)
                 .with("expected", limit)
                 .with("actual", entry.size)
         })?;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use oci_spec::image::Digest;
 use serde::{Serialize, Serializer};
@@ -79,6 +80,12 @@ impl Name {
         Self { reference: Reference::parse(&text).ok(), text }
     }
 
+    /// A name to be written in full, or as Docker prints it.
+    pub(crate) fn of(reference: Reference, in_full: bool) -> Self {
+        let text = if in_full { reference.canonical() } else { reference.to_string() };
+        Self { text, reference: Some(reference) }
+    }
+
     /// The name as the archive writes it.
     pub fn text(&self) -> &str {
         &self.text
@@ -87,11 +94,6 @@ impl Name {
     /// What the name means; `None` where Docker would refuse it.
     pub fn reference(&self) -> Option<&Reference> {
         self.reference.as_ref()
-    }
-
-    /// Whether `text` means this name.
-    pub(crate) fn is(&self, text: &str) -> bool {
-        *self == Self::new(text)
     }
 }
 
@@ -106,6 +108,15 @@ impl PartialEq for Name {
 }
 
 impl Eq for Name {}
+
+impl Hash for Name {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match &self.reference {
+            Some(reference) => reference.hash(state),
+            None => self.text.hash(state),
+        }
+    }
+}
 
 /// As Docker prints it.
 impl fmt::Display for Name {

@@ -4,6 +4,7 @@
 //! a member, extension headers included, and because every length is bounded before it is believed.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use tar::{EntryType, Header};
 
@@ -15,7 +16,7 @@ const BLOCK: u64 = 512;
 /// The longest pax or GNU long-name payload that is read. Real ones are a few KiB.
 const MAX_EXTENSION: u64 = 1 << 20;
 /// The most members an archive may have. The largest real ones have some thousands.
-const MAX_ENTRIES: usize = 1_000_000;
+const MAX_ENTRIES: usize = 250_000;
 /// The most links that are followed to reach a member, as Linux does.
 const MAX_LINKS: usize = 40;
 
@@ -40,11 +41,11 @@ pub enum EntryKind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// Its path as written; bytes that are not UTF-8 are replaced by U+FFFD.
-    pub path: String,
+    pub path: Rc<str>,
     /// What it is.
     pub kind: EntryKind,
     /// Where a symbolic or hard link points, as written.
-    pub link: Option<String>,
+    pub link: Option<Rc<str>>,
     /// First byte of the member: of its extension headers, where it has any.
     pub start: u64,
     /// First byte of its header.
@@ -72,7 +73,8 @@ impl Entry {
 #[derive(Debug, Clone)]
 pub struct TarIndex {
     entries: Vec<Entry>,
-    by_path: HashMap<String, usize>,
+    /// Shared with the indexes of edited archives: an edit rarely adds a member, and never renames one.
+    by_path: Rc<HashMap<Rc<str>, usize>>,
     end: u64,
     end_blocks: bool,
 }
@@ -86,8 +88,12 @@ impl TarIndex {
     }
 
     fn new(entries: Vec<Entry>, end: u64, end_blocks: bool) -> Self {
-        let by_path = entries.iter().enumerate().map(|(index, entry)| (normal(&entry.path), index)).collect();
-        Self { entries, by_path, end, end_blocks }
+        let key = |entry: &Entry| {
+            let normal = normal(&entry.path);
+            if *entry.path == *normal { entry.path.clone() } else { normal.into() }
+        };
+        let by_path = entries.iter().enumerate().map(|(index, entry)| (key(entry), index)).collect();
+        Self { entries, by_path: Rc::new(by_path), end, end_blocks }
     }
 
     /// The members, in the tar's order.
@@ -108,7 +114,7 @@ impl TarIndex {
     /// The member at `path`: the last one, where several have it, as Docker reads it. A leading `./` or `/` is
     /// nothing.
     pub fn find(&self, path: &str) -> Option<usize> {
-        self.by_path.get(&normal(path)).copied()
+        self.by_path.get(normal(path).as_str()).copied()
     }
 
     /// The regular file at `path`, reached through symbolic and hard links and linked directories as Docker
@@ -123,7 +129,8 @@ impl TarIndex {
                 continue;
             }
             done.push(component);
-            let Some(entry) = self.by_path.get(&done.join("/")).and_then(|&index| self.entries.get(index))
+            let Some(entry) =
+                self.by_path.get(done.join("/").as_str()).and_then(|&index| self.entries.get(index))
             else {
                 continue;
             };
@@ -140,7 +147,7 @@ impl TarIndex {
             }
             todo.extend(components(link).rev().map(str::to_owned));
         }
-        let index = *self.by_path.get(&done.join("/"))?;
+        let index = *self.by_path.get(done.join("/").as_str())?;
         self.entries.get(index).is_some_and(|entry| entry.kind == EntryKind::File).then_some(index)
     }
 
@@ -157,7 +164,7 @@ impl TarIndex {
                     Code::SourceChanged,
                     "The file has changed since it was opened. Open it again.",
                 )
-                .with("entry", entry.path.as_str())
+                .with("entry", &*entry.path)
                 .with("offset", entry.header));
             }
         }
@@ -226,7 +233,7 @@ impl TarIndex {
             recipe.push_bytes(&header.as_bytes()[..]);
             recipe.push_bytes(padded(content));
             entries.push(Entry {
-                path: (*path).to_owned(),
+                path: (*path).into(),
                 kind: EntryKind::File,
                 link: None,
                 start,
@@ -240,7 +247,12 @@ impl TarIndex {
         }
         let end = recipe.len();
         recipe.push_slice(data, self.end..data.len());
-        Ok((recipe, Self::new(entries, end, self.end_blocks)))
+        let index = if appended.is_empty() {
+            Self { entries, by_path: self.by_path.clone(), end, end_blocks: self.end_blocks }
+        } else {
+            Self::new(entries, end, self.end_blocks)
+        };
+        Ok((recipe, index))
     }
 }
 
@@ -476,11 +488,11 @@ impl Indexer {
         }
         let entry = Entry {
             utf8: matches!(path_text, std::borrow::Cow::Borrowed(_)),
-            path: path_text.into_owned(),
+            path: path_text.into(),
             kind,
             link: link
                 .filter(|_| matches!(kind, EntryKind::Symlink | EntryKind::HardLink))
-                .map(|link| String::from_utf8_lossy(&link).into_owned()),
+                .map(|link| String::from_utf8_lossy(&link).into()),
             start: start.unwrap_or(at),
             header: at,
             data,

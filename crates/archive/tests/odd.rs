@@ -238,6 +238,16 @@ fn an_unreadable_listing_is_a_finding_and_stays() {
 }
 
 #[test]
+fn tags_that_differ_in_case_are_two() {
+    let archive = open(docker_legacy(&[ImageSpec::new("app:v1").name("app:V1")]));
+    let edit = archive.untag("app:V1").unwrap();
+    let names: Vec<_> = edit.archive.images()[0].names.iter().map(ToString::to_string).collect();
+    assert_eq!(names, ["app:v1"]);
+    assert!(findings(&edit.archive).is_empty(), "{:?}", edit.archive.findings());
+    assert!(findings(&edit.archive.tag("app:v1", "app:V1").unwrap().archive).is_empty());
+}
+
+#[test]
 fn a_disagreement_is_mended_by_the_first_edit() {
     let archive = open(with_manifest(|json| json.replace("app:1", "app:2")));
     assert!(findings(&archive).contains(&FindingCode::NamesDisagree));

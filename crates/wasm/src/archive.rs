@@ -5,8 +5,7 @@ use std::rc::Rc;
 use gloo::file::Blob;
 use js_sys::{Array, Function, Object, Reflect, Uint8Array};
 use longshore_archive::{
-    Archive as Core, Edit, Finding, Format, Image, Indexer, NameChange, Part, ReadAhead, Reads, RenameRule,
-    Source,
+    Archive as Core, Edit, Finding, Format, Image, Indexer, Part, ReadAhead, Reads, RenameRule, Source,
 };
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
@@ -14,6 +13,9 @@ use web_sys::FileReaderSync;
 
 use crate::error::{JsResult, to_js, to_throw};
 use crate::source::JsSource;
+
+/// How many members all states of an archive may index together: some 30 MB.
+const STATES_MEMBERS: usize = 300_000;
 
 type Shared = Rc<ReadAhead<JsSource>>;
 
@@ -81,7 +83,7 @@ impl Opening {
 #[wasm_bindgen]
 pub struct Archive {
     source: Shared,
-    /// Never empty; cheap, because states share all that they do not change.
+    /// Never empty. States share all that they do not change.
     states: Vec<Core<Shared>>,
     current: usize,
 }
@@ -198,11 +200,15 @@ impl Archive {
     /// Makes an edit the current state. One that changed nothing leaves no trace.
     fn apply(&mut self, edit: longshore_archive::Result<Edit<Shared>>) -> JsResult {
         let Edit { archive, changes } = edit.map_err(to_throw)?;
-        let changes: Vec<NameChange> = changes;
         if !changes.is_empty() {
+            let members = archive.index().entries().len();
             self.states.truncate(self.current + 1);
             self.states.push(archive);
-            self.current += 1;
+            // The oldest edits can no longer be undone where their indexes would fill the memory.
+            while self.states.len() > 2 && self.states.len() * members > STATES_MEMBERS {
+                self.states.remove(0);
+            }
+            self.current = self.states.len() - 1;
         }
         to_js(&changes)
     }

@@ -198,12 +198,13 @@ fn with_name(descriptor: &str, name: Option<&Name>) -> String {
     let mut descriptor = Object::parse(descriptor).unwrap_or_default();
     let text = descriptor.get("annotations").unwrap_or("{}").to_owned();
     let mut annotations = Object::parse(&text).unwrap_or_default();
-    annotations.retain(|key, _| key != CONTAINERD_NAME && key != REF_NAME);
+    annotations.remove(CONTAINERD_NAME);
+    annotations.remove(REF_NAME);
     if let Some(name) = name {
         let full = name.reference().map_or_else(|| name.text().to_owned(), Reference::canonical);
-        annotations.set(CONTAINERD_NAME, &json::string(&full));
+        annotations.push(CONTAINERD_NAME, json::string(&full));
         if let Some(tag) = name.reference().and_then(|reference| reference.tag()) {
-            annotations.set(REF_NAME, &json::string(tag));
+            annotations.push(REF_NAME, json::string(tag));
         }
     }
     if annotations.is_empty() {
@@ -250,7 +251,7 @@ fn name(descriptor: &Object<'_>, own: &[usize], images: &[Image]) -> Option<Name
     Some(
         known
             .clone()
-            .find(|name| name.is(&text))
+            .find(|name| **name == Name::new(text.as_str()))
             .or_else(|| known.clone().find(same_tag))
             .cloned()
             .unwrap_or_else(|| Name::new(text.as_str())),

@@ -1,6 +1,8 @@
 //! `repositories`: names by repository and tag, each with the ID of the image's top layer (Docker up to 1.9; written
 //! ever since, by Docker up to 28 and by skopeo and podman).
 
+use std::collections::HashMap;
+
 use crate::json::{self, Object};
 use crate::members::Members;
 use crate::model::{Image, Name};
@@ -34,52 +36,64 @@ pub(crate) fn rewrite<S: Source + Clone>(
         None => json::Document { value: "{}", after: "\n" },
     };
     let present = read(document.value.as_bytes())?;
-    let mut wanted: Vec<(&Name, String)> = Vec::new();
+    let known: HashMap<&Name, &String> = present.iter().map(|(name, id)| (name, id)).collect();
+    let mut wanted: HashMap<&Name, String> = HashMap::new();
     for (image, names) in images.iter().zip(names) {
-        let known = present.iter().find(|(name, _)| image.names.contains(name)).map(|(_, id)| id.clone());
+        let top = image.names.iter().find_map(|name| known.get(name).map(|&id| id.clone()));
         // Without a document, only readers that know layer directories alone would look for it.
-        let top = known.or_else(|| top_layer_id(members, image, bytes.is_some()));
-        wanted.extend(names.iter().filter_map(|name| Some((name, top.clone()?))));
+        let Some(top) = top.or_else(|| top_layer_id(members, image, bytes.is_some())) else { continue };
+        // Docker gives a name that several images have to the last of them.
+        wanted.extend(names.iter().map(|name| (name, top.clone())));
     }
-    // Docker gives a name that several images have to the last of them.
-    let wanted_id = |name: &Name| wanted.iter().rev().find(|(wanted, _)| *wanted == name).map(|(_, id)| id);
+    let mut added: HashMap<&str, Vec<&Name>> = HashMap::new();
+    let mut added_repositories = Vec::new();
+    for name in names.iter().flatten().filter(|name| !known.contains_key(name)) {
+        let Some((repository, _)) = split(name) else { continue };
+        let names = added.entry(repository).or_default();
+        if names.is_empty() {
+            added_repositories.push(repository);
+        }
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let id_of = |name: &Name| wanted.get(name).map(|id| json::string(id));
+    let add = |tags: &mut Object<'_>, names: Vec<&Name>| {
+        for name in names {
+            if let (Some((_, tag)), Some(id)) = (split(name), id_of(name)) {
+                tags.push(tag, id);
+            }
+        }
+    };
 
-    let mut repositories = Object::parse(document.value)?;
-    let mut changed = false;
-    let mut update =
-        |repositories: &mut Object<'_>, repository: &str, edit: &mut dyn FnMut(&mut Object<'_>)| {
-            let text = repositories.get(repository).unwrap_or("{}").to_owned();
-            let mut tags = Object::parse(&text).unwrap_or_default();
-            edit(&mut tags);
-            if tags.is_empty() {
-                repositories.remove(repository);
-            } else {
-                repositories.set(repository, &tags.to_json());
+    // Repositories and tags are told apart by case: keys here are data, not fields.
+    let mut repositories = Object::default();
+    for (repository, text) in Object::parse(document.value)?.members() {
+        let mut tags = Object::default();
+        for (tag, _) in Object::parse(text)?.members() {
+            if let Some(id) = id_of(&Name::new(format!("{repository}:{tag}"))) {
+                tags.push(tag, id);
             }
-            changed = true;
-        };
-    for (name, id) in &present {
-        let Some((repository, tag)) = name.text().rsplit_once(':') else { continue };
-        match wanted_id(name) {
-            Some(wanted) if wanted == id => {}
-            Some(wanted) => {
-                update(&mut repositories, repository, &mut |tags| tags.set(tag, &json::string(wanted)));
-            }
-            None => update(&mut repositories, repository, &mut |tags| tags.remove(tag)),
+        }
+        add(&mut tags, added.remove(repository).unwrap_or_default());
+        if !tags.is_empty() {
+            repositories.push(repository, tags.to_json());
         }
     }
-    for (name, id) in &wanted {
-        if present.iter().any(|(present, _)| present == *name) {
-            continue;
+    for repository in added_repositories {
+        let mut tags = Object::default();
+        add(&mut tags, added.remove(repository).unwrap_or_default());
+        if !tags.is_empty() {
+            repositories.push(repository, tags.to_json());
         }
-        // A name with a digest has no place here.
-        let Some((repository, tag)) = name.text().rsplit_once(':').filter(|(name, _)| !name.contains('@'))
-        else {
-            continue;
-        };
-        update(&mut repositories, repository, &mut |tags| tags.set(tag, &json::string(id)));
     }
-    changed.then(|| document.with_value(&repositories.to_json()))
+    let is_changed = read(repositories.to_json().as_bytes())? != present;
+    is_changed.then(|| document.with_value(&repositories.to_json()))
+}
+
+/// A name's repository and tag. A name with a digest has no place here.
+fn split(name: &Name) -> Option<(&str, &str)> {
+    name.text().rsplit_once(':').filter(|(repository, _)| !repository.contains('@'))
 }
 
 /// What the document calls the image's top layer: the directory that holds it or a link to it, or else the digest
