@@ -23,6 +23,7 @@
 //! use is an [`Error`] with a stable [`Code`], what is merely odd a [`Finding`].
 
 mod archive;
+mod compression;
 mod config;
 mod edit;
 mod error;
@@ -36,6 +37,7 @@ mod source;
 mod tar;
 
 pub use archive::{Archive, Inspect, RootFs};
+pub use compression::Compression;
 pub use edit::{Edit, NameChange, RenameRule};
 pub use error::{Code, Detail, Error, Fact, Finding, FindingCode, Result, Severity};
 pub use model::{ContainerConfig, Format, HealthCheck, HistoryEntry, Image, Layer, Name, Platform, sha256};
@@ -44,4 +46,4 @@ pub use reference::{Reference, aliases};
 #[cfg(any(unix, windows))]
 pub use source::FileSource;
 pub use source::{MAX_LEN, ReadAhead, Reads, Source};
-pub use tar::{Compression, Entry, EntryKind, Indexer, TarIndex};
+pub use tar::{Entry, EntryKind, Indexer, TarIndex};

@@ -120,7 +120,7 @@ impl<S: Source + Clone> Source for Recipe<S> {
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         let wanted = buf.len();
-        if wanted as u64 > self.end().saturating_sub(offset) {
+        if offset.saturating_add(wanted as u64) > self.end() {
             return Err(past_end(offset, wanted, self.end()));
         }
         let mut rest = buf;

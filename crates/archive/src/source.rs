@@ -217,10 +217,10 @@ impl<S: Source> Source for ReadAhead<S> {
         if buf.len() >= Self::LARGEST {
             return self.fetch(offset, buf);
         }
-        let left = self.len().saturating_sub(offset);
-        if left < buf.len() as u64 {
+        if offset.saturating_add(buf.len() as u64) > self.len() {
             return Err(past_end(offset, buf.len(), self.len()));
         }
+        let left = self.len() - offset;
         let goes_on = !window.bytes.is_empty() && (window.start..=window.end()).contains(&offset);
         window.ahead = if goes_on { (window.ahead * 2).min(Self::LARGEST) } else { Self::SMALLEST };
         let size = window.ahead.max(buf.len()).min(usize::try_from(left).unwrap_or(usize::MAX));

@@ -1,12 +1,12 @@
 //! `manifest.json`: the list of images that every Docker archive since 1.10 has (moby `image/tarexport`).
 
+use crate::compression::Compression;
 use crate::config::Config;
 use crate::error::{Code, Error, Finding, FindingCode, Result, Severity};
 use crate::json::{self, Object};
 use crate::members::Members;
 use crate::model::{Image, Layer, Name, digest, digest_in_name, sha256};
 use crate::source::Source;
-use crate::tar::Compression;
 
 pub(crate) const PATH: &str = "manifest.json";
 

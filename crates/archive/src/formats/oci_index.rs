@@ -4,13 +4,13 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
+use crate::compression::Compression;
 use crate::error::{Code, Error, Finding, FindingCode, Result, Severity};
 use crate::json::{self, Object};
 use crate::members::Members;
 use crate::model::{Image, Name, blob_path, sha256};
 use crate::reference::Reference;
 use crate::source::Source;
-use crate::tar::Compression;
 
 pub(crate) const PATH: &str = "index.json";
 

@@ -91,9 +91,11 @@ pub(crate) fn rewrite<S: Source + Clone>(
     is_changed.then(|| document.with_value(&repositories.to_json()))
 }
 
-/// A name's repository and tag. A name with a digest has no place here.
+/// A name's repository, as the archive writes it, and tag. A name with a digest has no place here.
 fn split(name: &Name) -> Option<(&str, &str)> {
-    name.text().rsplit_once(':').filter(|(repository, _)| !repository.contains('@'))
+    let tag = name.reference()?.tag()?;
+    let repository = name.text().strip_suffix(tag)?.strip_suffix(':')?;
+    Some((repository, tag))
 }
 
 /// What the document calls the image's top layer: the directory that holds it or a link to it, or else the digest

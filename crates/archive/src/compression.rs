@@ -1,0 +1,41 @@
+//! Compressed files, told by their first bytes.
+
+/// A compression format that container tools use, told by its first bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// RFC 1952.
+    Gzip,
+    /// RFC 8878.
+    Zstd,
+    /// bzip2.
+    Bzip2,
+    /// xz.
+    Xz,
+    /// LZ4 frames.
+    Lz4,
+}
+
+impl Compression {
+    /// What the first bytes of a file say; `None` where they are of no format known here.
+    pub fn of(magic: &[u8]) -> Option<Self> {
+        const MAGIC: [(&[u8], Compression); 5] = [
+            (b"\x1f\x8b\x08", Compression::Gzip),
+            (b"\x28\xb5\x2f\xfd", Compression::Zstd),
+            (b"BZh", Compression::Bzip2),
+            (b"\xfd7zXZ\0", Compression::Xz),
+            (b"\x04\x22\x4d\x18", Compression::Lz4),
+        ];
+        MAGIC.iter().find(|(bytes, _)| magic.starts_with(bytes)).map(|&(_, compression)| compression)
+    }
+
+    /// Its usual name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+            Self::Bzip2 => "bzip2",
+            Self::Xz => "xz",
+            Self::Lz4 => "lz4",
+        }
+    }
+}
