@@ -1,5 +1,6 @@
 // The page in real browsers, used as a person would use it, and its downloads in the hands of the real Docker Engine.
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
@@ -9,6 +10,7 @@ import { skipUnlessBrowser, withPage } from '../support/browsers.mjs';
 import { startDocker } from '../support/engine.mjs';
 import { fixtures, namesIn } from '../support/fixtures.mjs';
 import { BUILT, makeArchives } from '../support/images.mjs';
+import { rewrite } from '../support/longshore.mjs';
 import { skipUnless, skopeoNames } from '../support/peers.mjs';
 import { temporary } from '../support/temp.mjs';
 import { serve } from '../../web/serve.mjs';
@@ -236,6 +238,19 @@ for (const browser of ['chromium', 'firefox']) {
       });
     });
 
+    it('says so when the file changed on disk after it was opened', async () => {
+      const file = await fixture('docker-legacy', `changing-${browser}`, '--name', 'app:1');
+      await withPage(browser, origin, async (page) => {
+        await open(page, file);
+        await add(page, 'app:2');
+        await namesAre(page, [['app:1', 'app:2']]);
+        await writeFile(file, 'something else');
+        await page.click('button', 'Save');
+        await problem(page, 'source-changed');
+        assert.deepEqual(await chips(page), [['app:1', 'app:2']]);
+      });
+    });
+
     describe('with Docker at both ends', { skip: skipUnless('dockerd', 'skopeo', 'busybox') }, () => {
       let engine;
       let made;
@@ -324,6 +339,33 @@ describe('the page', { skip: skipUnlessBrowser('chromium') }, () => {
     });
   });
 
+  it('saves through the save-file picker, where there is one', async (t) => {
+    const file = await fixture('docker-legacy', 'picked', '--name', 'app:1', '--size', '3000000');
+    const output = join(await temporary(t), 'expected.tar');
+    await rewrite(file, output, (archive) => archive.tag('app:1', 'app:2'));
+    await withPage('chromium', origin, async (page) => {
+      await page.goto('/');
+      // The dialog is the system's own. What it gives is a handle, here of a file in the browser's own storage.
+      await page.evaluate(() => {
+        globalThis.showSaveFilePicker = async ({ suggestedName }) =>
+          (await navigator.storage.getDirectory()).getFileHandle(suggestedName, { create: true });
+      });
+      await page.setFiles('#file', file);
+      await namesAre(page, [['app:1']]);
+      await add(page, 'app:2');
+      await namesAre(page, [['app:1', 'app:2']]);
+      await page.click('button', 'Save as…');
+      await page.waitFor(() => document.querySelector('.saved').textContent.startsWith('Saved as picked.tar'));
+      assert.equal(await page.text('.state'), '', 'nothing is unsaved');
+      const saved = await page.evaluate(async () => {
+        const handle = await (await navigator.storage.getDirectory()).getFileHandle('picked.tar');
+        const bytes = await (await handle.getFile()).arrayBuffer();
+        return new Uint8Array(await crypto.subtle.digest('SHA-256', bytes)).reduce((hex, byte) => hex + byte.toString(16).padStart(2, '0'), '');
+      });
+      assert.equal(saved, createHash('sha256').update(await readFile(output)).digest('hex'));
+    });
+  });
+
   it('runs under a policy that allows nothing but its own origin', async () => {
     const response = await fetch(origin);
     const policy = response.headers.get('content-security-policy');
@@ -344,18 +386,5 @@ describe('the page', { skip: skipUnlessBrowser('chromium') }, () => {
       });
       assert.deepEqual(blocked, { injected: false, fetched: false, violations: ['connect-src', 'script-src-elem'] });
     }, { expectErrors: true });
-  });
-
-  it('says so when the file changed on disk after it was opened', async () => {
-    const file = await fixture('docker-legacy', 'changing', '--name', 'app:1');
-    await withPage('chromium', origin, async (page) => {
-      await open(page, file);
-      await add(page, 'app:2');
-      await namesAre(page, [['app:1', 'app:2']]);
-      await writeFile(file, 'something else');
-      await page.click('button', 'Save');
-      await problem(page, 'source-changed');
-      assert.deepEqual(await chips(page), [['app:1', 'app:2']]);
-    });
   });
 });

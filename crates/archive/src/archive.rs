@@ -9,7 +9,7 @@ use crate::config;
 use crate::error::{Code, Error, Finding, FindingCode, Result, Severity};
 use crate::formats::{manifest_json, oci_index, repositories};
 use crate::members::{Members, Place};
-use crate::model::{Format, Image, Name};
+use crate::model::{Format, Image, Name, sha256};
 use crate::recipe::Recipe;
 use crate::reference::Reference;
 use crate::source::Source;
@@ -92,9 +92,24 @@ impl<S: Source + Clone> Archive<S> {
 
     /// Checks that the source still holds what was indexed, before it is copied; fails with `source-changed`.
     ///
-    /// This is a look at two headers, not at every byte.
+    /// The configs of the first and the last image are read again and must have the images' IDs. That is a look at two
+    /// places, not at every byte: not every browser says so when a file was rewritten after it was opened.
     pub fn recheck(&self) -> Result<()> {
-        self.members.index.still_holds(&self.members.data)
+        for image in self.images.first().into_iter().chain(self.images.last()) {
+            let Some(entry) = self.members.entry(image.config_entry) else { continue };
+            let mut bytes = self.members.document(image.config_entry)?.to_vec();
+            let read = self.members.data.read_at(entry.data, &mut bytes);
+            if read.as_ref().is_err_and(|error| error.code() != Code::Truncated) {
+                return read;
+            }
+            if read.is_err() || sha256(&bytes) != image.id {
+                let sentence = "The file has changed since it was opened. Open it again.";
+                return Err(Error::new(Code::SourceChanged, sentence)
+                    .with("entry", &*entry.path)
+                    .with("offset", entry.data));
+            }
+        }
+        Ok(())
     }
 
     /// Finds an image as Docker does: by its whole ID, by name (with `latest` where no tag is given), or by the

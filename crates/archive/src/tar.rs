@@ -152,26 +152,6 @@ impl TarIndex {
         self.entries.get(index).is_some_and(|entry| entry.kind == EntryKind::File).then_some(index)
     }
 
-    /// Whether the first and the last member still stand where they stood: a file that was rewritten after it was
-    /// indexed does not always say so when it is read.
-    pub(crate) fn still_holds(&self, source: &impl Source) -> Result<()> {
-        for entry in self.entries.first().into_iter().chain(self.entries.last()) {
-            let block = read_vec(source, entry.header, 512)?;
-            let header = Header::from_byte_slice(&block);
-            if !checksum_holds(header)
-                || (!entry.pax_size && entry.size > 0 && size_of(header, 0)? != entry.size)
-            {
-                return Err(Error::new(
-                    Code::SourceChanged,
-                    "The file has changed since it was opened. Open it again.",
-                )
-                .with("entry", &*entry.path)
-                .with("offset", entry.header));
-            }
-        }
-        Ok(())
-    }
-
     /// All members that have the path of that one, itself included.
     pub(crate) fn same_path(&self, entry: usize) -> Vec<usize> {
         let Some(path) = self.entries.get(entry).map(|entry| normal(&entry.path)) else { return Vec::new() };

@@ -6,6 +6,7 @@
     reason = "a failure should stop the test"
 )]
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use longshore_archive::{Archive, Code, FindingCode, Recipe, RenameRule, Source, TarIndex};
@@ -245,6 +246,30 @@ fn tags_that_differ_in_case_are_two() {
     assert_eq!(names, ["app:v1"]);
     assert!(findings(&edit.archive).is_empty(), "{:?}", edit.archive.findings());
     assert!(findings(&edit.archive.tag("app:v1", "app:V1").unwrap().archive).is_empty());
+}
+
+/// A file that others may write to.
+struct Changing(RefCell<Vec<u8>>);
+
+impl Source for Changing {
+    fn len(&self) -> u64 {
+        self.0.borrow().len() as u64
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> longshore_archive::Result<()> {
+        self.0.borrow().read_at(offset, buf)
+    }
+}
+
+#[test]
+fn a_file_that_changed_is_noticed_before_it_is_saved() {
+    let source = Rc::new(Changing(RefCell::new(docker_legacy(&[ImageSpec::new("app:1")]))));
+    let edit = Archive::open(source.clone()).unwrap().tag("app:1", "app:2").unwrap();
+    edit.archive.recheck().unwrap();
+    *source.0.borrow_mut() = docker_legacy(&[ImageSpec::new("app:1").label("other", "image")]);
+    assert_eq!(edit.archive.recheck().unwrap_err().code(), Code::SourceChanged);
+    source.0.borrow_mut().truncate(1000);
+    assert_eq!(edit.archive.recheck().unwrap_err().code(), Code::SourceChanged);
 }
 
 #[test]
