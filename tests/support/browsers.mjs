@@ -210,15 +210,19 @@ class FirefoxPage extends Page {
     const before = new Set(await readdir(this.downloads));
     await start();
     const deadline = Date.now() + DOWNLOAD_LIMIT;
+    let last;
     for (;;) {
       const now = (await readdir(this.downloads)).filter((name) => !before.has(name));
-      // The name is taken by an empty file first, then `.part` grows, then takes that name.
-      const done = now.length === 1 && !now[0].endsWith('.part');
-      if (done && (await stat(join(this.downloads, now[0]))).size > 0) {
+      // Firefox renames as it goes: names come and go, and the last one is taken by an empty file first. The download is
+      // done when one file is there that is no longer any of these, and is still the same at the next look.
+      const file = now.length === 1 && !now[0].endsWith('.part') ? join(this.downloads, now[0]) : undefined;
+      const size = file ? await stat(file).then((found) => found.size, () => 0) : 0;
+      if (file && size > 0 && last === `${file} ${size}`) {
         const path = join(this.directory, `saved-${now[0]}`);
-        await copyFile(join(this.downloads, now[0]), path);
+        await copyFile(file, path);
         return { path, name: now[0] };
       }
+      last = `${file} ${size}`;
       if (Date.now() > deadline) throw new Error('the download does not end');
       await sleep(100);
     }

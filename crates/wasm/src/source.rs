@@ -95,10 +95,11 @@ impl Source for JsSource {
 fn failed_read(thrown: &JsValue, offset: u64) -> Error {
     let text = |key: &str| Reflect::get(thrown, &key.into()).ok().and_then(|value| value.as_string());
     let name = text("name").unwrap_or_default();
-    // A file that was rewritten, moved or deleted: Chromium, WebKit, and Firefox in a Worker.
+    // A file that was rewritten, moved or deleted: Chromium, WebKit, and Firefox in a Worker, which throws something
+    // without a name where the file became shorter.
     let changed = matches!(
         name.as_str(),
-        "NotReadableError" | "NotFoundError" | "NS_ERROR_FILE_NOT_FOUND" | "AbortError"
+        "NotReadableError" | "NotFoundError" | "NS_ERROR_FILE_NOT_FOUND" | "AbortError" | ""
     );
     let error = if changed {
         Error::new(Code::SourceChanged, "The file has changed or is gone since it was opened. Open it again.")
