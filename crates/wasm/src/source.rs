@@ -95,18 +95,19 @@ impl Source for JsSource {
 fn failed_read(thrown: &JsValue, offset: u64) -> Error {
     let text = |key: &str| Reflect::get(thrown, &key.into()).ok().and_then(|value| value.as_string());
     let name = text("name").unwrap_or_default();
-    // A file that was rewritten, moved or deleted: Chromium, WebKit, and Firefox in a Worker, which throws something
-    // without a name where the file became shorter.
-    let changed = matches!(
-        name.as_str(),
-        "NotReadableError" | "NotFoundError" | "NS_ERROR_FILE_NOT_FOUND" | "AbortError" | ""
-    );
+    // A file that was rewritten, moved or deleted: Chromium and WebKit by the standard's names, Firefox in a Worker by
+    // its own codes, of which it has several.
+    let changed = matches!(name.as_str(), "NotReadableError" | "NotFoundError" | "AbortError")
+        || name.starts_with("NS_");
     let error = if changed {
         Error::new(Code::SourceChanged, "The file has changed or is gone since it was opened. Open it again.")
     } else {
         Error::new(
             Code::ReadFailed,
-            format!("The file cannot be read: {}.", text("message").unwrap_or_else(|| name.clone())),
+            format!(
+                "The file cannot be read: {}.",
+                text("message").filter(|message| !message.is_empty()).unwrap_or_else(|| name.clone())
+            ),
         )
     };
     error.with("offset", offset).with("reason", name)
