@@ -14,6 +14,7 @@ const ADVICE: Partial<Record<ErrorCode, string>> = {
   'invalid-json': 'The archive is damaged, or another program wrote it. Save it again where it came from.',
   'invalid-manifest': 'The archive is damaged, or another program wrote it. Save it again where it came from.',
   'invalid-config': 'The archive is damaged, or another program wrote it. Save it again where it came from.',
+  'invalid-compression': 'It was damaged on its way, or the tool that packed it broke off. Ask for it again.',
   'limit-exceeded': 'No known tool writes such a file, and Docker would hardly load it.',
   'read-failed': 'Check that the file is still there and that you may read it, then open it again.',
   'duplicate-reference': 'Remove the name from the other image first, or choose another one.',

@@ -15,6 +15,7 @@ export const ERROR_CODES = [
   'invalid-json',
   'invalid-manifest',
   'invalid-config',
+  'invalid-compression',
   'limit-exceeded',
   // Names.
   'invalid-reference',

@@ -6,10 +6,11 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::config;
+use crate::digest::sha256;
 use crate::error::{Code, Error, Finding, FindingCode, Result, Severity};
 use crate::formats::{manifest_json, oci_index, repositories};
 use crate::members::{Members, Place};
-use crate::model::{Format, Image, Name, sha256};
+use crate::model::{Format, Image, Name};
 use crate::recipe::Recipe;
 use crate::reference::Reference;
 use crate::source::Source;

@@ -25,6 +25,12 @@ impl Compression {
             (b"\xfd7zXZ\0", Compression::Xz),
             (b"\x04\x22\x4d\x18", Compression::Lz4),
         ];
+        // A zstd file may begin with a frame to be skipped.
+        if let &[first, 0x2a, 0x4d, 0x18, ..] = magic
+            && first & 0xf0 == 0x50
+        {
+            return Some(Self::Zstd);
+        }
         MAGIC.iter().find(|(bytes, _)| magic.starts_with(bytes)).map(|&(_, compression)| compression)
     }
 

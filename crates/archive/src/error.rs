@@ -98,7 +98,9 @@ codes! {
         InvalidManifest = "invalid-manifest",
         /// An image's config is not a JSON object, or of the wrong shape.
         InvalidConfig = "invalid-config",
-        /// A document, a header or the number of members is beyond what any real archive has.
+        /// Compressed data is damaged.
+        InvalidCompression = "invalid-compression",
+        /// A document, a header, the number of members or what compressed data unpacks to is beyond what is allowed.
         LimitExceeded = "limit-exceeded",
         /// A name that Docker's grammar refuses.
         InvalidReference = "invalid-reference",
@@ -195,6 +197,11 @@ impl Error {
     /// The facts.
     pub fn detail(&self) -> &Detail {
         &self.0.detail
+    }
+
+    /// Whether the storage failed, rather than what it holds being wrong.
+    pub fn is_of_source(&self) -> bool {
+        matches!(self.code(), Code::ReadFailed | Code::SourceChanged)
     }
 }
 

@@ -25,25 +25,31 @@
 mod archive;
 mod compression;
 mod config;
+mod digest;
 mod edit;
 mod error;
 mod formats;
 mod json;
+mod measure;
 mod members;
 mod model;
 mod recipe;
 mod reference;
 mod source;
 mod tar;
+mod unpack;
 
 pub use archive::{Archive, Inspect, RootFs};
 pub use compression::Compression;
+pub use digest::{Algorithm, Hasher, sha256};
 pub use edit::{Edit, NameChange, RenameRule};
 pub use error::{Code, Detail, Error, Fact, Finding, FindingCode, Result, Severity};
-pub use model::{ContainerConfig, Format, HealthCheck, HistoryEntry, Image, Layer, Name, Platform, sha256};
+pub use measure::{Content, Measured, Measuring, measure};
+pub use model::{ContainerConfig, Format, HealthCheck, HistoryEntry, Image, Layer, Name, Platform};
 pub use recipe::{Part, Recipe};
 pub use reference::{Reference, aliases};
 #[cfg(any(unix, windows))]
 pub use source::FileSource;
 pub use source::{MAX_LEN, ReadAhead, Reads, Source};
 pub use tar::{Entry, EntryKind, Indexer, TarIndex};
+pub use unpack::{Limits, Unpacked};

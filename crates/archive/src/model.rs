@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
-use oci_spec::image::Digest;
 use serde::{Serialize, Serializer};
-use sha2::{Digest as _, Sha256};
 
 use crate::reference::Reference;
 
@@ -34,37 +32,6 @@ impl Format {
             Self::DockerV1 => "docker-v1",
         }
     }
-}
-
-/// The sha256 digest of some bytes.
-pub fn sha256(bytes: &[u8]) -> String {
-    let mut text = String::from("sha256:");
-    for byte in Sha256::digest(bytes) {
-        for nibble in [byte >> 4, byte & 15] {
-            text.extend(char::from_digit(nibble.into(), 16));
-        }
-    }
-    text
-}
-
-/// `text`, if it is a digest that the OCI image specification allows.
-pub(crate) fn digest(text: &str) -> Option<&str> {
-    text.parse::<Digest>().is_ok().then_some(text)
-}
-
-/// Where an OCI image layout keeps the blob with that digest.
-pub(crate) fn blob_path(digest: &str) -> Option<String> {
-    let digest: Digest = digest.parse().ok()?;
-    Some(format!("blobs/{}/{}", digest.algorithm(), digest.digest()))
-}
-
-/// The sha256 digest that a member's name claims: `<hex>.json`, `sha256:<hex>`, `blobs/sha256/<hex>`, `<hex>.tar.gz`.
-pub(crate) fn digest_in_name(path: &str) -> Option<String> {
-    let name = path.rsplit('/').next().unwrap_or(path);
-    let name = name.strip_prefix("sha256:").unwrap_or(name);
-    let hex = name.split('.').next().unwrap_or(name);
-    let digest = format!("sha256:{hex}");
-    self::digest(&digest).is_some().then_some(digest)
 }
 
 /// A name of an image, as the archive writes it and, where Docker's grammar allows it, as what it means.

@@ -2,10 +2,11 @@
 
 use crate::compression::Compression;
 use crate::config::Config;
+use crate::digest::{self, digest, sha256};
 use crate::error::{Code, Error, Finding, FindingCode, Result, Severity};
 use crate::json::{self, Object};
 use crate::members::Members;
-use crate::model::{Image, Layer, Name, digest, digest_in_name, sha256};
+use crate::model::{Image, Layer, Name};
 use crate::source::Source;
 
 pub(crate) const PATH: &str = "manifest.json";
@@ -87,7 +88,7 @@ fn image<S: Source + Clone>(
     let bytes = members.document(config_entry)?;
     let config = Config::read(&bytes, &config_path)?;
     let id = sha256(&bytes);
-    if let Some(claimed) = digest_in_name(&config_path).filter(|claimed| *claimed != id) {
+    if let Some(claimed) = digest::in_name(&config_path).filter(|claimed| *claimed != id) {
         findings.push(
             Finding::new(
                 FindingCode::ConfigNameMismatch,
@@ -192,7 +193,7 @@ fn layer<S: Source + Clone>(
         members.entry(entry).map_or((0, None), |entry| (entry.size, Compression::of(&entry.magic)));
     let digest = match compression {
         None => diff_id.clone().filter(|diff_id| digest(diff_id).is_some()),
-        Some(_) => digest_in_name(&path),
+        Some(_) => digest::in_name(&path),
     };
     let shown = match compression {
         None => "application/vnd.docker.image.rootfs.diff.tar",

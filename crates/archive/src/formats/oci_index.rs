@@ -5,10 +5,11 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use crate::compression::Compression;
+use crate::digest::{blob_path, sha256};
 use crate::error::{Code, Error, Finding, FindingCode, Result, Severity};
 use crate::json::{self, Object};
 use crate::members::Members;
-use crate::model::{Image, Name, blob_path, sha256};
+use crate::model::{Image, Name};
 use crate::reference::Reference;
 use crate::source::Source;
 
