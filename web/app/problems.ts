@@ -9,7 +9,6 @@ const ADVICE: Partial<Record<ErrorCode, string>> = {
   truncated: 'The download or copy may not have finished. Get the file again, and compare its size.',
   'invalid-tar': 'The file is damaged. Get it again, and compare its checksum.',
   'not-an-image-archive': 'This looks like a file system (docker export) or any other tar. Use docker save for images.',
-  'unsupported-format': 'Write it again with docker save of Docker 25 or later, or skopeo copy … docker-archive:….',
   'missing-entry': 'The archive is incomplete. Save it again where it came from.',
   'invalid-json': 'The archive is damaged, or another program wrote it. Save it again where it came from.',
   'invalid-manifest': 'The archive is damaged, or another program wrote it. Save it again where it came from.',

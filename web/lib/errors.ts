@@ -10,7 +10,6 @@ export const ERROR_CODES = [
   'read-failed',
   // The archive.
   'not-an-image-archive',
-  'unsupported-format',
   'missing-entry',
   'invalid-json',
   'invalid-manifest',

@@ -42,7 +42,7 @@ export function configure(locations: Locations): void {
  * Opens an image archive: a `File` or `Blob`, a file handle, or a URL, which is fetched whole.
  *
  * Fails with `empty-file`, `not-a-tar`, `compressed`, `truncated`, `invalid-tar`, `not-an-image-archive`,
- * `unsupported-format`, `missing-entry`, `invalid-json`, `invalid-manifest`, `invalid-config`, `limit-exceeded`,
+ * `missing-entry`, `invalid-json`, `invalid-manifest`, `invalid-config`, `limit-exceeded`,
  * `source-changed`, `read-failed`, `fetch-failed` or `aborted`.
  */
 export async function openArchive(

@@ -6,11 +6,10 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::config;
-use crate::digest::sha256;
 use crate::error::{Code, Error, Finding, FindingCode, Result, Severity};
-use crate::formats::{manifest_json, oci_index, repositories};
+use crate::formats::{docker_v1, manifest_json, oci_index, repositories};
 use crate::members::{Members, Place};
-use crate::model::{Format, Image, Name};
+use crate::model::{Format, Image, Name, Other, OtherKind};
 use crate::recipe::Recipe;
 use crate::reference::Reference;
 use crate::source::Source;
@@ -24,14 +23,15 @@ pub struct Archive<S> {
     pub(crate) members: Members<S>,
     format: Format,
     images: Vec<Image>,
+    others: Vec<Other>,
     findings: Vec<Finding>,
 }
 
 impl<S: Source + Clone> Archive<S> {
     /// Opens an archive. Only headers and metadata are read, whatever the archive's size.
     ///
-    /// Fails as [`Indexer::step`](crate::Indexer::step) does, and with `not-an-image-archive`, `unsupported-format`,
-    /// `missing-entry`, `invalid-json`, `invalid-manifest` or `invalid-config`.
+    /// Fails as [`Indexer::step`](crate::Indexer::step) does, and with `not-an-image-archive`, `missing-entry`,
+    /// `invalid-json`, `invalid-manifest` or `invalid-config`.
     pub fn open(source: S) -> Result<Self> {
         let index = TarIndex::read(&source)?;
         Self::from_index(source, index)
@@ -43,27 +43,51 @@ impl<S: Source + Clone> Archive<S> {
     }
 
     fn assemble(members: Members<S>) -> Result<Self> {
-        let Some(manifest) = members.listing(manifest_json::PATH) else {
-            return Err(without_manifest(&members.index));
-        };
         let mut findings = tar_findings(&members.index);
-        let mut images = manifest_json::read(&members, &manifest?.bytes, &mut findings)?;
-        let mut format = Format::Docker;
+        let manifest = members.listing(manifest_json::PATH).transpose()?;
+        let index = members.listing(oci_index::PATH).transpose()?;
+        let repositories = members.listing(repositories::PATH).transpose()?;
+        if manifest.is_none() && index.is_none() && repositories.is_none() && !docker_v1::is_there(&members) {
+            return Err(no_metadata());
+        }
+        let mut images = match (&manifest, &index, &repositories) {
+            (Some(manifest), ..) => manifest_json::read(&members, &manifest.bytes, &mut findings)?,
+            (None, Some(_), _) => Vec::new(),
+            (None, None, names) => {
+                docker_v1::read(&members, names.as_ref().map(|names| &*names.bytes), &mut findings)?
+            }
+        };
+        let format = match (&manifest, &index) {
+            (Some(_), None) => Format::Docker,
+            (Some(_), Some(_)) => Format::DockerOci,
+            (None, Some(_)) => Format::Oci,
+            (None, None) => Format::DockerV1,
+        };
+        let mut listed = Vec::new();
         let mut others = Vec::new();
-        if let Some(index) = members.listing(oci_index::PATH) {
-            format = Format::DockerOci;
-            let names = oci_index::read(&members, &index?.bytes, &mut images, &mut findings);
-            others.push((oci_index::PATH, names.map(|names| names.into_iter().flatten().collect())));
+        if let Some(index) = &index {
+            let own = images.len();
+            let listing = oci_index::read(&members, &index.bytes, &mut images, &mut findings);
+            if format == Format::Oci {
+                others = read_layout(listing, &mut images, &mut findings)?;
+            } else if let Some(listing) = listing {
+                index_findings(&images, own, &listing.names, &mut findings);
+                for (image, names) in images.iter_mut().zip(&listing.names).skip(own) {
+                    image.names.clone_from(names);
+                }
+                listed.push((oci_index::PATH, Some(listing.names.into_iter().flatten().collect())));
+                others = listing.others;
+            } else {
+                listed.push((oci_index::PATH, None));
+            }
         }
-        if let Some(listing) = members.listing(repositories::PATH) {
-            let names = repositories::read(&listing?.bytes);
-            others.push((
-                repositories::PATH,
-                names.map(|names| names.into_iter().map(|(name, _)| name).collect()),
-            ));
+        if let Some(listing) = repositories.filter(|_| format != Format::DockerV1) {
+            let names = repositories::read(&listing.bytes);
+            let names = names.map(|names| names.into_iter().map(|(name, _)| name).collect());
+            listed.push((repositories::PATH, names));
         }
-        name_findings(&images, &others, &mut findings);
-        Ok(Self { members, format, images, findings })
+        name_findings(&images, &listed, &mut findings);
+        Ok(Self { members, format, images, others, findings })
     }
 
     /// The archive's layout.
@@ -71,9 +95,14 @@ impl<S: Source + Clone> Archive<S> {
         self.format
     }
 
-    /// The images, in the order of `manifest.json`.
+    /// The images: in the order of `manifest.json`, then those that only `index.json` lists, in its order.
     pub fn images(&self) -> &[Image] {
         &self.images
+    }
+
+    /// What its index lists beside the images: attestations, artefacts, images of which the archive has nothing.
+    pub fn others(&self) -> &[Other] {
+        &self.others
     }
 
     /// What is odd about the archive.
@@ -93,17 +122,18 @@ impl<S: Source + Clone> Archive<S> {
 
     /// Checks that the source still holds what was indexed, before it is copied; fails with `source-changed`.
     ///
-    /// The configs of the first and the last image are read again and must have the images' IDs. That is a look at two
+    /// The configs of the first and the last image are read again and must be what they were. That is a look at two
     /// places, not at every byte: not every browser says so when a file was rewritten after it was opened.
     pub fn recheck(&self) -> Result<()> {
         for image in self.images.first().into_iter().chain(self.images.last()) {
             let Some(entry) = self.members.entry(image.config_entry) else { continue };
-            let mut bytes = self.members.document(image.config_entry)?.to_vec();
+            let known = self.members.document(image.config_entry)?;
+            let mut bytes = known.to_vec();
             let read = self.members.data.read_at(entry.data, &mut bytes);
             if read.as_ref().is_err_and(|error| error.code() != Code::Truncated) {
                 return read;
             }
-            if read.is_err() || sha256(&bytes) != image.id {
+            if read.is_err() || bytes != *known {
                 let sentence = "The file has changed since it was opened. Open it again.";
                 return Err(Error::new(Code::SourceChanged, sentence)
                     .with("entry", &*entry.path)
@@ -120,19 +150,20 @@ impl<S: Source + Clone> Archive<S> {
     pub fn find(&self, image: &str) -> Result<usize> {
         let by_id = |id: &str| self.images.iter().position(|image| image.id == id);
         let bare = image.strip_prefix("sha256:").unwrap_or(image);
+        // Docker 1.9's IDs have no algorithm.
+        let hex = |id: &'_ str| id.strip_prefix("sha256:").unwrap_or(id).to_owned();
         if bare.len() == 64
-            && let Some(found) = by_id(&format!("sha256:{bare}"))
+            && let Some(found) = self.images.iter().position(|image| hex(&image.id) == bare)
         {
             return Ok(found);
         }
         let name = Name::new(image);
         if let Some(found) = self.images.iter().rposition(|image| image.names.contains(&name)) {
-            return Ok(found);
+            return Ok(self.preferred(found));
         }
-        let prefix = format!("sha256:{bare}");
         let is_prefix = !bare.is_empty() && bare.bytes().all(|byte| byte.is_ascii_hexdigit());
         let mut ids: Vec<&str> = self.images.iter().map(|image| image.id.as_str()).collect();
-        ids.retain(|id| is_prefix && id.starts_with(&prefix));
+        ids.retain(|id| is_prefix && hex(id).starts_with(bare));
         ids.sort_unstable();
         ids.dedup();
         match ids.as_slice() {
@@ -144,6 +175,15 @@ impl<S: Source + Clone> Archive<S> {
             )
             .with("reference", image)),
         }
+    }
+
+    /// Of the images for several platforms that share their names with that one, the one that most people mean.
+    fn preferred(&self, found: usize) -> usize {
+        let Some(index) = self.images.get(found).and_then(|image| image.index.as_ref()) else { return found };
+        let same = || self.images.iter().enumerate().filter(|(_, image)| image.index.as_ref() == Some(index));
+        let common = |image: &Image| image.platform.os == "linux" && image.platform.architecture == "amd64";
+        let first = same().find(|(_, image)| common(image)).or_else(|| same().next());
+        first.map_or(found, |(number, _)| number)
     }
 
     /// What `docker image inspect` prints for an image. Fails as [`Self::find`] does.
@@ -203,22 +243,68 @@ pub(crate) fn no_such_image(image: &str) -> Error {
     Error::new(Code::NoSuchImage, format!("No such image: {name}")).with("reference", image)
 }
 
-/// Says what an archive without `manifest.json` is instead.
-fn without_manifest(index: &TarIndex) -> Error {
-    let unsupported = |format: Format, what: &str| {
-        Error::new(Code::UnsupportedFormat, format!("This is {what}, which cannot be opened yet."))
-            .with("format", format.as_str())
-    };
-    if index.resolve(oci_index::PATH).is_some() {
-        return unsupported(Format::Oci, "an OCI image layout without manifest.json");
-    }
-    if index.resolve(repositories::PATH).is_some() {
-        return unsupported(Format::DockerV1, "an archive by Docker 1.9 or earlier, without manifest.json");
-    }
+fn no_metadata() -> Error {
     Error::new(
         Code::NotAnImageArchive,
         "This tar is not an image archive: invalid archive: does not contain a manifest.json.",
     )
+}
+
+/// Takes the images of a layout without `manifest.json` from its index.
+///
+/// Fails where the index is none, and as the first image does where none can be read.
+fn read_layout(
+    listing: Option<oci_index::Listing>,
+    images: &mut [Image],
+    findings: &mut Vec<Finding>,
+) -> Result<Vec<Other>> {
+    let Some(listing) = listing else {
+        return Err(Error::new(Code::InvalidManifest, "index.json is not an image index.")
+            .with("entry", oci_index::PATH));
+    };
+    if let Some(error) = listing.unread.filter(|error| images.is_empty() || error.is_of_source()) {
+        return Err(error);
+    }
+    if images.is_empty() {
+        let absent = listing.others.iter().find(|other| other.kind == OtherKind::Absent);
+        if let Some(absent) = absent.filter(|_| listing.others.iter().all(|o| o.kind == OtherKind::Absent)) {
+            let sentence =
+                format!("The archive is incomplete: index.json lists {}, which is not there.", absent.digest);
+            return Err(Error::new(Code::MissingEntry, sentence).with("digest", absent.digest.as_str()));
+        }
+        let sentence = "index.json lists no image.";
+        findings.push(Finding::new(FindingCode::NoImages, Severity::Warning, sentence));
+    }
+    for (image, names) in images.iter_mut().zip(listing.names) {
+        image.names = names;
+    }
+    Ok(listing.others)
+}
+
+/// Notes names by which `manifest.json` and `index.json` lead to different images.
+fn index_findings(images: &[Image], own: usize, listed: &[Vec<Name>], findings: &mut Vec<Finding>) {
+    for image in images.iter().take(own) {
+        for name in &image.names {
+            let mut there = listed.iter().zip(images).filter(|(names, _)| names.contains(name)).peekable();
+            let Some((_, other)) = there.peek().copied() else { continue };
+            if there.any(|(_, other)| other.id == image.id) {
+                continue;
+            }
+            findings.push(
+                Finding::new(
+                    FindingCode::Ambiguous,
+                    Severity::Error,
+                    format!(
+                        "{name} is {} to Docker's classic store, skopeo and crane, which read manifest.json, but {} to containerd and podman, which read index.json.",
+                        image.id, other.id
+                    ),
+                )
+                .with("reference", name.to_string())
+                .with("expected", image.id.as_str())
+                .with("actual", other.id.as_str()),
+            );
+        }
+    }
 }
 
 fn tar_findings(index: &TarIndex) -> Vec<Finding> {
@@ -267,7 +353,10 @@ fn name_findings(
     findings: &mut Vec<Finding>,
 ) {
     let all = || images.iter().flat_map(|image| image.names.iter().map(move |name| (image, name)));
-    for image in images.iter().filter(|image| image.names.is_empty()) {
+    // Images for several platforms are one image to whoever names them.
+    let mut seen = HashSet::new();
+    let is_first = |image: &&Image| image.index.as_ref().is_none_or(|index| seen.insert(index.clone()));
+    for image in images.iter().filter(|image| image.names.is_empty()).filter(is_first) {
         findings.push(
             Finding::new(
                 FindingCode::Untagged,
@@ -277,7 +366,20 @@ fn name_findings(
             .with("image", image.id.as_str()),
         );
     }
+    let mut bare = HashSet::new();
     for (image, name) in all() {
+        if name.reference().is_none() && Reference::parse_bare(name.text()).is_ok() {
+            if !bare.insert(name) {
+                continue;
+            }
+            let sentence = format!("The reference \"{}\" is a tag without a repository.", name.text());
+            findings.push(
+                Finding::new(FindingCode::BareTag, Severity::Info, sentence)
+                    .with("image", image.id.as_str())
+                    .with("reference", name.text()),
+            );
+            continue;
+        }
         // Docker asks for a tag here: `foo` alone is refused, though it would do on a command line.
         let has_tag =
             name.reference().is_some() && Reference::parse_bare(name.text()).is_ok_and(|r| r.tag().is_some());
@@ -293,9 +395,12 @@ fn name_findings(
             );
         }
     }
-    let mut owners: HashMap<&Name, &str> = HashMap::new();
+    let mut owners: HashMap<&Name, &Image> = HashMap::new();
     for (image, name) in all() {
-        if owners.insert(name, &image.id).is_some_and(|owner| owner != image.id) {
+        // Images for several platforms share the names of their index.
+        let is_other =
+            |owner: &Image| owner.id != image.id && (image.index.is_none() || owner.index != image.index);
+        if owners.insert(name, image).is_some_and(is_other) {
             findings.push(
                 Finding::new(
                     FindingCode::DuplicateName,

@@ -1,12 +1,12 @@
 //! Edits of names: `docker tag`, its undoing, and renaming a whole archive.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
 use crate::archive::{Archive, no_such_image};
 use crate::error::{Code, Error, Result};
-use crate::model::Name;
+use crate::model::{Image, Name};
 use crate::reference::Reference;
 use crate::source::Source;
 
@@ -53,6 +53,11 @@ impl<S: Source + Clone> Archive<S> {
         let target = Reference::parse_target(target)?;
         let found = self.find(source)?;
         let name = Name::of(target, self.is_in_full());
+        // An index names the images for all its platforms at once.
+        let index = self.images().get(found).and_then(|image| image.index.clone());
+        let is_meant =
+            |(number, image): (usize, &Image)| number == found || index.is_some() && image.index == index;
+        let meant: Vec<bool> = self.images().iter().enumerate().map(is_meant).collect();
         let mut names = self.names();
         if names.get(found).is_some_and(|names| names.contains(&name)) {
             return Err(Error::new(
@@ -61,11 +66,11 @@ impl<S: Source + Clone> Archive<S> {
             )
             .with("reference", name.to_string()));
         }
-        for names in &mut names {
+        for (names, is_meant) in names.iter_mut().zip(meant) {
             names.retain(|other| *other != name);
-        }
-        if let Some(names) = names.get_mut(found) {
-            names.push(name);
+            if is_meant {
+                names.push(name.clone());
+            }
         }
         self.renamed(&names)
     }
@@ -110,14 +115,19 @@ impl<S: Source + Clone> Archive<S> {
             }
             after.push(renamed);
         }
-        let mut owners: HashMap<&Name, usize> = HashMap::new();
-        for name in after.iter().flatten() {
-            *owners.entry(name).or_default() += 1;
+        // Images for several platforms share the names of their index.
+        let owner = |image: &Image| image.index.clone().unwrap_or_else(|| image.id.clone());
+        let mut owners: HashMap<&Name, HashSet<String>> = HashMap::new();
+        for (image, names) in self.images().iter().zip(&after) {
+            for name in names {
+                owners.entry(name).or_default().insert(owner(image));
+            }
         }
         // Names that two images had before are theirs to keep.
         for (before, after) in before.iter().zip(&after) {
-            let clash =
-                |name: &&Name| !before.contains(name) && owners.get(name).is_some_and(|&count| count > 1);
+            let clash = |name: &&Name| {
+                !before.contains(name) && owners.get(name).is_some_and(|owners| owners.len() > 1)
+            };
             if let Some(name) = after.iter().find(clash) {
                 return Err(Error::new(
                     Code::DuplicateReference,

@@ -88,8 +88,6 @@ codes! {
         InvalidTar = "invalid-tar",
         /// A readable tar without image metadata.
         NotAnImageArchive = "not-an-image-archive",
-        /// An image archive in a layout that cannot be opened.
-        UnsupportedFormat = "unsupported-format",
         /// The metadata names a member that the archive does not hold.
         MissingEntry = "missing-entry",
         /// A metadata document is not JSON.
@@ -152,6 +150,22 @@ codes! {
         MediaTypeMismatch = "media-type-mismatch",
         /// `manifest.json` lists no image.
         NoImages = "no-images",
+        /// Readers see different images in the same bytes.
+        Ambiguous = "ambiguous",
+        /// A blob's digest is not the one that it is known by.
+        DigestMismatch = "digest-mismatch",
+        /// A blob's size is not the one that its descriptor states.
+        SizeMismatch = "size-mismatch",
+        /// The history tells of another number of layers than the config lists.
+        HistoryMismatch = "history-mismatch",
+        /// A descriptor without a valid digest, too many of them, or a document that is no manifest.
+        InvalidDescriptor = "invalid-descriptor",
+        /// An image that the index lists beside others cannot be read.
+        IncompleteImage = "incomplete-image",
+        /// A tag without a repository.
+        BareTag = "bare-tag",
+        /// The format of Docker 1.9, in which nothing has a digest.
+        NoDigests = "no-digests",
         /// `index.json` or `repositories` cannot be read; Docker does not miss them.
         InvalidListing = "invalid-listing",
     }

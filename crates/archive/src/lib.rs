@@ -45,7 +45,9 @@ pub use digest::{Algorithm, Hasher, sha256};
 pub use edit::{Edit, NameChange, RenameRule};
 pub use error::{Code, Detail, Error, Fact, Finding, FindingCode, Result, Severity};
 pub use measure::{Content, Measured, Measuring, measure};
-pub use model::{ContainerConfig, Format, HealthCheck, HistoryEntry, Image, Layer, Name, Platform};
+pub use model::{
+    ContainerConfig, Format, HealthCheck, HistoryEntry, Image, Layer, Name, Other, OtherKind, Platform,
+};
 pub use recipe::{Part, Recipe};
 pub use reference::{Reference, aliases};
 #[cfg(any(unix, windows))]

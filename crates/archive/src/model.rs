@@ -47,6 +47,11 @@ impl Name {
         Self { reference: Reference::parse(&text).ok(), text }
     }
 
+    /// A tag without a repository, as OCI layouts may have it.
+    pub(crate) fn bare(text: impl Into<String>) -> Self {
+        Self { text: text.into(), reference: None }
+    }
+
     /// A name to be written in full, or as Docker prints it.
     pub(crate) fn of(reference: Reference, in_full: bool) -> Self {
         let text = if in_full { reference.canonical() } else { reference.to_string() };
@@ -210,6 +215,10 @@ pub struct Image {
     /// Digest of the image's manifest, where the archive has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
+    /// Digest of the index that lists the image beside those for other platforms, where there is one: they share
+    /// their names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub index: Option<String>,
     /// The image's names, in the archive's order, each once.
     #[serde(rename = "references")]
     pub names: Vec<Name>,
@@ -232,4 +241,41 @@ pub struct Image {
     /// Which member holds the config.
     #[serde(skip)]
     pub config_entry: usize,
+}
+
+/// Something that an index lists and that is no image of the archive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Other {
+    /// What it is.
+    pub kind: OtherKind,
+    /// Digest of its manifest.
+    pub digest: String,
+    /// The manifest's media type, as its descriptor states it.
+    pub media_type: String,
+    /// The machine that it is for, where its descriptor says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub platform: Option<Platform>,
+    /// Digest of the manifest that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// The names that the index gives it.
+    #[serde(rename = "references")]
+    pub names: Vec<Name>,
+    /// Size of its manifest in bytes.
+    pub size: u64,
+}
+
+/// What an [`Other`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OtherKind {
+    /// Not in this archive: the index lists it, but its blobs were left out, as of a platform that was not pulled.
+    Absent,
+    /// What a builder says of how an image was made (BuildKit's in-toto attestations).
+    Attestation,
+    /// A signature of an image (cosign, notation).
+    Signature,
+    /// Anything else: a chart, a module, a document of an unknown type.
+    Artifact,
 }

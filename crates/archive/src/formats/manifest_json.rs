@@ -1,5 +1,6 @@
 //! `manifest.json`: the list of images that every Docker archive since 1.10 has (moby `image/tarexport`).
 
+use super::Identity;
 use crate::compression::Compression;
 use crate::config::Config;
 use crate::digest::{self, digest, sha256};
@@ -100,45 +101,13 @@ fn image<S: Source + Clone>(
             .with("actual", id.as_str()),
         );
     }
-    if paths.len() != config.diff_ids.len() {
-        findings.push(
-            Finding::new(
-                FindingCode::LayerCountMismatch,
-                Severity::Error,
-                format!(
-                    "manifest.json lists {} layers for {id}, its config {}. Docker refuses that.",
-                    paths.len(),
-                    config.diff_ids.len()
-                ),
-            )
-            .with("image", id.as_str())
-            .with("expected", config.diff_ids.len())
-            .with("actual", paths.len()),
-        );
-    }
     let sources = item.object("LayerSources").unwrap_or_default();
     let mut layers = Vec::with_capacity(paths.len());
     for (position, path) in paths.into_iter().enumerate() {
         let diff_id = config.diff_ids.get(position);
         layers.push(layer(members, path, diff_id, &sources, &id, findings)?);
     }
-    let Config { platform, created, author, mut history, container, .. } = config;
-    for entry in &mut history {
-        entry.layer = entry.layer.filter(|&layer| layer < layers.len());
-    }
-    Ok(Image {
-        id,
-        digest: None,
-        names,
-        platform,
-        created,
-        author,
-        size: layers.iter().map(|layer| layer.size).sum(),
-        layers,
-        history,
-        config: container,
-        config_entry,
-    })
+    Ok(super::image(Identity { id, digest: None, names, config_entry }, config, layers, findings))
 }
 
 fn layer<S: Source + Clone>(
@@ -149,17 +118,6 @@ fn layer<S: Source + Clone>(
     image: &str,
     findings: &mut Vec<Finding>,
 ) -> Result<Layer> {
-    if let Some(bad) = diff_id.filter(|diff_id| digest(diff_id).is_none()) {
-        findings.push(
-            Finding::new(
-                FindingCode::InvalidDiffId,
-                Severity::Error,
-                format!("The config of {image} gives \"{bad}\" as a layer's diff ID, which is no digest."),
-            )
-            .with("image", image)
-            .with("actual", bad.as_str()),
-        );
-    }
     let diff_id = diff_id.cloned();
     let source = diff_id.as_deref().and_then(|diff_id| sources.object(diff_id));
     let stated: Option<String> = source.as_ref().and_then(|source| source.read("mediaType"));
@@ -195,7 +153,19 @@ fn layer<S: Source + Clone>(
         None => diff_id.clone().filter(|diff_id| digest(diff_id).is_some()),
         Some(_) => digest::in_name(&path),
     };
-    let shown = match compression {
+    Ok(Layer {
+        digest,
+        diff_id,
+        media_type: stated.unwrap_or_else(|| media_type(compression).to_owned()),
+        size,
+        path,
+        entry: Some(entry),
+    })
+}
+
+/// The media type of a layer that no manifest gives one.
+pub(crate) fn media_type(compression: Option<Compression>) -> &'static str {
+    match compression {
         None => "application/vnd.docker.image.rootfs.diff.tar",
         Some(Compression::Gzip) => "application/vnd.docker.image.rootfs.diff.tar.gzip",
         Some(Compression::Zstd) => "application/vnd.docker.image.rootfs.diff.tar.zstd",
@@ -203,15 +173,7 @@ fn layer<S: Source + Clone>(
         Some(Compression::Bzip2) => "application/x-bzip2",
         Some(Compression::Xz) => "application/x-xz",
         Some(Compression::Lz4) => "application/x-lz4",
-    };
-    Ok(Layer {
-        digest,
-        diff_id,
-        media_type: stated.unwrap_or_else(|| shown.to_owned()),
-        size,
-        path,
-        entry: Some(entry),
-    })
+    }
 }
 
 /// The names of one item, each once.

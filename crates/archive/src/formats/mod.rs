@@ -1,5 +1,117 @@
-//! The formats, one file for each place where an archive keeps its names. Nothing outside knows them apart.
+//! One file for each document that says what is in an archive; nothing outside knows one format from another.
 
+pub(crate) mod docker_v1;
 pub(crate) mod manifest_json;
+pub(crate) mod oci;
 pub(crate) mod oci_index;
 pub(crate) mod repositories;
+
+use crate::compression::Compression;
+use crate::config::Config;
+use crate::digest::digest;
+use crate::error::{Finding, FindingCode, Severity};
+use crate::members::Members;
+use crate::model::{Image, Layer, Name};
+use crate::source::Source;
+
+/// What a document says about an image beside its config and its layers.
+struct Identity {
+    id: String,
+    /// The manifest's digest.
+    digest: Option<String>,
+    names: Vec<Name>,
+    config_entry: usize,
+}
+
+/// Puts an image together, and notes where config and layers do not agree.
+fn image(identity: Identity, config: Config, layers: Vec<Layer>, findings: &mut Vec<Finding>) -> Image {
+    let Identity { id, digest, names, config_entry } = identity;
+    let Config { platform, created, author, mut history, container, diff_ids } = config;
+    if layers.len() != diff_ids.len() {
+        findings.push(
+            Finding::new(
+                FindingCode::LayerCountMismatch,
+                Severity::Error,
+                format!(
+                    "The manifest lists {} layers for {id}, the config {}. Docker refuses that.",
+                    layers.len(),
+                    diff_ids.len()
+                ),
+            )
+            .with("image", id.as_str())
+            .with("expected", diff_ids.len())
+            .with("actual", layers.len()),
+        );
+    }
+    for bad in diff_ids.iter().filter(|diff_id| self::digest(diff_id).is_none()) {
+        findings.push(
+            Finding::new(
+                FindingCode::InvalidDiffId,
+                Severity::Error,
+                format!("The config of {id} gives \"{bad}\" as a layer's diff ID, which is no digest."),
+            )
+            .with("image", id.as_str())
+            .with("actual", bad.as_str()),
+        );
+    }
+    let steps = history.iter().filter(|step| !step.empty_layer).count();
+    if !history.is_empty() && steps != diff_ids.len() {
+        findings.push(
+            Finding::new(
+                FindingCode::HistoryMismatch,
+                Severity::Warning,
+                format!("The history of {id} tells of {steps} layers, its config of {}.", diff_ids.len()),
+            )
+            .with("image", id.as_str())
+            .with("expected", diff_ids.len())
+            .with("actual", steps),
+        );
+    }
+    for entry in &mut history {
+        entry.layer = entry.layer.filter(|&layer| layer < layers.len());
+    }
+    Image {
+        id,
+        digest,
+        index: None,
+        names,
+        platform,
+        created,
+        author,
+        size: layers.iter().map(|layer| layer.size).sum(),
+        layers,
+        history,
+        config: container,
+        config_entry,
+    }
+}
+
+/// The compression that a layer's first bytes show.
+fn compression<S: Source + Clone>(members: &Members<S>, layer: &Layer) -> Option<Compression> {
+    members.entry(layer.entry?).and_then(|entry| Compression::of(&entry.magic))
+}
+
+/// Notes a layer that is compressed otherwise than its media type says.
+fn check_media_type<S: Source + Clone>(members: &Members<S>, layer: &Layer, findings: &mut Vec<Finding>) {
+    let media_type = layer.media_type.as_str();
+    let found = compression(members, layer).map(Compression::name);
+    let stated = ["gzip", "zstd"].into_iter().find(|name| media_type.ends_with(name));
+    // Nothing can be said of encrypted bytes, nor of a layer that is not there.
+    if stated == found || layer.entry.is_none() || media_type.ends_with("+encrypted") {
+        return;
+    }
+    findings.push(
+        Finding::new(
+            FindingCode::MediaTypeMismatch,
+            Severity::Warning,
+            format!(
+                "The layer {} is called {media_type}, but its first bytes say {}.",
+                layer.path,
+                found.unwrap_or("uncompressed")
+            ),
+        )
+        .with("entry", layer.path.as_str())
+        .with("expected", media_type)
+        .with("actual", found.unwrap_or("none")),
+    );
+}

@@ -1,16 +1,15 @@
-//! `index.json` of an OCI image layout, as it stands beside `manifest.json` in Docker 25 and later and in what
+//! `index.json` of an OCI image layout: alone, or beside `manifest.json` as in Docker 25 and later and in what
 //! containerd exports.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 
-use crate::compression::Compression;
-use crate::digest::{blob_path, sha256};
+use super::check_media_type;
+use super::oci::{self, Found, Leaf, Manifest, Walk};
+use crate::digest::sha256;
 use crate::error::{Code, Error, Finding, FindingCode, Result, Severity};
 use crate::json::{self, Object};
 use crate::members::Members;
-use crate::model::{Image, Name};
-use crate::reference::Reference;
+use crate::model::{Image, Name, Other};
 use crate::source::Source;
 
 pub(crate) const PATH: &str = "index.json";
@@ -20,70 +19,100 @@ const CONTAINERD_NAME: &str = "io.containerd.image.name";
 /// The tag alone, or whatever a tool thinks a reference is (OCI image specification, `annotations.md`).
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
-/// How deep indexes may nest. Real ones go one deep.
-const MAX_DEPTH: usize = 8;
-
 /// One descriptor of the index.
 struct Descriptor<'a> {
     text: &'a str,
     name: Option<Name>,
+    /// What it leads to.
+    leaves: Vec<Leaf>,
     /// The images that it leads to.
     images: Vec<usize>,
 }
 
-/// What an image's manifest adds to what `manifest.json` says.
-struct Manifest {
-    digest: String,
-    config: String,
-    layers: Vec<(String, String)>,
+/// What an index says.
+pub(crate) struct Listing {
+    /// What is no image, or not there.
+    pub(crate) others: Vec<Other>,
+    /// The names of each image.
+    pub(crate) names: Vec<Vec<Name>>,
+    /// Why an image that it lists could not be read: the first such reason.
+    pub(crate) unread: Option<Error>,
 }
 
-/// Reads the index: fills in the images' manifest digests and their layers' media types, and gives the names that
-/// the index gives each image. `None` where it is no index.
+/// Reads the index: adds to `images` those that it alone knows, and to the others their manifests' digests and
+/// their layers' media types. `None` where it is no index.
 pub(crate) fn read<S: Source + Clone>(
     members: &Members<S>,
     bytes: &[u8],
-    images: &mut [Image],
+    images: &mut Vec<Image>,
     findings: &mut Vec<Finding>,
-) -> Option<Vec<Vec<Name>>> {
-    let (_, descriptors) = descriptors(members, bytes, images)?;
-    let mut manifests = Vec::new();
-    for descriptor in &descriptors {
-        collect(
-            members,
-            &Object::parse(descriptor.text).unwrap_or_default(),
-            0,
-            &mut HashSet::new(),
-            &mut manifests,
-        );
-    }
+) -> Option<Listing> {
+    let (_, mut descriptors) = descriptors(members, bytes, images, findings)?;
+    let mut others: Vec<Other> = Vec::new();
+    let mut unread = None;
     for image in images.iter_mut() {
-        let Some(manifest) = manifests.iter().find(|manifest| manifest.config == image.id) else { continue };
-        image.digest = Some(manifest.digest.clone());
-        for (layer, (media_type, digest)) in image.layers.iter_mut().zip(&manifest.layers) {
-            media_type.clone_into(&mut layer.media_type);
-            layer.digest = Some(digest.clone());
-            let compression = layer
-                .entry
-                .and_then(|entry| members.entry(entry))
-                .and_then(|entry| Compression::of(&entry.magic))
-                .map(Compression::name);
-            let stated = ["gzip", "zstd"].into_iter().find(|name| media_type.ends_with(name));
-            if stated != compression && layer.entry.is_some() {
-                findings.push(
-                    Finding::new(
-                        FindingCode::MediaTypeMismatch,
-                        Severity::Warning,
-                        format!(
-                            "The layer {} is called {media_type}, but its first bytes say {}.",
-                            layer.path,
-                            compression.unwrap_or("uncompressed")
-                        ),
-                    )
-                    .with("entry", layer.path.as_str())
-                    .with("expected", media_type.as_str())
-                    .with("actual", compression.unwrap_or("none")),
-                );
+        let leaves = descriptors.iter().flat_map(|descriptor| &descriptor.leaves);
+        let Some((leaf, manifest)) = leaves.filter_map(image_of).find(|(_, found)| is_of(found, image))
+        else {
+            continue;
+        };
+        image.digest = Some(leaf.descriptor.digest.clone());
+        for (layer, stated) in image.layers.iter_mut().zip(&manifest.layers) {
+            stated.media_type.clone_into(&mut layer.media_type);
+            layer.digest = Some(stated.digest.clone());
+            check_media_type(members, layer, findings);
+        }
+    }
+    for descriptor in &mut descriptors {
+        let names: Vec<Name> = descriptor.name.iter().cloned().collect();
+        for leaf in &descriptor.leaves {
+            if let Some(other) = oci::other(leaf, names.clone()) {
+                match others.iter_mut().find(|known| known.digest == other.digest) {
+                    Some(known) => known.names.extend(other.names),
+                    None => others.push(other),
+                }
+            }
+            let Some((_, manifest)) = image_of(leaf) else { continue };
+            let digest = leaf.descriptor.digest.as_str();
+            let known = images.iter().position(|image| match &image.digest {
+                Some(known) => known == digest,
+                None => is_of(manifest, image),
+            });
+            let number = match known {
+                Some(known) => known,
+                None => match oci::read_image(members, digest, manifest, Vec::new(), findings) {
+                    Ok(image) => {
+                        images.push(image);
+                        images.len() - 1
+                    }
+                    Err(error) if error.is_of_source() => {
+                        unread = Some(error);
+                        continue;
+                    }
+                    Err(error) => {
+                        findings.push(
+                            Finding::new(
+                                FindingCode::IncompleteImage,
+                                Severity::Warning,
+                                format!("An image of index.json cannot be read. {}", error.message()),
+                            )
+                            .with("digest", digest),
+                        );
+                        unread.get_or_insert(error);
+                        continue;
+                    }
+                },
+            };
+            if !descriptor.images.contains(&number) {
+                descriptor.images.push(number);
+            }
+        }
+        let top = oci::Descriptor::read(descriptor.text).map(|top| top.digest);
+        for &number in &descriptor.images {
+            if let Some(image) = images.get_mut(number)
+                && image.digest != top
+            {
+                image.index.clone_from(&top);
             }
         }
     }
@@ -96,7 +125,19 @@ pub(crate) fn read<S: Source + Clone>(
         }
         names
     };
-    Some((0..images.len()).map(names_of).collect())
+    let names = (0..images.len()).map(names_of).collect();
+    Some(Listing { others, names, unread })
+}
+
+fn image_of(leaf: &Leaf) -> Option<(&Leaf, &Manifest)> {
+    match &leaf.found {
+        Found::Image(manifest) => Some((leaf, manifest)),
+        _ => None,
+    }
+}
+
+fn is_of(manifest: &Manifest, image: &Image) -> bool {
+    manifest.config.digest == image.id
 }
 
 /// The index with other names; `Ok(None)` where it has them already, or is no index. `names` is per image.
@@ -107,7 +148,11 @@ pub(crate) fn rewrite<S: Source + Clone>(
     names: &[Vec<Name>],
 ) -> Result<Option<Vec<u8>>> {
     let Ok(document) = json::first_value(bytes) else { return Ok(None) };
-    let Some((mut index, descriptors)) = descriptors(members, bytes, images) else { return Ok(None) };
+    let Some((mut index, descriptors)) = descriptors(members, bytes, images, &mut Vec::new()) else {
+        return Ok(None);
+    };
+    let in_full = descriptors.iter().any(|descriptor| descriptor.name.is_some())
+        && descriptors.iter().all(Descriptor::is_named_in_full);
     let is_wanted = |descriptor: &Descriptor<'_>, name: &Name| {
         descriptor.images.iter().any(|&image| names.get(image).is_some_and(|names| names.contains(name)))
     };
@@ -157,7 +202,7 @@ pub(crate) fn rewrite<S: Source + Clone>(
             *slot = Some(Slot::nameless(descriptor));
         }
     }
-    let texts = json::array_of(kept.into_iter().flatten().flat_map(Slot::into_texts));
+    let texts = json::array_of(kept.into_iter().flatten().flat_map(|slot| slot.into_texts(in_full)));
     if texts == json::array_of(descriptors.iter().map(|descriptor| descriptor.text.to_owned())) {
         return Ok(None);
     }
@@ -183,9 +228,13 @@ impl<'a> Slot<'a> {
         Self { names: Vec::new(), ..Self::of(descriptor) }
     }
 
-    fn into_texts(self) -> Vec<String> {
+    fn into_texts(self, in_full: bool) -> Vec<String> {
         let text = |name: Option<&Name>| {
-            if self.name == name { self.text.clone().into_owned() } else { with_name(&self.text, name) }
+            if self.name == name {
+                self.text.clone().into_owned()
+            } else {
+                with_name(&self.text, name, in_full)
+            }
         };
         if self.names.is_empty() {
             return vec![text(None)];
@@ -194,19 +243,26 @@ impl<'a> Slot<'a> {
     }
 }
 
+impl Descriptor<'_> {
+    /// Whether it has no name, or has it as skopeo and podman write it: in full, in the annotation that is for tags.
+    fn is_named_in_full(&self) -> bool {
+        let object = Object::parse(self.text).unwrap_or_default();
+        let annotations = object.object("annotations").unwrap_or_default();
+        self.name.is_none()
+            || annotations.get(CONTAINERD_NAME).is_none()
+                && annotations.read::<String>(REF_NAME).is_some_and(|name| name.contains([':', '/']))
+    }
+}
+
 /// A descriptor with another name, or without one.
-fn with_name(descriptor: &str, name: Option<&Name>) -> String {
+fn with_name(descriptor: &str, name: Option<&Name>, in_full: bool) -> String {
     let mut descriptor = Object::parse(descriptor).unwrap_or_default();
     let text = descriptor.get("annotations").unwrap_or("{}").to_owned();
     let mut annotations = Object::parse(&text).unwrap_or_default();
     annotations.remove(CONTAINERD_NAME);
     annotations.remove(REF_NAME);
-    if let Some(name) = name {
-        let full = name.reference().map_or_else(|| name.text().to_owned(), Reference::canonical);
-        annotations.push(CONTAINERD_NAME, json::string(&full));
-        if let Some(tag) = name.reference().and_then(|reference| reference.tag()) {
-            annotations.push(REF_NAME, json::string(tag));
-        }
+    for (key, value) in name.map(|name| annotations_of(name, in_full)).unwrap_or_default() {
+        annotations.push(key, json::string(&value));
     }
     if annotations.is_empty() {
         descriptor.remove("annotations");
@@ -216,11 +272,24 @@ fn with_name(descriptor: &str, name: Option<&Name>) -> String {
     descriptor.to_json()
 }
 
+/// The annotations that give a name: as Docker and containerd write them, or `in_full` as skopeo and podman do.
+pub(crate) fn annotations_of(name: &Name, in_full: bool) -> Vec<(&'static str, String)> {
+    let Some(reference) = name.reference() else { return vec![(REF_NAME, name.text().to_owned())] };
+    let full = reference.canonical();
+    if in_full {
+        return vec![(REF_NAME, full)];
+    }
+    let mut annotations = vec![(CONTAINERD_NAME, full)];
+    annotations.extend(reference.tag().map(|tag| (REF_NAME, tag.to_owned())));
+    annotations
+}
+
 /// The index's object and its descriptors.
 fn descriptors<'a, S: Source + Clone>(
     members: &Members<S>,
     bytes: &'a [u8],
     images: &[Image],
+    findings: &mut Vec<Finding>,
 ) -> Option<(Object<'a>, Vec<Descriptor<'a>>)> {
     let document = json::first_value(bytes).ok()?;
     let index = Object::parse(document.value)?;
@@ -228,15 +297,26 @@ fn descriptors<'a, S: Source + Clone>(
         None => Vec::new(),
         Some(text) => json::array(text)?,
     };
-    let read = |text: &'a str| {
+    let mut read = |text: &'a str| {
         let object = Object::parse(text)?;
-        let mut manifests = Vec::new();
-        collect(members, &object, 0, &mut HashSet::new(), &mut manifests);
-        let leads_to = |image: &Image| manifests.iter().any(|manifest| manifest.config == image.id);
+        let mut walk = Walk::default();
+        walk.follow(members, text);
+        for finding in walk.findings {
+            if !findings.contains(&finding) {
+                findings.push(finding);
+            }
+        }
+        let leads_to = |image: &Image| {
+            walk.leaves.iter().filter_map(image_of).any(|(leaf, manifest)| match &image.digest {
+                Some(digest) => leaf.descriptor.digest == *digest,
+                None => is_of(manifest, image),
+            })
+        };
         let own: Vec<usize> = (0..images.len()).filter(|&i| images.get(i).is_some_and(leads_to)).collect();
-        Some(Descriptor { text, name: name(&object, &own, images), images: own })
+        Some(Descriptor { text, name: name(&object, &own, images), leaves: walk.leaves, images: own })
     };
-    Some((index, manifests.into_iter().map(read).collect::<Option<_>>()?))
+    let descriptors = manifests.into_iter().map(&mut read).collect::<Option<_>>()?;
+    Some((index, descriptors))
 }
 
 /// The name that a descriptor's annotations give, as containerd reads them: the full name where there is one; else
@@ -246,52 +326,19 @@ fn name(descriptor: &Object<'_>, own: &[usize], images: &[Image]) -> Option<Name
     if let Some(full) = annotations.read::<String>(CONTAINERD_NAME) {
         return Some(Name::new(full));
     }
-    let text: String = annotations.read(REF_NAME)?;
+    let text: String = annotations.read(REF_NAME).filter(|text: &String| !text.is_empty())?;
     let known = own.iter().filter_map(|&image| images.get(image)).flat_map(|image| &image.names);
     let same_tag = |name: &&Name| name.reference().is_some_and(|name| name.tag() == Some(text.as_str()));
+    let alone =
+        || if text.contains([':', '/', '@']) { Name::new(text.as_str()) } else { Name::bare(text.as_str()) };
     Some(
         known
             .clone()
             .find(|name| **name == Name::new(text.as_str()))
             .or_else(|| known.clone().find(same_tag))
             .cloned()
-            .unwrap_or_else(|| Name::new(text.as_str())),
+            .unwrap_or_else(alone),
     )
-}
-
-/// Follows a descriptor to the image manifests that the archive holds.
-fn collect<S: Source + Clone>(
-    members: &Members<S>,
-    descriptor: &Object<'_>,
-    depth: usize,
-    seen: &mut HashSet<String>,
-    manifests: &mut Vec<Manifest>,
-) {
-    let Some(digest) = descriptor.read::<String>("digest") else { return };
-    let Some(entry) = blob_path(&digest).and_then(|path| members.index.resolve(&path)) else { return };
-    if depth > MAX_DEPTH || !seen.insert(digest.clone()) {
-        return;
-    }
-    let Ok(bytes) = members.document(entry) else { return };
-    let Ok(document) = json::first_value(&bytes) else { return };
-    let Some(object) = Object::parse(document.value) else { return };
-    if let Some(children) = object.array("manifests") {
-        for child in children.into_iter().filter_map(Object::parse) {
-            collect(members, &child, depth + 1, seen, manifests);
-        }
-    } else {
-        manifests.extend(manifest(&object, digest));
-    }
-}
-
-fn manifest(object: &Object<'_>, digest: String) -> Option<Manifest> {
-    let config = object.object("config")?.read("digest")?;
-    let layers = object.array("layers").unwrap_or_default();
-    let layers = layers.into_iter().map(|layer| {
-        let layer = Object::parse(layer).unwrap_or_default();
-        Some((layer.read("mediaType")?, layer.read("digest")?))
-    });
-    Some(Manifest { digest, config, layers: layers.collect::<Option<_>>()? })
 }
 
 /// A descriptor for an image that the index leaves out. Docker 25 to 29 do that to an untagged image saved beside a
@@ -306,7 +353,7 @@ fn find_manifest<S: Source + Clone>(members: &Members<S>, images: &[Image], imag
         let Ok(document) = json::first_value(&bytes) else { continue };
         let Some(object) = Object::parse(document.value) else { continue };
         let digest = sha256(&bytes);
-        if manifest(&object, digest.clone()).is_some_and(|manifest| manifest.config == id) {
+        if Manifest::read(&object).is_some_and(|manifest| manifest.config.digest == id) {
             let media_type = object
                 .read::<String>("mediaType")
                 .unwrap_or_else(|| "application/vnd.oci.image.manifest.v1+json".to_owned());

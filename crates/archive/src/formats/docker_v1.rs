@@ -1,0 +1,153 @@
+//! What Docker up to 1.9 wrote: a directory for each layer, chained by `parent`, and `repositories` that names the top
+//! ones (Docker image specification v1.0). Docker 1.10 to 28 still load it.
+
+use std::collections::{HashMap, HashSet};
+
+use super::{Identity, image, repositories};
+use crate::compression::Compression;
+use crate::config::Config;
+use crate::error::{Code, Error, Finding, FindingCode, Result, Severity};
+use crate::json::{self, Object};
+use crate::members::Members;
+use crate::model::{HistoryEntry, Image, Layer, Name};
+use crate::source::Source;
+
+/// The most layers that Docker stacked.
+const MAX_LAYERS: usize = 1000;
+
+/// Whether there are layer directories of this format.
+pub(crate) fn is_there<S: Source + Clone>(members: &Members<S>) -> bool {
+    layer_ids(members).next().is_some()
+}
+
+fn layer_ids<S: Source + Clone>(members: &Members<S>) -> impl Iterator<Item = &str> {
+    members.index.entries().iter().filter_map(|entry| {
+        let id = entry.path.strip_prefix("./").unwrap_or(&entry.path).strip_suffix("/json")?;
+        let is_id = id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_id.then_some(id)
+    })
+}
+
+/// Reads the images that `repositories` names; without it, those that are nobody's parents.
+pub(crate) fn read<S: Source + Clone>(
+    members: &Members<S>,
+    listing: Option<&[u8]>,
+    findings: &mut Vec<Finding>,
+) -> Result<Vec<Image>> {
+    let Some(listing) = listing else {
+        let parents: HashSet<String> = layer_ids(members).filter_map(|id| parent(members, id)).collect();
+        let tops = layer_ids(members).filter(|id| !parents.contains(*id));
+        return tops.map(|id| chain(members, id.to_owned(), Vec::new(), findings)).collect();
+    };
+    let listed = repositories::read(listing).ok_or_else(|| {
+        Error::new(Code::InvalidManifest, "repositories cannot be read, and there is no manifest.json.")
+            .with("entry", repositories::PATH)
+    })?;
+    let mut order = Vec::new();
+    let mut names: HashMap<String, Vec<Name>> = HashMap::new();
+    for (name, id) in listed {
+        if !names.contains_key(&id) {
+            order.push(id.clone());
+        }
+        names.entry(id).or_default().push(name);
+    }
+    if order.is_empty() {
+        findings.push(Finding::new(FindingCode::NoImages, Severity::Warning, "repositories lists no image."));
+    }
+    let image = |id: String| {
+        let names = names.remove(&id).unwrap_or_default();
+        chain(members, id, names, findings)
+    };
+    order.into_iter().map(image).collect()
+}
+
+fn parent<S: Source + Clone>(members: &Members<S>, id: &str) -> Option<String> {
+    let bytes = members.document(members.index.resolve(&format!("{id}/json"))?).ok()?;
+    Object::parse(json::first_value(&bytes).ok()?.value)?.read("parent")
+}
+
+/// Follows an image's layers from the top down.
+fn chain<S: Source + Clone>(
+    members: &Members<S>,
+    id: String,
+    names: Vec<Name>,
+    findings: &mut Vec<Finding>,
+) -> Result<Image> {
+    let mut layers = Vec::new();
+    let mut history = Vec::new();
+    let mut top = None;
+    let mut seen = HashSet::new();
+    let mut next = Some(id.clone());
+    while let Some(layer_id) = next {
+        if layers.len() >= MAX_LAYERS || !seen.insert(layer_id.clone()) {
+            return Err(Error::new(
+                Code::InvalidManifest,
+                format!("The layers of {id} are their own parents."),
+            )
+            .with("image", id));
+        }
+        let path = format!("{layer_id}/json");
+        let entry = members.index.resolve(&path).ok_or_else(|| missing(&path))?;
+        let bytes = members.document(entry)?;
+        // The reader of configs says what is wrong with it.
+        let config = Config::read(&bytes, &path)?;
+        let document = json::first_value(&bytes).ok();
+        let object = document.and_then(|document| Object::parse(document.value)).unwrap_or_default();
+        let throwaway = object.read("throwaway").unwrap_or(false);
+        history.push(HistoryEntry {
+            created: config.created.clone(),
+            created_by: created_by(&object),
+            author: config.author.clone(),
+            comment: object.read::<String>("comment").filter(|comment| !comment.is_empty()),
+            empty_layer: throwaway,
+            layer: None,
+        });
+        if !throwaway {
+            layers.push(layer(members, &layer_id)?);
+        }
+        next = object.read::<String>("parent").filter(|parent| !parent.is_empty());
+        top.get_or_insert((config, entry));
+    }
+    layers.reverse();
+    history.reverse();
+    let Some((mut config, config_entry)) = top else { return Err(missing(&id)) };
+    for (number, step) in history.iter_mut().filter(|step| !step.empty_layer).enumerate() {
+        step.layer = Some(number);
+    }
+    config.history = history;
+    // There are no diff IDs in this format, so what is found to be missing does not count.
+    let identity = Identity { id, digest: None, names, config_entry };
+    let image = image(identity, config, layers, &mut Vec::new());
+    findings.push(
+        Finding::new(
+            FindingCode::NoDigests,
+            Severity::Info,
+            format!(
+                "The image {} is in the format of Docker 1.9, which has no digests: damage cannot be told.",
+                image.id
+            ),
+        )
+        .with("image", image.id.as_str()),
+    );
+    Ok(image)
+}
+
+fn layer<S: Source + Clone>(members: &Members<S>, id: &str) -> Result<Layer> {
+    let path = format!("{id}/layer.tar");
+    let number = members.index.resolve(&path).ok_or_else(|| missing(&path))?;
+    let (size, compression) =
+        members.entry(number).map_or((0, None), |entry| (entry.size, Compression::of(&entry.magic)));
+    let media_type = super::manifest_json::media_type(compression).to_owned();
+    Ok(Layer { digest: None, diff_id: None, media_type, size, path, entry: Some(number) })
+}
+
+/// As Docker makes a history of such a document.
+fn created_by(object: &Object<'_>) -> Option<String> {
+    let command: Vec<String> = object.object("container_config")?.read("Cmd")?;
+    Some(command.join(" ")).filter(|command| !command.is_empty())
+}
+
+fn missing(path: &str) -> Error {
+    let sentence = format!("The archive is incomplete: {path} is not there.");
+    Error::new(Code::MissingEntry, sentence).with("entry", path)
+}
