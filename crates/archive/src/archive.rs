@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::config;
+use crate::digest::sha256;
 use crate::error::{Code, Error, Finding, FindingCode, Result, Severity};
 use crate::formats::{docker_v1, manifest_json, oci_index, repositories};
 use crate::members::{Members, Place};
@@ -14,6 +15,7 @@ use crate::recipe::Recipe;
 use crate::reference::Reference;
 use crate::source::Source;
 use crate::tar::TarIndex;
+use crate::verify::two_contents;
 
 /// An image archive: its images, and the recipe of its bytes.
 ///
@@ -47,6 +49,9 @@ impl<S: Source + Clone> Archive<S> {
         let manifest = members.listing(manifest_json::PATH).transpose()?;
         let index = members.listing(oci_index::PATH).transpose()?;
         let repositories = members.listing(repositories::PATH).transpose()?;
+        for path in [manifest_json::PATH, oci_index::PATH, repositories::PATH] {
+            findings.extend(two_listings(&members, path)?);
+        }
         if manifest.is_none() && index.is_none() && repositories.is_none() && !docker_v1::is_there(&members) {
             return Err(no_metadata());
         }
@@ -250,6 +255,19 @@ fn no_metadata() -> Error {
     )
 }
 
+/// Notes a listing that the archive has twice, and not twice the same.
+fn two_listings<S: Source + Clone>(members: &Members<S>, path: &str) -> Result<Option<Finding>> {
+    let Some(entry) = members.index.resolve(path) else { return Ok(None) };
+    let mut contents = Vec::new();
+    for same in members.index.same_path(entry) {
+        contents.push(sha256(&members.read_listing(same)?));
+    }
+    Ok(match contents.as_slice() {
+        [first, .., last] if first != last => Some(two_contents(path, last, first)),
+        _ => None,
+    })
+}
+
 /// Takes the images of a layout without `manifest.json` from its index.
 ///
 /// Fails where the index is none, and as the first image does where none can be read.
@@ -321,6 +339,26 @@ fn tar_findings(index: &TarIndex) -> Vec<Finding> {
             )
             .with("entry", &*entry.path)
             .with("offset", entry.header),
+        );
+    }
+    for entry in index.entries() {
+        // A size that the header has no room for leaves the field empty.
+        let Some(stated) = entry.overruled.filter(|&stated| stated != 0 && stated != entry.size) else {
+            continue;
+        };
+        findings.push(
+            Finding::new(
+                FindingCode::Ambiguous,
+                Severity::Error,
+                format!(
+                    "The header of {} says {stated} bytes, its pax record {}: Docker, containerd, skopeo and crane go by the record, some other readers by the header, and read another archive from there on.",
+                    entry.path, entry.size
+                ),
+            )
+            .with("entry", &*entry.path)
+            .with("offset", entry.header)
+            .with("expected", entry.size)
+            .with("actual", stated),
         );
     }
     for entry in index.entries().iter().filter(|entry| !entry.utf8) {

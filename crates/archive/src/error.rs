@@ -124,7 +124,7 @@ codes! {
         DuplicateEntry = "duplicate-entry",
         /// A metadata document has a key twice; readers differ on which one counts.
         DuplicateKey = "duplicate-json-key",
-        /// Bytes follow the JSON of a metadata document; skopeo and podman refuse that.
+        /// Bytes follow the JSON of a metadata document, or the compressed data of a layer; skopeo and podman refuse that.
         TrailingBytes = "trailing-bytes",
         /// The tar has no end-of-archive blocks.
         NoEndBlocks = "no-end-blocks",
@@ -156,6 +156,14 @@ codes! {
         DigestMismatch = "digest-mismatch",
         /// A blob's size is not the one that its descriptor states.
         SizeMismatch = "size-mismatch",
+        /// A layer's content is not the one that the config lists.
+        DiffIdMismatch = "diff-id-mismatch",
+        /// A layer cannot be unpacked.
+        DamagedLayer = "damaged-layer",
+        /// Nothing leads to a member.
+        Unreferenced = "unreferenced",
+        /// Bytes follow the end of the tar.
+        TrailingData = "trailing-data",
         /// The history tells of another number of layers than the config lists.
         HistoryMismatch = "history-mismatch",
         /// A descriptor without a valid digest, too many of them, or a document that is no manifest.

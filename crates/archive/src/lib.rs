@@ -38,6 +38,7 @@ mod reference;
 mod source;
 mod tar;
 mod unpack;
+mod verify;
 
 pub use archive::{Archive, Inspect, RootFs};
 pub use compression::Compression;
@@ -55,3 +56,4 @@ pub use source::FileSource;
 pub use source::{MAX_LEN, ReadAhead, Reads, Source};
 pub use tar::{Entry, EntryKind, Indexer, TarIndex};
 pub use unpack::{Limits, Unpacked};
+pub use verify::{BlobReport, ImageReport, Job, Report, Role, Verdict};

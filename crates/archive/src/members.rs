@@ -35,7 +35,12 @@ impl<S: Source + Clone> Members<S> {
     /// A member that lists images or names.
     pub(crate) fn listing(&self, path: &str) -> Option<Result<Listing>> {
         let entry = self.index.resolve(path)?;
-        Some(self.read(entry, MAX_LISTING).map(|bytes| Listing { entry, bytes }))
+        Some(self.read_listing(entry).map(|bytes| Listing { entry, bytes }))
+    }
+
+    /// The content of a member that lists images or names.
+    pub(crate) fn read_listing(&self, entry: usize) -> Result<Rc<[u8]>> {
+        self.read(entry, MAX_LISTING)
     }
 
     /// The content of a config or image manifest.

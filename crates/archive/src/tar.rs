@@ -59,8 +59,8 @@ pub struct Entry {
     pub magic: [u8; 6],
     /// Whether the path is UTF-8 as it stands.
     pub utf8: bool,
-    /// Whether a pax record states the size.
-    pub(crate) pax_size: bool,
+    /// The size that the header states, where a pax record overrules it.
+    pub(crate) overruled: Option<u64>,
 }
 
 impl Entry {
@@ -198,7 +198,7 @@ impl TarIndex {
                 recipe.push_slice(data, copied..old.start);
                 entry.size = content.len() as u64;
                 entry.magic = magic(content);
-                entry.pax_size = false;
+                entry.overruled = None;
                 entry.data = entry.start + head.len() as u64;
                 entry.header = entry.data - BLOCK;
                 recipe.push_bytes(head);
@@ -223,7 +223,7 @@ impl TarIndex {
                 size: content.len() as u64,
                 magic: magic(content),
                 utf8: true,
-                pax_size: false,
+                overruled: None,
             });
         }
         let end = recipe.len();
@@ -282,12 +282,12 @@ fn new_header(path: &str, size: u64) -> Header {
 /// The headers of `entry`, extension headers included, for content of another size.
 fn resized_head<S: Source + Clone>(data: &Recipe<S>, entry: &Entry, size: u64) -> Result<Vec<u8>> {
     // A pax size would overrule the header's: such a member, tiny as it is, goes without its extension headers.
-    let start = if entry.pax_size { entry.header } else { entry.start };
+    let start = if entry.overruled.is_some() { entry.header } else { entry.start };
     let mut head = read_vec(data, start, bounded(entry.data - start, start)?)?;
     let at = head.len().saturating_sub(512);
     if let Some(block) = head.get_mut(at..) {
         let mut header = Header::from_byte_slice(block).clone();
-        if entry.pax_size {
+        if entry.overruled.is_some() {
             set_name(&mut header, &normal(&entry.path));
         }
         header.set_size(size);
@@ -479,7 +479,7 @@ impl Indexer {
             data,
             size,
             magic: first,
-            pax_size: pax_size.is_some(),
+            overruled: pax_size.map(|_| stated),
         };
         self.at = entry.end();
         self.entries.push(entry);

@@ -63,6 +63,11 @@ impl Descriptor {
         })
     }
 
+    /// Whether the blob is an index or a manifest.
+    fn may_have_descriptors(&self) -> bool {
+        self.media_type.ends_with("json") && !CONFIG_TYPES.contains(&self.media_type.as_str())
+    }
+
     /// The member that holds the blob.
     pub(crate) fn entry<S: Source + Clone>(&self, members: &Members<S>) -> Option<usize> {
         blob_path(&self.digest).and_then(|path| members.index.resolve(&path))
@@ -187,6 +192,29 @@ impl Walk {
         let severity = if code == FindingCode::Ambiguous { Severity::Error } else { Severity::Warning };
         self.findings.push(Finding::new(code, severity, sentence).with("digest", digest));
     }
+}
+
+/// The members that an index leads to: indexes, manifests, configs, layers and whatever else has a descriptor.
+pub(crate) fn reachable<S: Source + Clone>(members: &Members<S>, index: &[u8]) -> HashSet<usize> {
+    let mut found = HashSet::new();
+    let text = json::first_value(index).map(|document| document.value.to_owned());
+    let mut todo: Vec<String> = text.into_iter().collect();
+    while let Some(document) = todo.pop() {
+        let object = Object::parse(&document).unwrap_or_default();
+        let lists =
+            ["manifests", "layers", "blobs"].into_iter().filter_map(|key| object.array(key)).flatten();
+        let one = ["config", "subject"].into_iter().filter_map(|key| object.get(key));
+        for descriptor in lists.chain(one).filter_map(Descriptor::read) {
+            let Some(entry) = descriptor.entry(members) else { continue };
+            if found.len() < MAX_DESCRIPTORS && found.insert(entry) && descriptor.may_have_descriptors() {
+                let text = members.document(entry).ok().and_then(|bytes| {
+                    json::first_value(&bytes).ok().map(|document| document.value.to_owned())
+                });
+                todo.extend(text);
+            }
+        }
+    }
+    found
 }
 
 /// Notes a document that is not what its digest and size say.

@@ -1,0 +1,429 @@
+//! Whether an archive is what its digests say, to the last byte.
+//!
+//! The bytes are measured elsewhere, in parallel if there is more than one processor: [`Archive::blobs_to_measure`]
+//! says what is to be measured, [`Archive::report`] what follows from it. [`Archive::verify`] does it all in one go.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Range;
+
+use serde::Serialize;
+
+use crate::archive::Archive;
+use crate::digest::{self, Algorithm};
+use crate::error::{Finding, FindingCode, Result, Severity};
+use crate::formats::{manifest_json, oci, oci_index, repositories};
+use crate::measure::{Measured, measure};
+use crate::model::{Image, Layer, Name};
+use crate::source::{Source, read_vec};
+use crate::tar::EntryKind;
+use crate::unpack::Limits;
+
+/// How much after the end of a tar is looked at.
+const TAIL: u64 = 1 << 20;
+
+/// A member whose bytes [`Archive::report`] needs to know about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// Number of the member in the archive's index.
+    pub entry: usize,
+    /// Where its content stands in the archive.
+    pub range: Range<u64>,
+    /// For the digest of the bytes as stored.
+    pub stored: Algorithm,
+    /// For the digest of what they hold.
+    pub content: Algorithm,
+    /// Whether they are to be unpacked, if they are compressed: the diff ID of a layer is that of its content.
+    pub unpack: bool,
+}
+
+/// What is true of something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Every digest holds.
+    Intact,
+    /// There is no digest that could hold: Docker 1.9's format has none.
+    Unproven,
+    /// Two readers would see two different images.
+    Ambiguous,
+    /// Something is not what it should be, or not there.
+    Damaged,
+}
+
+/// What [`Archive::report`] finds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// The worst of all that follows.
+    pub verdict: Verdict,
+    /// Each image of the archive, in its order.
+    pub images: Vec<ImageReport>,
+    /// Each member that was measured, in the archive's order.
+    pub blobs: Vec<BlobReport>,
+    /// All that is odd, that which was known when the archive was opened included.
+    pub findings: Vec<Finding>,
+    /// How many bytes were measured.
+    pub bytes: u64,
+}
+
+/// What is true of one image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageReport {
+    /// The image's ID.
+    pub id: String,
+    /// Its names.
+    #[serde(rename = "references")]
+    pub names: Vec<Name>,
+    /// The worst of its config, its manifest and its layers.
+    pub verdict: Verdict,
+}
+
+/// What a member is to the images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// An image's config.
+    Config,
+    /// A layer.
+    Layer,
+    /// A manifest, an index, an attestation, or anything else that an index leads to.
+    Other,
+    /// Nothing leads to it.
+    Unreferenced,
+}
+
+/// What is true of one member.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BlobReport {
+    /// The member's path.
+    pub path: String,
+    /// What it is.
+    pub role: Role,
+    /// Digest of its bytes as stored.
+    pub digest: String,
+    /// Their number.
+    pub size: u64,
+    /// How they are compressed: `gzip`, `zstd`, …
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compression: Option<&'static str>,
+    /// Digest of what they hold, where that was asked for and could be unpacked: a layer's diff ID.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content_digest: Option<String>,
+    /// Bytes that they hold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content_size: Option<u64>,
+    /// Whether its digests hold.
+    pub verdict: Verdict,
+}
+
+impl<S: Source + Clone> Archive<S> {
+    /// Which members are to be measured for [`Self::report`], in the archive's order.
+    pub fn blobs_to_measure(&self) -> Vec<Job> {
+        let members = &self.members;
+        let mut layers: BTreeMap<usize, &Layer> = BTreeMap::new();
+        for layer in self.images().iter().flat_map(|image| &image.layers) {
+            // Readers differ on which of several members of one path is the layer.
+            for entry in layer.entry.into_iter().flat_map(|entry| members.index.same_path(entry)) {
+                layers.entry(entry).or_insert(layer);
+            }
+        }
+        let configs: BTreeSet<usize> = self.images().iter().map(|image| image.config_entry).collect();
+        let job = |(number, entry): (usize, &crate::tar::Entry)| {
+            let layer = layers.get(&number);
+            let named = digest::in_name(&entry.path).filter(|_| is_blob(&entry.path));
+            if entry.kind != EntryKind::File
+                || layer.is_none() && named.is_none() && !configs.contains(&number)
+            {
+                return None;
+            }
+            let stated = layer.and_then(|layer| layer.digest.as_deref()).or(named.as_deref());
+            let diff_id = layer.and_then(|layer| layer.diff_id.as_deref());
+            let content = diff_id.and_then(Algorithm::of).unwrap_or_default();
+            Some(Job {
+                entry: number,
+                range: entry.data..entry.data + entry.size,
+                stored: stated.and_then(Algorithm::of).unwrap_or(content),
+                content,
+                unpack: layer.is_some_and(|layer| !layer.media_type.ends_with("+encrypted")),
+            })
+        };
+        members.index.entries().iter().enumerate().filter_map(job).collect()
+    }
+
+    /// What follows from the measured members, by their numbers.
+    ///
+    /// Fails where the archive cannot be read.
+    pub fn report(&self, measured: &HashMap<usize, Measured>) -> Result<Report> {
+        let mut findings = self.findings().to_vec();
+        let mut damaged: BTreeSet<usize> = BTreeSet::new();
+        let mut note = |entry: Option<usize>, finding: Finding| {
+            if finding.severity == Severity::Error {
+                damaged.extend(entry);
+            }
+            let is_known = |known: &Finding| {
+                known.code == finding.code && known.detail.get("expected") == finding.detail.get("expected")
+            };
+            if finding.code != FindingCode::DigestMismatch || !findings.iter().any(is_known) {
+                findings.push(finding);
+            }
+        };
+        for (&number, measured) in sorted(measured) {
+            let Some(entry) = self.members.entry(number) else { continue };
+            let Some(stated) = digest::in_name(&entry.path) else { continue };
+            if Algorithm::of(&stated) == Algorithm::of(&measured.digest) && stated != measured.digest {
+                // Elsewhere than in a layout, the name of a file is no promise.
+                let is_promise = is_blob(&entry.path);
+                let is_config = self.images().iter().any(|image| image.config_entry == number);
+                let severity = if is_promise { Severity::Error } else { Severity::Warning };
+                // Of a config, opening it has told already.
+                if is_promise || !is_config {
+                    note(Some(number), digest_mismatch(&entry.path, &stated, &measured.digest, severity));
+                }
+            }
+        }
+        for image in self.images() {
+            for layer in &image.layers {
+                let Some(entry) = layer.entry else { continue };
+                if let Some(measured) = measured.get(&entry) {
+                    check_layer(image, layer, measured, &mut |finding| note(Some(entry), finding));
+                }
+                for other in self.members.index.same_path(entry) {
+                    let (one, two) = (measured.get(&entry), measured.get(&other));
+                    if let (Some(one), Some(two)) = (one, two)
+                        && one.digest != two.digest
+                    {
+                        note(None, two_contents(&layer.path, &one.digest, &two.digest));
+                    }
+                }
+            }
+        }
+        if let Some(finding) = self.tail()? {
+            note(None, finding);
+        }
+        let known = self.known_members();
+        for (number, entry) in self.members.index.entries().iter().enumerate() {
+            if entry.kind == EntryKind::File && !known.contains(&number) {
+                let sentence = format!("Nothing in the archive leads to {}.", entry.path);
+                note(
+                    None,
+                    Finding::new(FindingCode::Unreferenced, Severity::Info, sentence)
+                        .with("entry", &*entry.path),
+                );
+            }
+        }
+        findings.dedup();
+        let blobs: Vec<BlobReport> = sorted(measured)
+            .filter_map(|(&number, measured)| {
+                let verdict = if damaged.contains(&number) { Verdict::Damaged } else { Verdict::Intact };
+                self.blob_report(number, measured, verdict, known.contains(&number))
+            })
+            .collect();
+        let images: Vec<ImageReport> =
+            self.images().iter().map(|image| self.image_report(image, &damaged, &findings)).collect();
+        let worst =
+            images.iter().map(|image| image.verdict).chain(blobs.iter().map(|blob| blob.verdict)).max();
+        let of_findings =
+            findings.iter().filter(|finding| finding.severity == Severity::Error).map(verdict_of).max();
+        Ok(Report {
+            verdict: worst.into_iter().chain(of_findings).max().unwrap_or(Verdict::Intact),
+            bytes: blobs.iter().map(|blob| blob.size).sum(),
+            images,
+            blobs,
+            findings,
+        })
+    }
+
+    /// Measures and reports in one go. Fails where the archive cannot be read.
+    pub fn verify(&self, limits: Limits) -> Result<Report> {
+        let mut measured = HashMap::new();
+        for Job { entry, range, stored, content, unpack } in self.blobs_to_measure() {
+            let found = measure(self.recipe().clone(), range, stored, content, unpack.then_some(limits))?;
+            measured.insert(entry, found);
+        }
+        self.report(&measured)
+    }
+
+    fn blob_report(
+        &self,
+        number: usize,
+        measured: &Measured,
+        verdict: Verdict,
+        known: bool,
+    ) -> Option<BlobReport> {
+        let is_layer = |image: &Image| image.layers.iter().any(|layer| layer.entry == Some(number));
+        let role = if self.images().iter().any(|image| image.config_entry == number) {
+            Role::Config
+        } else if self.images().iter().any(is_layer) {
+            Role::Layer
+        } else if known {
+            Role::Other
+        } else {
+            Role::Unreferenced
+        };
+        let content = measured.content.as_ref().ok().filter(|_| role == Role::Layer);
+        Some(BlobReport {
+            path: self.members.entry(number)?.path.to_string(),
+            role,
+            digest: measured.digest.clone(),
+            size: measured.size,
+            compression: measured.compression.map(crate::Compression::name),
+            content_digest: content.map(|content| content.digest.clone()),
+            content_size: content.map(|content| content.size),
+            verdict,
+        })
+    }
+
+    fn image_report(&self, image: &Image, damaged: &BTreeSet<usize>, findings: &[Finding]) -> ImageReport {
+        let manifest = image.digest.as_deref().and_then(digest::blob_path);
+        let manifest = manifest.and_then(|path| self.members.index.resolve(&path));
+        let entries = image.layers.iter().filter_map(|layer| layer.entry);
+        let entries = entries.chain([image.config_entry]).chain(manifest);
+        let is_about = |finding: &&Finding| {
+            finding.severity == Severity::Error
+                && finding.detail.get("image").is_some_and(|about| *about == image.id.as_str().into())
+        };
+        let of_findings = findings.iter().filter(is_about).map(verdict_of).max();
+        let of_members = if { entries }.any(|entry| damaged.contains(&entry)) {
+            Verdict::Damaged
+        } else {
+            Verdict::Intact
+        };
+        let unproven = image.layers.iter().any(|layer| layer.diff_id.is_none() && layer.digest.is_none());
+        let proof = if unproven { Verdict::Unproven } else { Verdict::Intact };
+        let verdict = of_members.max(proof).max(of_findings.unwrap_or(Verdict::Intact));
+        ImageReport { id: image.id.clone(), names: image.names.clone(), verdict }
+    }
+
+    /// The members that something leads to, or that every archive of its kind has.
+    fn known_members(&self) -> BTreeSet<usize> {
+        let index = &self.members.index;
+        let mut known: BTreeSet<usize> = BTreeSet::new();
+        let listings = [manifest_json::PATH, oci_index::PATH, repositories::PATH, "oci-layout"];
+        known.extend(listings.iter().filter_map(|path| index.resolve(path)));
+        for image in self.images() {
+            known.insert(image.config_entry);
+            known.extend(image.layers.iter().filter_map(|layer| layer.entry));
+        }
+        if let Some(Ok(listing)) = self.members.listing(oci_index::PATH) {
+            known.extend(oci::reachable(&self.members, &listing.bytes));
+        }
+        // Docker's layer directories hold three files.
+        for (number, entry) in index.entries().iter().enumerate() {
+            let directory = entry.path.strip_suffix("/json").or_else(|| entry.path.strip_suffix("/VERSION"));
+            let has_layer = |directory: &str| index.find(&format!("{directory}/layer.tar")).is_some();
+            if directory.is_some_and(has_layer) {
+                known.insert(number);
+            }
+        }
+        let same: Vec<usize> = known.iter().flat_map(|&entry| index.same_path(entry)).collect();
+        known.extend(same);
+        known
+    }
+
+    /// What stands after the end of the tar.
+    fn tail(&self) -> Result<Option<Finding>> {
+        let (start, len) = (self.members.index.end(), self.recipe().len());
+        let size = usize::try_from(len.saturating_sub(start).min(TAIL)).unwrap_or(0);
+        let tail = read_vec(self.recipe(), start, size)?;
+        let Some(first) = tail.iter().position(|&byte| byte != 0) else { return Ok(None) };
+        let sentence = if first < 1024 {
+            "The tar ends with a single zero block, but more follows: Go's readers refuse it, others stop there or read on."
+        } else {
+            "Bytes follow the end of the tar. Most readers ignore them."
+        };
+        Ok(Some(
+            Finding::new(FindingCode::TrailingData, Severity::Warning, sentence)
+                .with("offset", start + first as u64),
+        ))
+    }
+}
+
+fn sorted(measured: &HashMap<usize, Measured>) -> impl Iterator<Item = (&usize, &Measured)> {
+    measured.iter().collect::<BTreeMap<_, _>>().into_iter()
+}
+
+/// Whether a path is that of a blob of a layout, whose name is the digest of its content.
+fn is_blob(path: &str) -> bool {
+    path.trim_start_matches("./").trim_start_matches('/').starts_with("blobs/") && !path.ends_with(".tar.gz")
+}
+
+fn verdict_of(finding: &Finding) -> Verdict {
+    if finding.code == FindingCode::Ambiguous { Verdict::Ambiguous } else { Verdict::Damaged }
+}
+
+fn digest_mismatch(path: &str, stated: &str, actual: &str, severity: Severity) -> Finding {
+    Finding::new(
+        FindingCode::DigestMismatch,
+        severity,
+        format!("{path} is not what its name says: its digest is {actual}."),
+    )
+    .with("entry", path)
+    .with("expected", stated)
+    .with("actual", actual)
+}
+
+fn check_layer(image: &Image, layer: &Layer, measured: &Measured, note: &mut dyn FnMut(Finding)) {
+    let finding = |code, severity, sentence: String| {
+        Finding::new(code, severity, sentence)
+            .with("image", image.id.as_str())
+            .with("entry", layer.path.as_str())
+    };
+    // A name in a path has been compared with the bytes already; what a manifest states has not.
+    let stated = layer.digest.as_ref().filter(|_| image.digest.is_some());
+    if let Some(stated) = stated.filter(|stated| **stated != measured.digest)
+        && Algorithm::of(stated) == Algorithm::of(&measured.digest)
+    {
+        let sentence = format!("The layer {} is damaged: its digest is {}.", layer.path, measured.digest);
+        note(
+            finding(FindingCode::DigestMismatch, Severity::Error, sentence)
+                .with("expected", stated.as_str())
+                .with("actual", measured.digest.as_str()),
+        );
+    }
+    let content = match &measured.content {
+        Ok(content) => content,
+        Err(error) => {
+            let sentence = format!("The layer {} cannot be unpacked. {}", layer.path, error.message());
+            return note(
+                finding(FindingCode::DamagedLayer, Severity::Error, sentence)
+                    .with("reason", error.code().as_str()),
+            );
+        }
+    };
+    if content.trailing > 0 {
+        let sentence = format!(
+            "{} bytes follow the compressed data of the layer {}: Docker ignores them, skopeo and podman refuse the layer.",
+            content.trailing, layer.path
+        );
+        note(finding(FindingCode::TrailingBytes, Severity::Warning, sentence));
+    }
+    let is_encrypted = layer.media_type.ends_with("+encrypted");
+    if let Some(diff_id) =
+        layer.diff_id.as_ref().filter(|diff_id| **diff_id != content.digest && !is_encrypted)
+        && Algorithm::of(diff_id).is_some()
+    {
+        let sentence = format!(
+            "The layer {} is not the one that the config lists: its diff ID is {}.",
+            layer.path, content.digest
+        );
+        note(
+            finding(FindingCode::DiffIdMismatch, Severity::Error, sentence)
+                .with("expected", diff_id.as_str())
+                .with("actual", content.digest.as_str()),
+        );
+    }
+}
+
+/// Two members of one path that differ.
+pub(crate) fn two_contents(path: &str, last: &str, first: &str) -> Finding {
+    Finding::new(
+        FindingCode::Ambiguous,
+        Severity::Error,
+        format!("The archive has two different members {path}: Docker reads the last ({last}), skopeo, podman and crane the first ({first})."),
+    )
+    .with("entry", path)
+    .with("expected", last)
+    .with("actual", first)
+}
