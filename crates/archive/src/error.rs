@@ -110,6 +110,8 @@ codes! {
         AmbiguousImage = "ambiguous-image",
         /// `index.json` does not know an image of `manifest.json`, so no name can be put there.
         IndexMismatch = "index-mismatch",
+        /// Something that has to be known first was not given.
+        InvalidArgument = "invalid-argument",
         /// The source no longer holds the bytes that it held when it was opened.
         SourceChanged = "source-changed",
         /// The source could not be read.

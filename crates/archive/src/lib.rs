@@ -39,6 +39,7 @@ mod source;
 mod tar;
 mod unpack;
 mod verify;
+mod write;
 
 pub use archive::{Archive, Inspect, RootFs};
 pub use compression::Compression;
@@ -57,3 +58,4 @@ pub use source::{MAX_LEN, ReadAhead, Reads, Source};
 pub use tar::{Entry, EntryKind, Indexer, TarIndex};
 pub use unpack::{Limits, Unpacked};
 pub use verify::{BlobReport, ImageReport, Job, Report, Role, Verdict};
+pub use write::{Need, Packing, Repacked, Selection, Target, needs, save};

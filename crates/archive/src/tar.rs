@@ -243,7 +243,7 @@ fn components(path: &str) -> impl DoubleEndedIterator<Item = &str> {
 }
 
 /// One spelling for all that name the same member.
-fn normal(path: &str) -> String {
+pub(crate) fn normal(path: &str) -> String {
     components(path).collect::<Vec<_>>().join("/")
 }
 

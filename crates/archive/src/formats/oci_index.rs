@@ -151,8 +151,7 @@ pub(crate) fn rewrite<S: Source + Clone>(
     let Some((mut index, descriptors)) = descriptors(members, bytes, images, &mut Vec::new()) else {
         return Ok(None);
     };
-    let in_full = descriptors.iter().any(|descriptor| descriptor.name.is_some())
-        && descriptors.iter().all(Descriptor::is_named_in_full);
+    let style = Style::of(&descriptors);
     let is_wanted = |descriptor: &Descriptor<'_>, name: &Name| {
         descriptor.images.iter().any(|&image| names.get(image).is_some_and(|names| names.contains(name)))
     };
@@ -202,7 +201,7 @@ pub(crate) fn rewrite<S: Source + Clone>(
             *slot = Some(Slot::nameless(descriptor));
         }
     }
-    let texts = json::array_of(kept.into_iter().flatten().flat_map(|slot| slot.into_texts(in_full)));
+    let texts = json::array_of(kept.into_iter().flatten().flat_map(|slot| slot.into_texts(style)));
     if texts == json::array_of(descriptors.iter().map(|descriptor| descriptor.text.to_owned())) {
         return Ok(None);
     }
@@ -228,12 +227,12 @@ impl<'a> Slot<'a> {
         Self { names: Vec::new(), ..Self::of(descriptor) }
     }
 
-    fn into_texts(self, in_full: bool) -> Vec<String> {
+    fn into_texts(self, style: Style) -> Vec<String> {
         let text = |name: Option<&Name>| {
             if self.name == name {
                 self.text.clone().into_owned()
             } else {
-                with_name(&self.text, name, in_full)
+                with_name(&self.text, name, style)
             }
         };
         if self.names.is_empty() {
@@ -243,25 +242,36 @@ impl<'a> Slot<'a> {
     }
 }
 
-impl Descriptor<'_> {
-    /// Whether it has no name, or has it as skopeo and podman write it: in full, in the annotation that is for tags.
-    fn is_named_in_full(&self) -> bool {
-        let object = Object::parse(self.text).unwrap_or_default();
-        let annotations = object.object("annotations").unwrap_or_default();
-        self.name.is_none()
-            || annotations.get(CONTAINERD_NAME).is_none()
-                && annotations.read::<String>(REF_NAME).is_some_and(|name| name.contains([':', '/']))
+impl Style {
+    /// The style of an index's own names.
+    fn of(descriptors: &[Descriptor<'_>]) -> Self {
+        let has_path = |name: &String| name.contains([':', '/']);
+        let mut style = None;
+        for descriptor in descriptors.iter().filter(|descriptor| descriptor.name.is_some()) {
+            let object = Object::parse(descriptor.text).unwrap_or_default();
+            let annotations = object.object("annotations").unwrap_or_default();
+            let in_full = annotations.read::<String>(REF_NAME).as_ref().is_some_and(has_path);
+            let own = match (annotations.get(CONTAINERD_NAME), in_full) {
+                (None, true) => Self::InFull,
+                (Some(_), true) => Self::Both,
+                (_, false) => Self::Containerd,
+            };
+            if *style.get_or_insert(own) != own {
+                return Self::Containerd;
+            }
+        }
+        style.unwrap_or(Self::Containerd)
     }
 }
 
 /// A descriptor with another name, or without one.
-fn with_name(descriptor: &str, name: Option<&Name>, in_full: bool) -> String {
+fn with_name(descriptor: &str, name: Option<&Name>, style: Style) -> String {
     let mut descriptor = Object::parse(descriptor).unwrap_or_default();
     let text = descriptor.get("annotations").unwrap_or("{}").to_owned();
     let mut annotations = Object::parse(&text).unwrap_or_default();
     annotations.remove(CONTAINERD_NAME);
     annotations.remove(REF_NAME);
-    for (key, value) in name.map(|name| annotations_of(name, in_full)).unwrap_or_default() {
+    for (key, value) in name.map(|name| annotations_of(name, style)).unwrap_or_default() {
         annotations.push(key, json::string(&value));
     }
     if annotations.is_empty() {
@@ -272,16 +282,29 @@ fn with_name(descriptor: &str, name: Option<&Name>, in_full: bool) -> String {
     descriptor.to_json()
 }
 
-/// The annotations that give a name: as Docker and containerd write them, or `in_full` as skopeo and podman do.
-pub(crate) fn annotations_of(name: &Name, in_full: bool) -> Vec<(&'static str, String)> {
+/// How an index writes names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// As Docker and containerd do: in full in an annotation of their own, and the tag.
+    Containerd,
+    /// As skopeo and podman do: in full, in the annotation that is for tags.
+    InFull,
+    /// In full in both: containerd and podman see the same name.
+    Both,
+}
+
+/// The annotations that give a name.
+pub(crate) fn annotations_of(name: &Name, style: Style) -> Vec<(&'static str, String)> {
     let Some(reference) = name.reference() else { return vec![(REF_NAME, name.text().to_owned())] };
     let full = reference.canonical();
-    if in_full {
-        return vec![(REF_NAME, full)];
+    match style {
+        Style::InFull => vec![(REF_NAME, full)],
+        Style::Both => vec![(CONTAINERD_NAME, full.clone()), (REF_NAME, full)],
+        Style::Containerd => {
+            let tag = reference.tag().map(|tag| (REF_NAME, tag.to_owned()));
+            [(CONTAINERD_NAME, full)].into_iter().chain(tag).collect()
+        }
     }
-    let mut annotations = vec![(CONTAINERD_NAME, full)];
-    annotations.extend(reference.tag().map(|tag| (REF_NAME, tag.to_owned())));
-    annotations
 }
 
 /// The index's object and its descriptors.

@@ -1,0 +1,357 @@
+//! Archives made from images of others.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a failure should stop the test"
+)]
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::rc::Rc;
+
+use longshore_archive::{
+    Algorithm, Archive, Code, Limits, Measured, Need, Packing, Repacked, Selection, Source, Target, Verdict,
+    measure, needs, save, sha256,
+};
+use longshore_fixtures::{
+    ImageSpec, Layer, containerd, crane, docker_hybrid, docker_legacy, docker_v1, oci, oci_platforms, skopeo,
+};
+use proptest::prelude::*;
+
+type Open = Archive<Rc<Vec<u8>>>;
+
+/// What was found out about the layers of one archive.
+type Known = (HashMap<usize, Measured>, HashMap<usize, Repacked<Rc<Vec<u8>>>>);
+
+fn open(bytes: Vec<u8>) -> Open {
+    Archive::open(Rc::new(bytes)).unwrap()
+}
+
+/// Finds out what is needed, as an edge would, and writes some images of some archives.
+fn save_some(
+    images: &[(&Open, usize)],
+    target: Target,
+    packing: Option<Packing>,
+) -> longshore_archive::Result<Vec<u8>> {
+    let mut known: Vec<Known> = Vec::new();
+    for (archive, image) in images {
+        let (mut measured, mut repacked) = (HashMap::new(), HashMap::new());
+        for (number, need) in needs(archive, *image, target, packing) {
+            let entry = &archive.index().entries()[number];
+            let range = entry.data..entry.data + entry.size;
+            let limits = Some(Limits::default());
+            let found =
+                measure(archive.recipe().clone(), range, Algorithm::Sha256, Algorithm::Sha256, limits)?;
+            if let Need::Repacked(packing) = need {
+                let mut layer = vec![0; usize::try_from(entry.size).unwrap()];
+                archive.recipe().read_at(entry.data, &mut layer)?;
+                let bytes = packed(&unpacked(&layer), packing);
+                repacked.insert(number, Repacked { digest: sha256(&bytes), source: Rc::new(bytes), packing });
+            }
+            measured.insert(number, found);
+        }
+        known.push((measured, repacked));
+    }
+    let selections: Vec<_> = images
+        .iter()
+        .zip(&known)
+        .map(|(&(archive, image), (measured, repacked))| Selection { archive, image, measured, repacked })
+        .collect();
+    let recipe = save(&selections, target)?;
+    let mut bytes = vec![0; usize::try_from(recipe.len()).unwrap()];
+    recipe.read_at(0, &mut bytes)?;
+    Ok(bytes)
+}
+
+fn unpacked(bytes: &[u8]) -> Vec<u8> {
+    let Some(compression) = longshore_archive::Compression::of(bytes) else { return bytes.to_vec() };
+    let mut unpacked =
+        longshore_archive::Unpacked::new(bytes, 0..bytes.len() as u64, compression, Limits::default());
+    let (mut out, mut buffer) = (Vec::new(), vec![0; 1 << 16]);
+    loop {
+        match unpacked.read(&mut buffer).unwrap() {
+            0 => return out,
+            count => out.extend_from_slice(&buffer[..count]),
+        }
+    }
+}
+
+fn packed(bytes: &[u8], packing: Packing) -> Vec<u8> {
+    match packing {
+        Packing::None => bytes.to_vec(),
+        Packing::Gzip => {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            encoder.write_all(bytes).unwrap();
+            encoder.finish().unwrap()
+        }
+        Packing::Zstd => {
+            ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest)
+        }
+    }
+}
+
+fn all(archive: &Open, target: Target) -> Open {
+    let images: Vec<_> = (0..archive.images().len()).map(|image| (archive, image)).collect();
+    open(save_some(&images, target, None).unwrap())
+}
+
+/// What has to survive: IDs, names, platforms, diff IDs.
+fn essence(archive: &Open) -> Vec<(String, Vec<String>, Vec<Option<String>>)> {
+    let image = |image: &longshore_archive::Image| {
+        let names = image.names.iter().map(ToString::to_string).collect();
+        (image.id.clone(), names, image.layers.iter().map(|layer| layer.diff_id.clone()).collect())
+    };
+    archive.images().iter().map(image).collect()
+}
+
+fn assert_clean(archive: &Open, what: &str) {
+    let report = archive.verify(Limits::default()).unwrap();
+    assert_eq!(report.verdict, Verdict::Intact, "{what}: {:?}", report.findings);
+    let warnings =
+        report.findings.iter().filter(|finding| finding.severity != longshore_archive::Severity::Info);
+    assert_eq!(warnings.count(), 0, "{what}: {:?}", report.findings);
+}
+
+fn two() -> [ImageSpec; 2] {
+    let mut app = ImageSpec::new("app:1").layer(Layer::files(&[("usr/bin/app", "program")]));
+    app = app.name("registry.local:5000/team/app:latest");
+    [app, ImageSpec::new("team/db:5.5.16").label("kind", "database")]
+}
+
+#[test]
+fn docker_is_what_docker_25_writes_and_legacy_what_docker_24_wrote() {
+    let images = two();
+    let hybrid = docker_hybrid(&images);
+    let legacy = docker_legacy(&images);
+    for source in [&hybrid, &legacy] {
+        let archive = open(source.clone());
+        let images = [(&archive, 0), (&archive, 1)];
+        assert!(save_some(&images, Target::Docker, None).unwrap() == hybrid, "docker");
+        // Times of directories that hold only links are the clock's in Docker's own.
+        assert!(
+            save_some(&images[..1], Target::DockerLegacy, None).unwrap() == docker_legacy(&two()[..1]),
+            "legacy"
+        );
+    }
+}
+
+#[test]
+fn every_layout_becomes_every_other_and_back() {
+    let mut zipped = two();
+    for image in &mut zipped {
+        image.gzip = true;
+    }
+    for (name, bytes) in [
+        ("legacy", docker_legacy(&two())),
+        ("hybrid", docker_hybrid(&two())),
+        ("containerd", containerd(&zipped)),
+        ("crane", crane(&two())),
+        ("skopeo", skopeo(&two()[0])),
+        ("oci", oci(&two())),
+        ("oci, gzip", oci(&zipped)),
+    ] {
+        let archive = open(bytes);
+        for target in [Target::Docker, Target::DockerLegacy, Target::Oci] {
+            let written = all(&archive, target);
+            assert_eq!(essence(&written), essence(&archive), "{name} as {target:?}");
+            assert_clean(&written, name);
+            for back in [Target::Docker, Target::DockerLegacy, Target::Oci] {
+                let back_again = all(&written, back);
+                assert_eq!(essence(&back_again), essence(&archive), "{name} as {target:?} as {back:?}");
+                assert_clean(&back_again, name);
+            }
+        }
+        // What has manifests keeps them.
+        let digests =
+            |archive: &Open| archive.images().iter().map(|image| image.digest.clone()).collect::<Vec<_>>();
+        if archive.images()[0].digest.is_some() {
+            assert_eq!(digests(&all(&archive, Target::Oci)), digests(&archive), "{name}");
+            assert_eq!(digests(&all(&archive, Target::Docker)), digests(&archive), "{name}");
+        }
+    }
+}
+
+#[test]
+fn docker_1_9_gets_configs() {
+    let archive = open(docker_v1(&two()));
+    for target in [Target::Docker, Target::DockerLegacy, Target::Oci] {
+        let written = all(&archive, target);
+        assert_clean(&written, "v1");
+        assert_eq!(written.images()[0].layers.len(), 2);
+        assert_eq!(written.images()[1].names[0].to_string(), "team/db:5.5.16");
+    }
+}
+
+fn platforms() -> Open {
+    let spec = |architecture: &str| {
+        let mut spec = ImageSpec::new("app:1").layer(Layer::files(&[("arch", architecture)]));
+        architecture.clone_into(&mut spec.architecture);
+        spec
+    };
+    open(oci_platforms(&[spec("arm64"), spec("amd64"), spec("s390x")]))
+}
+
+#[test]
+fn platforms_stay_together_or_are_chosen() {
+    let archive = platforms();
+    for target in [Target::Oci, Target::Docker] {
+        let whole = all(&archive, target);
+        assert_clean(&whole, "platforms");
+        assert_eq!(
+            (whole.images().len(), whole.others().len()),
+            (3, 3),
+            "{target:?}: with their attestations"
+        );
+        let mut indexes: Vec<_> = whole.images().iter().map(|image| image.index.clone()).collect();
+        indexes.dedup();
+        assert_eq!(indexes, [archive.images()[0].index.clone()]);
+        assert!(whole.images().iter().all(|image| image.names[0].to_string() == "app:1"));
+
+        let two = open(save_some(&[(&archive, 0), (&archive, 1)], target, None).unwrap());
+        assert_clean(&two, "two platforms");
+        assert_eq!((two.images().len(), two.others().len()), (2, 0), "{target:?}");
+        let one = open(save_some(&[(&archive, 1)], target, None).unwrap());
+        assert_clean(&one, "one platform");
+        assert_eq!(one.images()[0].index, None);
+        assert_eq!(one.images()[0].digest, archive.images()[1].digest);
+    }
+    // One platform has the names where there is no place for an index.
+    let legacy = all(&archive, Target::DockerLegacy);
+    assert_clean(&legacy, "legacy");
+    let names: Vec<_> = legacy.images().iter().map(|image| image.names.len()).collect();
+    assert_eq!(names, [0, 1, 0]);
+}
+
+#[test]
+fn images_of_several_archives_share_their_layers() {
+    let one = open(docker_legacy(&two()[..1]));
+    let other = open(oci(&two()[1..]));
+    for target in [Target::Docker, Target::DockerLegacy, Target::Oci] {
+        let merged = open(save_some(&[(&one, 0), (&other, 0)], target, None).unwrap());
+        assert_clean(&merged, "merged");
+        let together = open(docker_hybrid(&two()));
+        assert_eq!(essence(&merged), essence(&together));
+        let blobs = |archive: &Open| {
+            let mut entries: Vec<_> =
+                archive.images().iter().flat_map(|image| &image.layers).map(|l| l.entry).collect();
+            entries.sort();
+            entries.dedup();
+            entries.len()
+        };
+        assert_eq!(blobs(&merged), 2, "the base is there once");
+    }
+    // The same image twice is one image with both names; another one of the same name is refused.
+    let retagged = one.tag("app:1", "app:2").unwrap().archive;
+    let merged = open(save_some(&[(&one, 0), (&retagged, 0)], Target::Docker, None).unwrap());
+    assert_eq!((merged.images().len(), merged.images()[0].names.len()), (1, 3));
+    let clash = other.tag("team/db:5.5.16", "app:1").unwrap().archive;
+    let error = save_some(&[(&one, 0), (&clash, 0)], Target::Docker, None).unwrap_err();
+    assert_eq!(error.code(), Code::DuplicateReference);
+}
+
+#[test]
+fn layers_are_packed_anew_on_demand() {
+    let archive = open(docker_legacy(&two()));
+    let images = [(&archive, 0), (&archive, 1)];
+    for packing in [Packing::Gzip, Packing::Zstd] {
+        let written = open(save_some(&images, Target::Oci, Some(packing)).unwrap());
+        assert_eq!(essence(&written), essence(&archive));
+        assert_clean(&written, "packed");
+        assert!(written.images()[0].layers.iter().all(|layer| layer.digest != layer.diff_id));
+        let back = open(save_some(&[(&written, 0)], Target::Docker, Some(Packing::None)).unwrap());
+        assert!(back.images()[0].layers.iter().all(|layer| layer.digest == layer.diff_id));
+        // Docker up to 24 knows gzip, but not zstd.
+        let wanted = needs(&written, 0, Target::DockerLegacy, None);
+        assert_eq!(wanted.is_empty(), packing == Packing::Gzip);
+        assert_clean(&all(&written, Target::DockerLegacy), "legacy");
+    }
+    // Those for several platforms stay together.
+    let archive = platforms();
+    let images = [(&archive, 0), (&archive, 1), (&archive, 2)];
+    let written = open(save_some(&images, Target::Oci, Some(Packing::Gzip)).unwrap());
+    assert_eq!(essence(&written), essence(&archive));
+    assert_clean(&written, "packed platforms");
+}
+
+#[test]
+fn sha512_layouts_come_through() {
+    // A layout whose blobs are all named by sha512.
+    let archive = open(oci(&two()));
+    let digest512 = |bytes: &[u8]| longshore_archive::Algorithm::Sha512.digest(bytes);
+    let content = |digest: &str| {
+        let path = format!("blobs/{}", digest.replace(':', "/"));
+        let entry = &archive.index().entries()[archive.index().find(&path).unwrap()];
+        let mut bytes = vec![0; usize::try_from(entry.size).unwrap()];
+        archive.recipe().read_at(entry.data, &mut bytes).unwrap();
+        bytes
+    };
+    let image = &archive.images()[0];
+    let mut manifest = String::from_utf8(content(image.digest.as_ref().unwrap())).unwrap();
+    let mut entries = Vec::new();
+    let blob = |bytes: Vec<u8>| {
+        longshore_fixtures::Entry::file(format!("blobs/{}", digest512(&bytes).replace(':', "/")), bytes)
+    };
+    let layers = image.layers.iter().map(|layer| layer.digest.clone().unwrap());
+    for digest in layers.chain([image.id.clone()]) {
+        let bytes = content(&digest);
+        manifest = manifest.replace(&digest, &digest512(&bytes));
+        entries.push(blob(bytes));
+    }
+    let index = format!(
+        r#"{{"schemaVersion":2,"manifests":[{{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"{}","size":{}}}]}}"#,
+        digest512(manifest.as_bytes()),
+        manifest.len()
+    );
+    entries.push(blob(manifest.into_bytes()));
+    entries.push(longshore_fixtures::Entry::file("index.json", index));
+    let layout = open(longshore_fixtures::tar(&entries));
+    assert!(layout.images()[0].id.starts_with("sha512:"));
+    assert_clean(&layout, "sha512");
+    let again = all(&layout, Target::Oci);
+    assert_eq!(essence(&again), essence(&layout));
+    assert_clean(&again, "sha512 again");
+}
+
+fn spec() -> impl Strategy<Value = ImageSpec> {
+    let layers = prop::collection::vec((any::<u8>(), any::<bool>()), 0..4);
+    (
+        prop::sample::subsequence(vec!["a:1", "b:2", "x.io/team/c:3"], 0..=3),
+        layers,
+        any::<bool>(),
+        any::<u8>(),
+    )
+        .prop_map(|(names, layers, gzip, label)| {
+            let mut spec = ImageSpec::untagged().label("label", &label.to_string());
+            spec.gzip = gzip;
+            for (seed, _) in layers {
+                spec = spec.layer(Layer::files(&[("file", &seed.to_string())]));
+            }
+            spec.names = names.into_iter().map(ToOwned::to_owned).collect();
+            spec
+        })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    /// docker → oci → docker, and every other way: IDs, names and diff IDs stay, and all is intact.
+    #[test]
+    fn conversions_keep_what_an_image_is(image in spec(), layout in 0..4_usize, first in 0..3_usize, second in 0..3_usize) {
+        const TARGETS: [Target; 3] = [Target::Docker, Target::DockerLegacy, Target::Oci];
+        let images = [image];
+        let archive = open(match layout {
+            0 => docker_legacy(&images),
+            1 => docker_hybrid(&images),
+            2 => containerd(&images),
+            _ => oci(&images),
+        });
+        let there = all(&archive, TARGETS[first]);
+        let back = all(&there, TARGETS[second]);
+        prop_assert_eq!(essence(&back), essence(&archive));
+        assert_clean(&back, "converted");
+        // The same again gives the same bytes.
+        let again = save_some(&[(&there, 0)], TARGETS[second], None).unwrap();
+        prop_assert!(again == save_some(&[(&there, 0)], TARGETS[second], None).unwrap());
+    }
+}
