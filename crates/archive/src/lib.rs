@@ -33,6 +33,7 @@ mod json;
 mod measure;
 mod members;
 mod model;
+mod pack;
 mod recipe;
 mod reference;
 mod source;
@@ -50,6 +51,7 @@ pub use measure::{Content, Measured, Measuring, measure};
 pub use model::{
     ContainerConfig, Format, HealthCheck, HistoryEntry, Image, Layer, Name, Other, OtherKind, Platform,
 };
+pub use pack::{RepackedAs, Repacking};
 pub use recipe::{Part, Recipe};
 pub use reference::{Reference, aliases};
 #[cfg(any(unix, windows))]

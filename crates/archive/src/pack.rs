@@ -1,0 +1,212 @@
+//! Layers packed anew, as a stream in bounded memory.
+
+use std::io::Write;
+use std::ops::Range;
+
+use flate2::GzBuilder;
+use flate2::write::GzEncoder;
+use ruzstd::encoding::{CompressionLevel, compress_to_vec};
+
+use crate::compression::Compression;
+use crate::digest::{Algorithm, Hasher};
+use crate::error::{Code, Error, Result};
+use crate::source::Source;
+use crate::unpack::{Limits, Stream, Unpacked};
+use crate::write::Packing;
+
+/// How much is unpacked at a time.
+const INPUT: usize = 1 << 20;
+/// What one zstd frame holds. Several frames are one file to every reader, and let some begin in the middle.
+const FRAME: usize = 4 << 20;
+
+/// Packs what is pushed into it. The same bytes give the same bytes: no time, no name, no system in the header.
+enum Packer {
+    None(Vec<u8>),
+    Gzip(Box<GzEncoder<Vec<u8>>>),
+    Zstd { frame: Vec<u8>, out: Vec<u8> },
+}
+
+impl Packer {
+    fn new(packing: Packing) -> Self {
+        match packing {
+            Packing::None => Self::None(Vec::new()),
+            Packing::Gzip => {
+                let builder = GzBuilder::new().mtime(0).operating_system(255);
+                Self::Gzip(Box::new(builder.write(Vec::new(), flate2::Compression::default())))
+            }
+            Packing::Zstd => Self::Zstd { frame: Vec::new(), out: Vec::new() },
+        }
+    }
+
+    fn push(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        match self {
+            Self::None(out) => out.extend_from_slice(bytes),
+            Self::Gzip(encoder) => encoder.write_all(bytes)?,
+            Self::Zstd { frame, out } => {
+                frame.extend_from_slice(bytes);
+                if frame.len() >= FRAME {
+                    out.extend(compress_to_vec(&frame[..], CompressionLevel::Fastest));
+                    frame.clear();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> std::io::Result<()> {
+        match self {
+            Self::None(_) => {}
+            Self::Gzip(encoder) => encoder.try_finish()?,
+            Self::Zstd { frame, out } => {
+                out.extend(compress_to_vec(&frame[..], CompressionLevel::Fastest));
+                frame.clear();
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self) -> Vec<u8> {
+        std::mem::take(match self {
+            Self::None(out) | Self::Zstd { out, .. } => out,
+            Self::Gzip(encoder) => encoder.get_mut(),
+        })
+    }
+}
+
+enum Input<S: Source> {
+    Plain(Stream<S>),
+    Packed(Box<Unpacked<S>>, Vec<u8>),
+    Done,
+}
+
+/// A range of a source on its way from whatever packing it has into another one.
+pub struct Repacking<S: Source> {
+    input: Input<S>,
+    start: u64,
+    packer: Packer,
+    stored: Hasher,
+    content: Hasher,
+    size: u64,
+    consumed: u64,
+}
+
+/// What came of a [`Repacking`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RepackedAs {
+    /// Digest of the new bytes.
+    pub digest: String,
+    /// Their number.
+    pub size: u64,
+    /// Digest of what they hold: the diff ID of a layer.
+    pub content: String,
+}
+
+impl<S: Source> Repacking<S> {
+    /// Begins to repack `range` of `source`. Fails as the source does.
+    pub fn new(source: S, range: Range<u64>, packing: Packing, limits: Limits) -> Result<Self> {
+        let start = range.start;
+        let mut stream = Stream::new(source, range, None);
+        let input = match Compression::of(stream.head()?) {
+            Some(compression) => {
+                Input::Packed(Box::new(Unpacked::of(stream, compression, limits)), vec![0; INPUT])
+            }
+            None => Input::Plain(stream),
+        };
+        let hasher = || Algorithm::Sha256.hasher();
+        Ok(Self {
+            input,
+            start,
+            packer: Packer::new(packing),
+            stored: hasher(),
+            content: hasher(),
+            size: 0,
+            consumed: 0,
+        })
+    }
+
+    /// The next of the new bytes, which may be none; `None` at the end.
+    ///
+    /// Fails as [`Unpacked::read`] and the source do.
+    pub fn step(&mut self) -> Result<Option<Vec<u8>>> {
+        let fail = |error: std::io::Error| {
+            Error::new(Code::InvalidCompression, format!("The layer cannot be packed: {error}."))
+        };
+        let more = match &mut self.input {
+            Input::Done => return Ok(None),
+            Input::Plain(stream) => {
+                let chunk = stream.chunk()?;
+                self.content.update(chunk);
+                self.packer.push(chunk).map_err(fail)?;
+                let more = !chunk.is_empty();
+                self.consumed = stream.fetched() - self.start;
+                more
+            }
+            Input::Packed(unpacked, buffer) => {
+                let count = unpacked.read(buffer)?;
+                let chunk = buffer.get(..count).unwrap_or_default();
+                self.content.update(chunk);
+                self.packer.push(chunk).map_err(fail)?;
+                self.consumed = unpacked.consumed();
+                count > 0
+            }
+        };
+        if !more {
+            self.packer.finish().map_err(fail)?;
+            self.input = Input::Done;
+        }
+        let out = self.packer.take();
+        self.stored.update(&out);
+        self.size += out.len() as u64;
+        Ok(Some(out))
+    }
+
+    /// Bytes of the source that were read so far.
+    pub fn consumed(&self) -> u64 {
+        self.consumed
+    }
+
+    /// What came of it. To be called at the end.
+    pub fn finish(self) -> RepackedAs {
+        RepackedAs { digest: self.stored.finish(), size: self.size, content: self.content.finish() }
+    }
+}
+
+impl<S: Source> std::fmt::Debug for Repacking<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Repacking").field("size", &self.size).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::sha256;
+
+    fn repack(bytes: &[u8], packing: Packing) -> (Vec<u8>, RepackedAs) {
+        let mut repacking = Repacking::new(bytes, 0..bytes.len() as u64, packing, Limits::default()).unwrap();
+        let mut out = Vec::new();
+        while let Some(chunk) = repacking.step().unwrap() {
+            out.extend(chunk);
+        }
+        (out, repacking.finish())
+    }
+
+    #[test]
+    fn from_every_packing_to_every_other() {
+        let content: Vec<u8> = (0..200_000_u32).flat_map(|i| (i / 5).to_le_bytes()).collect();
+        for first in [Packing::None, Packing::Gzip, Packing::Zstd] {
+            let (bytes, found) = repack(&content, first);
+            assert_eq!((found.digest, found.size), (sha256(&bytes), bytes.len() as u64));
+            assert_eq!(found.content, sha256(&content));
+            assert!(repack(&content, first).0 == bytes, "the same again");
+            for second in [Packing::None, Packing::Gzip, Packing::Zstd] {
+                let (again, found) = repack(&bytes, second);
+                assert_eq!(found.content, sha256(&content));
+                assert!(repack(&again, Packing::None).0 == content, "{first:?} {second:?}");
+            }
+        }
+        assert_eq!(&repack(&content, Packing::Gzip).0[..10], b"\x1f\x8b\x08\0\0\0\0\0\0\xff");
+        assert_eq!(repack(b"", Packing::None).1.digest, sha256(b""));
+        assert!(repack(&repack(b"", Packing::Zstd).0, Packing::None).0.is_empty());
+    }
+}
