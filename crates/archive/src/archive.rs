@@ -44,7 +44,7 @@ impl<S: Source + Clone> Archive<S> {
         Self::assemble(Members::new(Recipe::whole(source), index))
     }
 
-    fn assemble(members: Members<S>) -> Result<Self> {
+    pub(crate) fn assemble(members: Members<S>) -> Result<Self> {
         let mut findings = tar_findings(&members.index);
         let manifest = members.listing(manifest_json::PATH).transpose()?;
         let index = members.listing(oci_index::PATH).transpose()?;
@@ -183,7 +183,7 @@ impl<S: Source + Clone> Archive<S> {
     }
 
     /// Of the images for several platforms that share their names with that one, the one that most people mean.
-    fn preferred(&self, found: usize) -> usize {
+    pub(crate) fn preferred(&self, found: usize) -> usize {
         let Some(index) = self.images.get(found).and_then(|image| image.index.as_ref()) else { return found };
         let same = || self.images.iter().enumerate().filter(|(_, image)| image.index.as_ref() == Some(index));
         let common = |image: &Image| image.platform.os == "linux" && image.platform.architecture == "amd64";
@@ -234,7 +234,7 @@ impl<S: Source + Clone> Archive<S> {
         let bytes = listing.as_ref().map(|listing| &*listing.bytes);
         if let Some(bytes) = repositories::rewrite(members, bytes, &self.images, names) {
             changed.push((
-                listing.map_or(Place::New(repositories::PATH), |listing| Place::At(listing.entry)),
+                listing.map_or(Place::New(repositories::PATH.to_owned()), |listing| Place::At(listing.entry)),
                 bytes,
             ));
         }

@@ -36,6 +36,7 @@ mod model;
 mod pack;
 mod recipe;
 mod reference;
+mod repair;
 mod source;
 mod tar;
 mod unpack;
@@ -54,6 +55,7 @@ pub use model::{
 pub use pack::{RepackedAs, Repacking};
 pub use recipe::{Part, Recipe};
 pub use reference::{Reference, aliases};
+pub use repair::{Proposal, Repair};
 #[cfg(any(unix, windows))]
 pub use source::FileSource;
 pub use source::{MAX_LEN, ReadAhead, Reads, Source};

@@ -1,7 +1,7 @@
 //! The members of an archive: its bytes, the index over them, and the metadata documents that were read.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
 use crate::error::{Code, Error, Result};
@@ -79,10 +79,18 @@ impl<S: Source + Clone> Members<S> {
                 Place::New(path) => appended.push((path, bytes)),
             }
         }
-        let (data, index) = self.index.splice(&self.data, &replaced, &appended)?;
+        let (data, index) = self.index.splice(&self.data, &replaced, &appended, &BTreeSet::new())?;
         let mut documents = self.documents.borrow().clone();
         documents.retain(|kept, _| replaced.iter().all(|(index, _)| index != kept));
         Ok(Self { data, index, documents: RefCell::new(documents) })
+    }
+}
+
+impl<S: Source + Clone> Members<S> {
+    /// The archive without some members.
+    pub(crate) fn without(&self, removed: &BTreeSet<usize>) -> Result<Self> {
+        let (data, index) = self.index.splice(&self.data, &[], &[], removed)?;
+        Ok(Self::new(data, index))
     }
 }
 
@@ -97,5 +105,5 @@ pub(crate) enum Place {
     /// Into the member with that number.
     At(usize),
     /// Into a new member at that path.
-    New(&'static str),
+    New(String),
 }

@@ -3,7 +3,7 @@
 //! The `tar` crate reads the headers. The walk over them is done here because an edit has to know the first byte of
 //! a member, extension headers included, and because every length is bounded before it is believed.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
 use tar::{EntryType, Header};
@@ -169,7 +169,7 @@ impl TarIndex {
             .map(|(_, entry)| entry)
     }
 
-    /// Replaces the content of some members and appends new ones; nothing else changes by a byte.
+    /// Replaces the content of some members, appends new ones and leaves some out; nothing else changes by a byte.
     ///
     /// Gives the recipe of the edited archive and its index. `replaced` is in the members' order; appended members
     /// are regular files with mode 0644 and no times.
@@ -177,12 +177,18 @@ impl TarIndex {
         &self,
         data: &Recipe<S>,
         replaced: &[(usize, Vec<u8>)],
-        appended: &[(&str, Vec<u8>)],
+        appended: &[(String, Vec<u8>)],
+        removed: &BTreeSet<usize>,
     ) -> Result<(Recipe<S>, Self)> {
         let mut recipe = Recipe::default();
         let mut entries = Vec::with_capacity(self.entries.len() + appended.len());
         let mut copied = 0;
         for (index, old) in self.entries.iter().enumerate() {
+            if removed.contains(&index) {
+                recipe.push_slice(data, copied..old.start);
+                copied = old.end();
+                continue;
+            }
             let new_content =
                 replaced.iter().find(|(replaced, _)| *replaced == index).map(|(_, bytes)| bytes);
             let delta = recipe.len();
@@ -214,7 +220,7 @@ impl TarIndex {
             recipe.push_bytes(&header.as_bytes()[..]);
             recipe.push_bytes(padded(content));
             entries.push(Entry {
-                path: (*path).into(),
+                path: path.as_str().into(),
                 kind: EntryKind::File,
                 link: None,
                 start,
@@ -228,7 +234,7 @@ impl TarIndex {
         }
         let end = recipe.len();
         recipe.push_slice(data, self.end..data.len());
-        let index = if appended.is_empty() {
+        let index = if appended.is_empty() && removed.is_empty() {
             Self { entries, by_path: self.by_path.clone(), end, end_blocks: self.end_blocks }
         } else {
             Self::new(entries, end, self.end_blocks)

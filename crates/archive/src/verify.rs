@@ -202,22 +202,17 @@ impl<S: Source + Clone> Archive<S> {
         if let Some(finding) = self.tail()? {
             note(None, finding);
         }
-        let known = self.known_members();
-        for (number, entry) in self.members.index.entries().iter().enumerate() {
-            if entry.kind == EntryKind::File && !known.contains(&number) {
-                let sentence = format!("Nothing in the archive leads to {}.", entry.path);
-                note(
-                    None,
-                    Finding::new(FindingCode::Unreferenced, Severity::Info, sentence)
-                        .with("entry", &*entry.path),
-                );
-            }
+        let orphans = self.orphans();
+        for entry in orphans.iter().filter_map(|&number| self.members.entry(number)) {
+            let sentence = format!("Nothing in the archive leads to {}.", entry.path);
+            let finding = Finding::new(FindingCode::Unreferenced, Severity::Info, sentence);
+            note(None, finding.with("entry", &*entry.path));
         }
         findings.dedup();
         let blobs: Vec<BlobReport> = sorted(measured)
             .filter_map(|(&number, measured)| {
                 let verdict = if damaged.contains(&number) { Verdict::Damaged } else { Verdict::Intact };
-                self.blob_report(number, measured, verdict, known.contains(&number))
+                self.blob_report(number, measured, verdict, !orphans.contains(&number))
             })
             .collect();
         let images: Vec<ImageReport> =
@@ -297,7 +292,7 @@ impl<S: Source + Clone> Archive<S> {
     }
 
     /// The members that something leads to, or that every archive of its kind has.
-    fn known_members(&self) -> BTreeSet<usize> {
+    pub(crate) fn known_members(&self) -> BTreeSet<usize> {
         let index = &self.members.index;
         let mut known: BTreeSet<usize> = BTreeSet::new();
         let listings = [manifest_json::PATH, oci_index::PATH, repositories::PATH, "oci-layout"];

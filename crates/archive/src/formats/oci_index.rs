@@ -11,6 +11,7 @@ use crate::json::{self, Object};
 use crate::members::Members;
 use crate::model::{Image, Name, Other};
 use crate::source::Source;
+use crate::write::{OCI_MANIFEST, descriptor};
 
 pub(crate) const PATH: &str = "index.json";
 
@@ -184,7 +185,10 @@ pub(crate) fn rewrite<S: Source + Clone>(
             };
             let last = || own.iter().copied().rev().find(|&i| kept.get(i).is_some_and(Option::is_some));
             let Some(at) = free.or_else(nameless).or_else(last) else {
-                let text = find_manifest(members, images, image)?;
+                let id = images.get(image).map_or("", |image| &image.id);
+                let found = images.get(image).and_then(|image| find_manifest(members, image));
+                let (media_type, digest, size) = found.ok_or_else(|| not_listed(id))?;
+                let text = descriptor(&media_type, &digest, size, &[]);
                 kept.push(Some(Slot { text: text.into(), name: None, names: vec![name] }));
                 continue;
             };
@@ -207,6 +211,14 @@ pub(crate) fn rewrite<S: Source + Clone>(
     }
     index.set("manifests", &texts);
     Ok(Some(document.with_value(&index.to_json())))
+}
+
+fn not_listed(id: &str) -> Error {
+    Error::new(
+        Code::IndexMismatch,
+        format!("index.json does not list the image {id}, and its manifest is not in the archive: it cannot be named there."),
+    )
+    .with("image", id)
 }
 
 /// A descriptor on its way into the new index: once for each of its names, or once without a name.
@@ -364,10 +376,12 @@ fn name(descriptor: &Object<'_>, own: &[usize], images: &[Image]) -> Option<Name
     )
 }
 
-/// A descriptor for an image that the index leaves out. Docker 25 to 29 do that to an untagged image saved beside a
-/// tagged one, but still write its manifest as a blob.
-fn find_manifest<S: Source + Clone>(members: &Members<S>, images: &[Image], image: usize) -> Result<String> {
-    let id = images.get(image).map(|image| image.id.as_str()).unwrap_or_default();
+/// The manifest of an image that the index leaves out: its media type, digest and size. Docker 25 to 29 leave out an untagged
+/// image saved beside a tagged one, but still write its manifest as a blob.
+pub(crate) fn find_manifest<S: Source + Clone>(
+    members: &Members<S>,
+    image: &Image,
+) -> Option<(String, String, u64)> {
     let blobs = members.index.entries().iter().enumerate().filter(|(_, entry)| {
         entry.path.contains("blobs/sha256/") && entry.magic.first() == Some(&b'{') && entry.size < 1 << 20
     });
@@ -375,22 +389,10 @@ fn find_manifest<S: Source + Clone>(members: &Members<S>, images: &[Image], imag
         let Ok(bytes) = members.document(number) else { continue };
         let Ok(document) = json::first_value(&bytes) else { continue };
         let Some(object) = Object::parse(document.value) else { continue };
-        let digest = sha256(&bytes);
-        if Manifest::read(&object).is_some_and(|manifest| manifest.config.digest == id) {
-            let media_type = object
-                .read::<String>("mediaType")
-                .unwrap_or_else(|| "application/vnd.oci.image.manifest.v1+json".to_owned());
-            return Ok(format!(
-                r#"{{"mediaType":{},"digest":{},"size":{}}}"#,
-                json::string(&media_type),
-                json::string(&digest),
-                bytes.len()
-            ));
+        if Manifest::read(&object).is_some_and(|manifest| manifest.config.digest == image.id) {
+            let media_type = object.read("mediaType").unwrap_or_else(|| OCI_MANIFEST.to_owned());
+            return Some((media_type, sha256(&bytes), Source::len(&bytes)));
         }
     }
-    Err(Error::new(
-        Code::IndexMismatch,
-        format!("index.json does not list the image {id}, and its manifest is not in the archive: it cannot be named there."),
-    )
-    .with("image", id))
+    None
 }

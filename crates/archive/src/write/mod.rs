@@ -24,9 +24,9 @@ use crate::model::{Format, Image, Name};
 use crate::recipe::{Part, Recipe};
 use crate::source::Source;
 
-const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
-const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+pub(crate) const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+pub(crate) const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+pub(crate) const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const OCI_LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 
 /// The layouts that can be written.
@@ -401,7 +401,12 @@ fn manifest<S>(id: &str, config: u64, layers: &[Blob<S>]) -> Document {
 }
 
 /// A descriptor as JSON text.
-fn descriptor(media_type: &str, digest: &str, size: u64, annotations: &[(&str, String)]) -> String {
+pub(crate) fn descriptor(
+    media_type: &str,
+    digest: &str,
+    size: u64,
+    annotations: &[(&str, String)],
+) -> String {
     let pair = |(key, value): &(&str, String)| format!("{}:{}", json::string(key), json::string(value));
     let pairs: Vec<_> = annotations.iter().map(pair).collect();
     let annotations =

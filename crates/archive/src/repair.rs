@@ -1,0 +1,207 @@
+//! Repairs that lose nothing: documents made anew from those that are sound, and members left out that nothing needs.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::archive::Archive;
+use crate::digest::{blob_path, sha256};
+use crate::error::{Code, Error, FindingCode, Result};
+use crate::formats::oci_index::{self, Style, annotations_of};
+use crate::formats::{manifest_json, repositories};
+use crate::json;
+use crate::members::Place;
+use crate::model::{Format, Image, Name};
+use crate::source::Source;
+use crate::tar::EntryKind;
+use crate::write::{OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, descriptor};
+
+/// Something that can be repaired.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Repair {
+    /// Makes `repositories` anew from `manifest.json`.
+    Repositories,
+    /// Makes `index.json` anew from `manifest.json`.
+    Index,
+    /// Makes a `manifest.json` from `index.json`, so that Docker up to 24, skopeo's `docker-archive` and crane load it.
+    Manifest,
+    /// Leaves out what nothing in the archive leads to.
+    Orphans,
+}
+
+/// A repair that an archive can have, and what it would do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Proposal {
+    /// What it is.
+    pub repair: Repair,
+    /// What it would do, for people.
+    pub message: String,
+    /// The members that it would change, add or leave out.
+    pub entries: Vec<String>,
+}
+
+impl<S: Source + Clone> Archive<S> {
+    /// The repairs that the archive can have.
+    pub fn repairs(&self) -> Vec<Proposal> {
+        let is_odd = |path: &str| {
+            self.findings().iter().any(|finding| {
+                matches!(finding.code, FindingCode::NamesDisagree | FindingCode::InvalidListing)
+                    && finding.detail.get("entry").is_some_and(|entry| *entry == path.into())
+            })
+        };
+        let is_ambiguous = self.findings().iter().any(|finding| {
+            finding.code == FindingCode::Ambiguous && finding.detail.contains_key("reference")
+        });
+        let of = |repair, path: &str, source: &str| Proposal {
+            repair,
+            message: format!("Make {path} anew from {source}."),
+            entries: vec![path.to_owned()],
+        };
+        let mut proposals = Vec::new();
+        if is_odd(repositories::PATH) {
+            proposals.push(of(Repair::Repositories, repositories::PATH, manifest_json::PATH));
+        }
+        if self.format() == Format::DockerOci && (is_odd(oci_index::PATH) || is_ambiguous) {
+            proposals.push(of(Repair::Index, oci_index::PATH, manifest_json::PATH));
+        }
+        if self.format() == Format::Oci && !self.images().is_empty() {
+            proposals.push(of(Repair::Manifest, manifest_json::PATH, oci_index::PATH));
+        }
+        let orphans = self.orphans();
+        if !orphans.is_empty() {
+            let paths = orphans.iter().filter_map(|&number| self.members.entry(number));
+            proposals.push(Proposal {
+                repair: Repair::Orphans,
+                message: format!("Leave out {} members that nothing leads to.", orphans.len()),
+                entries: paths.map(|entry| entry.path.to_string()).collect(),
+            });
+        }
+        proposals
+    }
+
+    /// The archive after some repairs, one after the other.
+    ///
+    /// Fails with `invalid-argument` for a repair that it cannot have, and with `index-mismatch` where `index.json`
+    /// would need a manifest whose digests are not known.
+    pub fn repair(&self, repairs: &[Repair]) -> Result<Self> {
+        let mut archive = self.clone();
+        for &repair in repairs {
+            if !archive.repairs().iter().any(|proposal| proposal.repair == repair) {
+                return Err(Error::new(
+                    Code::InvalidArgument,
+                    "The archive has nothing for that repair to do.",
+                ));
+            }
+            archive = match repair {
+                Repair::Repositories => archive.with_repositories()?,
+                Repair::Index => archive.with_index()?,
+                Repair::Manifest => archive.with_manifest()?,
+                Repair::Orphans => Self::assemble(archive.members.without(&archive.orphans())?)?,
+            };
+        }
+        Ok(archive)
+    }
+
+    /// The files that nothing leads to.
+    pub(crate) fn orphans(&self) -> BTreeSet<usize> {
+        let known = self.known_members();
+        let entries = self.index().entries().iter().enumerate();
+        entries
+            .filter(|(number, entry)| entry.kind == EntryKind::File && !known.contains(number))
+            .map(|(number, _)| number)
+            .collect()
+    }
+
+    fn with_repositories(&self) -> Result<Self> {
+        let names: Vec<Vec<Name>> = self.images().iter().map(|image| image.names.clone()).collect();
+        let listing = self.members.listing(repositories::PATH).transpose()?;
+        let bytes = repositories::rewrite(&self.members, Some(b"{}\n"), self.images(), &names);
+        let place =
+            listing.map_or(Place::New(repositories::PATH.to_owned()), |listing| Place::At(listing.entry));
+        Self::assemble(self.members.with(vec![(place, bytes.unwrap_or_else(|| b"{}\n".to_vec()))])?)
+    }
+
+    fn with_index(&self) -> Result<Self> {
+        let listing = self.members.listing(oci_index::PATH).transpose()?;
+        let mut changed = Vec::new();
+        let mut descriptors = Vec::new();
+        for image in self.images().iter().filter(|image| image.index.is_none()) {
+            let (media_type, digest, size) =
+                if let Some(found) = oci_index::find_manifest(&self.members, image) {
+                    found
+                } else {
+                    let text = self.manifest_of(image)?;
+                    let digest = sha256(text.as_bytes());
+                    let size = text.len() as u64;
+                    let path = blob_path(&digest).unwrap_or_default();
+                    if self.index().find(&path).is_none() {
+                        changed.push((Place::New(path), text.into_bytes()));
+                    }
+                    (OCI_MANIFEST.to_owned(), digest, size)
+                };
+            let of = |annotations: &[(&str, String)]| descriptor(&media_type, &digest, size, annotations);
+            descriptors.extend(image.names.iter().map(|name| of(&annotations_of(name, Style::Containerd))));
+            if image.names.is_empty() {
+                descriptors.push(of(&[]));
+            }
+        }
+        let text = format!(
+            r#"{{"schemaVersion":2,"mediaType":"{OCI_INDEX}","manifests":{}}}"#,
+            json::array_of(descriptors)
+        );
+        let place =
+            listing.map_or(Place::New(oci_index::PATH.to_owned()), |listing| Place::At(listing.entry));
+        changed.push((place, text.into_bytes()));
+        Self::assemble(self.members.with(changed)?)
+    }
+
+    /// A manifest for an image whose config and layers stand where a layout has them.
+    fn manifest_of(&self, image: &Image) -> Result<String> {
+        let fail = || {
+            Error::new(Code::IndexMismatch, format!("No manifest can be made for the image {}.", image.id))
+                .with("image", image.id.as_str())
+        };
+        let is_there =
+            |digest: &str| blob_path(digest).and_then(|path| self.index().resolve(&path)).is_some();
+        let layer = |layer: &crate::model::Layer| {
+            let digest = layer.digest.as_deref().filter(|digest| is_there(digest)).ok_or_else(fail)?;
+            Ok(descriptor(&layer.media_type, digest, layer.size, &[]))
+        };
+        let layers: Vec<String> = image.layers.iter().map(layer).collect::<Result<_>>()?;
+        let config =
+            self.members.entry(image.config_entry).filter(|_| is_there(&image.id)).ok_or_else(fail)?;
+        Ok(format!(
+            r#"{{"schemaVersion":2,"mediaType":"{OCI_MANIFEST}","config":{},"layers":{}}}"#,
+            descriptor(OCI_CONFIG, &image.id, config.size, &[]),
+            json::array_of(layers)
+        ))
+    }
+
+    fn with_manifest(&self) -> Result<Self> {
+        let path = |entry: Option<usize>| {
+            let path = entry.and_then(|entry| self.members.entry(entry)).map_or("", |entry| &*entry.path);
+            json::string(path)
+        };
+        let mut items = Vec::new();
+        let mut seen = BTreeSet::new();
+        for (number, image) in self.images().iter().enumerate() {
+            // Of the images for several platforms, the one that most people mean, as containerd does it.
+            let is_other = image.index.is_some() && self.preferred(number) != number;
+            if is_other || !seen.insert(&image.id) {
+                continue;
+            }
+            let tagged =
+                image.names.iter().filter_map(|name| name.reference().filter(|name| name.tag().is_some()));
+            let tags: Vec<_> = tagged.map(|name| json::string(&name.to_string())).collect();
+            let tags = if tags.is_empty() { "null".to_owned() } else { json::array_of(tags) };
+            items.push(format!(
+                r#"{{"Config":{},"RepoTags":{tags},"Layers":{}}}"#,
+                path(Some(image.config_entry)),
+                json::array_of(image.layers.iter().map(|layer| path(layer.entry)))
+            ));
+        }
+        let place = Place::New(manifest_json::PATH.to_owned());
+        Self::assemble(self.members.with(vec![(place, json::array_of(items).into_bytes())])?)
+    }
+}
