@@ -16,6 +16,7 @@ use crate::reference::Reference;
 use crate::source::Source;
 use crate::tar::TarIndex;
 use crate::verify::two_contents;
+use crate::write;
 
 /// An image archive: its images, and the recipe of its bytes.
 ///
@@ -42,6 +43,15 @@ impl<S: Source + Clone> Archive<S> {
     /// Opens an archive whose index was made before, in steps.
     pub fn from_index(source: S, index: TarIndex) -> Result<Self> {
         Self::assemble(Members::new(Recipe::whole(source), index))
+    }
+
+    /// Opens an unpacked archive: a folder, as the tar that it would be. `files` are its files by their paths in it.
+    ///
+    /// Fails as [`Self::open`] does.
+    pub fn open_folder(files: impl IntoIterator<Item = (String, S)>) -> Result<Self> {
+        let data = write::folder(files);
+        let index = TarIndex::read(&data)?;
+        Self::assemble(Members::new(data, index))
     }
 
     pub(crate) fn assemble(members: Members<S>) -> Result<Self> {

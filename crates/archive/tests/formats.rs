@@ -273,3 +273,21 @@ fn a_hybrid_without_manifest_json_is_a_layout() {
     let ids = |archive: &Open| archive.images().iter().map(|image| image.id.clone()).collect::<Vec<_>>();
     assert_eq!(ids(&layout), ids(&whole));
 }
+
+#[test]
+fn a_folder_opens_as_the_tar_that_it_would_be() {
+    let images = [ImageSpec::new("localhost/app:1"), ImageSpec::new("localhost/db:2").label("a", "b")];
+    let whole = open(oci(&images));
+    let file = |entry: &longshore_archive::Entry| {
+        let mut bytes = vec![0; usize::try_from(entry.size).unwrap()];
+        whole.recipe().read_at(entry.data, &mut bytes).unwrap();
+        (entry.path.to_string(), Rc::new(bytes))
+    };
+    let files = whole.index().entries().iter().filter(|entry| !entry.path.ends_with('/'));
+    let folder = Archive::open_folder(files.rev().map(file)).unwrap();
+    assert_eq!(names(&folder), names(&whole));
+    let edit = folder.tag("localhost/app:1", "localhost/app:2").unwrap();
+    assert_eq!(names(&open(bytes(&edit.archive)))[0].len(), 2);
+    let none: [(String, Rc<Vec<u8>>); 0] = [];
+    assert_eq!(Archive::open_folder(none).unwrap_err().code(), Code::NotAnImageArchive);
+}

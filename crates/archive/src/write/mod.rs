@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
+use tarball::{Content, Members, Meta, Tarball};
 
 use crate::archive::Archive;
 use crate::compression::Compression;
@@ -184,6 +185,16 @@ pub fn save<S: Source + Clone>(selections: &[Selection<'_, S>], target: Target) 
         Target::DockerLegacy => legacy::write(&images),
         Target::Oci => Ok(oci::write(&images)),
     }
+}
+
+/// The tar of a folder's files, in the order of their paths.
+pub(crate) fn folder<S: Source + Clone>(files: impl IntoIterator<Item = (String, S)>) -> Recipe<S> {
+    let meta = Meta { mode: 0o644, mtime: 0 };
+    let member = |(path, source)| (path, (meta, Content::Stored(Recipe::whole(source))));
+    let members: Members<S> = files.into_iter().map(member).collect();
+    let mut tarball = Tarball::new();
+    tarball.push_all(&members);
+    tarball.finish()
 }
 
 /// An image on its way into another archive.
