@@ -23,6 +23,7 @@
 //! use is an [`Error`] with a stable [`Code`], what is merely odd a [`Finding`].
 
 mod archive;
+mod compatibility;
 mod compression;
 mod config;
 mod digest;
@@ -44,6 +45,7 @@ mod verify;
 mod write;
 
 pub use archive::{Archive, Inspect, RootFs};
+pub use compatibility::{Compatibility, LoadVerdict, Loaded, Reader, compatibility};
 pub use compression::Compression;
 pub use digest::{Algorithm, Hasher, sha256};
 pub use edit::{Edit, NameChange, RenameRule};

@@ -1,0 +1,231 @@
+//! skopeo and podman (`containers/image`). `docker-archive:` searches the tar for each name from the start, so the first
+//! of several members counts; `oci-archive:` unpacks it into a directory, so the last does.
+
+use std::collections::HashSet;
+use std::rc::Rc;
+
+use crate::compression::Compression::{self, Bzip2, Gzip, Lz4, Xz, Zstd};
+use crate::digest::sha256;
+use crate::formats::{manifest_json, oci_index};
+use crate::reference::Reference;
+use crate::source::Source;
+use crate::tar::{Entry, EntryKind};
+
+use super::facts::{Config, Facts, Item, beside, clean, items};
+use super::oci::{self, Descriptor, Document};
+use super::{Flaw, Loaded, Read, Reading, stored};
+
+const KNOWN: &[Compression] = &[Gzip, Bzip2, Xz, Zstd];
+const MAX_MANIFEST: u64 = 1 << 20;
+const MAX_CONFIG: u64 = 4 << 20;
+
+/// `podman load` tries an OCI layout first, and a Docker archive when that fails for any reason.
+pub(super) fn podman<S: Source + Clone>(facts: &Facts<'_, S>) -> Reading {
+    if let Ok(image) = podman_layout(facts) {
+        return Ok(Read { images: vec![image], flaw: None });
+    }
+    podman_archive(facts).map(|images| Read { images: stored(images), flaw: None })
+}
+
+fn podman_layout<S: Source + Clone>(facts: &Facts<'_, S>) -> Result<Loaded, Flaw> {
+    let layout = Layout::read(facts)?;
+    let config = Config::read(&layout.config)?;
+    for &layer in &layout.layers {
+        let flaw = facts.compression_flaw(layer, KNOWN).or_else(|| facts.content_flaw(layer, true));
+        if let Some(flaw) = flaw {
+            return Err(flaw);
+        }
+    }
+    let name = layout.descriptor.containerd_name.or(layout.descriptor.ref_name);
+    let names = name.map(|text| podman_name(&text)).transpose()?;
+    Ok(Loaded { id: Some(config.id), names: names.into_iter().collect() })
+}
+
+fn podman_archive<S: Source + Clone>(facts: &Facts<'_, S>) -> Result<Vec<Loaded>, Flaw> {
+    let items = archive_items(facts)?;
+    for tag in items.iter().flat_map(|item| &item.tags) {
+        match Reference::parse_bare(tag) {
+            Ok(name) if name.digest().is_some() => {
+                return Err(Flaw::of_image(format!("The name \"{tag}\" has a digest.")));
+            }
+            Ok(name) if name.tag().is_none() => {
+                return Err(Flaw::of_form(format!("The name \"{tag}\" has no tag.")));
+            }
+            Ok(_) => {}
+            Err(_) => return Err(Flaw::of_image(format!("\"{tag}\" is no name for an image."))),
+        }
+    }
+    let mut images = Vec::new();
+    let mut taken = HashSet::new();
+    for item in &items {
+        let image = archive_image(facts, item)?;
+        for &layer in &image.layers {
+            if let Some(flaw) = facts.content_flaw(layer, true) {
+                return Err(flaw);
+            }
+        }
+        // An image is fetched by its name, which finds the first that has it.
+        let own: Vec<&String> = item.tags.iter().filter(|tag| taken.insert(tag.as_str())).collect();
+        if !item.tags.is_empty() && own.is_empty() {
+            continue;
+        }
+        let names = own.into_iter().map(|tag| podman_name(tag)).collect::<Result<_, _>>()?;
+        images.push(Loaded { id: Some(image.id), names });
+    }
+    Ok(images)
+}
+
+/// A name without a registry is of `localhost`.
+fn podman_name(text: &str) -> Result<String, Flaw> {
+    let has_registry =
+        text.split_once('/').is_some_and(|(first, _)| first == "localhost" || first.contains(['.', ':']));
+    let full = if has_registry { text.to_owned() } else { format!("localhost/{text}") };
+    let name = Reference::parse(&full).map(|name| name.canonical());
+    name.map_err(|_| Flaw::of_image(format!("\"{text}\" is no name for an image.")))
+}
+
+/// `skopeo copy` of the one image that there is.
+pub(super) fn skopeo<S: Source + Clone>(facts: &Facts<'_, S>) -> Reading {
+    let loaded = |id, names| Ok(Read { images: vec![Loaded { id: Some(id), names }], flaw: None });
+    if facts.first(manifest_json::PATH).is_none() && facts.unpacked(manifest_json::PATH).is_none() {
+        let layout = Layout::read(facts)?;
+        let names = layout.descriptor.ref_name.into_iter().collect();
+        return loaded(sha256(&layout.config), names);
+    }
+    let items = archive_items(facts)?;
+    let [item] = items.as_slice() else {
+        return Err(Flaw::of_image(format!(
+            "manifest.json lists {} images, and skopeo takes one at a time.",
+            items.len()
+        )));
+    };
+    let image = archive_image(facts, item)?;
+    // The digest of a blob in `dir:` and in registries is sha256.
+    if image.diff_ids.iter().any(|diff_id| !diff_id.starts_with("sha256:")) {
+        return Err(Flaw::of_image("The config has a diff ID that is no sha256 digest."));
+    }
+    let in_full = |tag: &String| Reference::parse(tag).map_or_else(|_| tag.clone(), |name| name.canonical());
+    let mut names: Vec<String> = Vec::new();
+    for name in item.tags.iter().map(in_full) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    loaded(image.id, names)
+}
+
+/// An image of a Docker archive.
+struct ArchiveImage {
+    id: String,
+    diff_ids: Vec<String>,
+    /// The members that are read.
+    layers: Vec<usize>,
+}
+
+fn archive_items<S: Source + Clone>(facts: &Facts<'_, S>) -> Result<Vec<Item>, Flaw> {
+    match facts.packing.as_slice() {
+        // These versions unpack gzip, look at the first bytes of what is within, and then lose some of it.
+        [Gzip] => {
+            Err(Flaw::of_form("skopeo 1.9 and podman 4.3 cannot read a Docker archive that is gzipped."))
+        }
+        packing => packing_flaw(packing, 2).map_or(Ok(()), Err),
+    }?;
+    let manifest = component(facts, manifest_json::PATH)
+        .ok_or_else(|| Flaw::of_form("The archive has no manifest.json."))?;
+    Ok(items(&facts.document(manifest, MAX_MANIFEST)?, true)?.unwrap_or_default())
+}
+
+fn packing_flaw(packing: &[Compression], times: usize) -> Option<Flaw> {
+    if packing.contains(&Lz4) {
+        return Some(Flaw::of_form("skopeo and podman do not unpack lz4."));
+    }
+    (packing.len() > times).then(|| Flaw::of_form("The file is compressed more often than it is unpacked."))
+}
+
+/// The first member of that name; one symbolic link is followed.
+fn component<S: Source + Clone>(facts: &Facts<'_, S>, path: &str) -> Option<usize> {
+    let is_file = |found: &(usize, &Entry)| found.1.kind == EntryKind::File;
+    let (number, entry) = facts.first(path)?;
+    if entry.kind == EntryKind::Symlink {
+        let target = beside(&clean(path), entry.link.as_deref()?);
+        return facts.first(&target).filter(is_file).map(|(number, _)| number);
+    }
+    (entry.kind == EntryKind::File).then_some(number)
+}
+
+fn archive_image<S: Source + Clone>(facts: &Facts<'_, S>, item: &Item) -> Result<ArchiveImage, Flaw> {
+    let missing = |path: &str| Flaw::of_form(format!("No member has the name \"{path}\"."));
+    let config = component(facts, &item.config).ok_or_else(|| missing(&item.config))?;
+    let config = Config::read(&facts.document(config, MAX_CONFIG)?)?;
+    if let Some(flaw) = config.count_flaw(item.layers.len()) {
+        return Err(flaw);
+    }
+    // A diff ID that was there before is not looked at again, wherever its path leads.
+    let (mut diff_ids, mut paths) = (HashSet::new(), HashSet::new());
+    let mut layers = Vec::new();
+    for (path, diff_id) in item.layers.iter().zip(&config.diff_ids) {
+        let path = clean(path);
+        if !diff_ids.insert(diff_id) {
+            continue;
+        }
+        if !paths.insert(path.clone()) {
+            return Err(Flaw::of_image(format!("Two layers of the config have one file, \"{path}\".")));
+        }
+        let (layer, entry) = facts.first(&path).ok_or_else(|| missing(&path))?;
+        if entry.kind != EntryKind::File {
+            // The size is taken from the link, and the content from where it leads.
+            return Err(Flaw::of_form(format!("The layer \"{path}\" is not a regular file.")));
+        }
+        let flaw = facts.layer_flaw(layer, diff_id, KNOWN).or_else(|| facts.trailing_flaw(layer));
+        if let Some(flaw) = flaw {
+            return Err(flaw);
+        }
+        layers.push(layer);
+    }
+    Ok(ArchiveImage { id: config.id, diff_ids: config.diff_ids, layers })
+}
+
+/// The one image of an OCI layout, for this machine.
+struct Layout {
+    /// What `index.json` says of it.
+    descriptor: Descriptor,
+    config: Rc<[u8]>,
+    layers: Vec<usize>,
+}
+
+impl Layout {
+    fn read<S: Source + Clone>(facts: &Facts<'_, S>) -> Result<Self, Flaw> {
+        let flaw = packing_flaw(&facts.packing, 1).or_else(|| facts.unpacking_flaw(false));
+        if let Some(flaw) = flaw {
+            return Err(flaw);
+        }
+        let find = |path: &str| facts.unpacked(path);
+        let index = find(oci_index::PATH)
+            .ok_or_else(|| Flaw::of_form("The archive has neither manifest.json nor index.json."))?;
+        let Some(Document::Index(mut listed)) = oci::parse(&facts.document(index, MAX_CONFIG)?) else {
+            return Err(Flaw::of_image("index.json cannot be read."));
+        };
+        let (Some(descriptor), true) = (listed.pop(), listed.is_empty()) else {
+            return Err(Flaw::of_form("index.json does not list exactly one image."));
+        };
+        let document = match oci::read(facts, &find, &descriptor.digest)? {
+            Document::Index(platforms) => oci::read(facts, &find, &for_this_machine(&platforms)?.digest)?,
+            document @ Document::Manifest { .. } => document,
+        };
+        let Document::Manifest { config, layers } = document else {
+            return Err(Flaw::of_image("The image's index lists another index."));
+        };
+        let config = oci::document(facts, &find, &config)?;
+        let layers = oci::blobs(facts, &find, &layers)?;
+        Ok(Self { descriptor, config, layers })
+    }
+}
+
+fn for_this_machine(platforms: &[Descriptor]) -> Result<&Descriptor, Flaw> {
+    let is_ours = |platform: &&Descriptor| {
+        platform.platform.as_ref().is_some_and(|(os, architecture)| os == "linux" && architecture == "amd64")
+    };
+    let any = || platforms.iter().find(|platform| platform.platform.is_none());
+    let none = || Flaw::of_image("The image's index has no platform for Linux on amd64.");
+    platforms.iter().find(is_ours).or_else(any).ok_or_else(none)
+}

@@ -1,0 +1,357 @@
+//! What the readers share: the members by name, `manifest.json`, configs, and what is known of layers.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+
+use crate::compression::Compression;
+use crate::digest::{digest, sha256};
+use crate::error::Code;
+use crate::json::{self, Object};
+use crate::measure::Measured;
+use crate::members::Members;
+use crate::source::{Source, read_vec};
+use crate::tar::{Entry, EntryKind, TarIndex};
+
+use super::Flaw;
+
+/// The largest layer that is looked into.
+const MAX_LOOKED_INTO: u64 = 16 << 20;
+
+/// An archive, as far as it is known.
+pub(super) struct Facts<'a, S> {
+    members: &'a Members<S>,
+    measured: &'a HashMap<usize, Measured>,
+    /// How the file was compressed, from outside in.
+    pub(super) packing: Vec<Compression>,
+    /// The first member of each name.
+    first: HashMap<String, usize>,
+    /// The last regular file of each name.
+    last: HashMap<String, usize>,
+    /// The last symbolic link of each name, as it is written.
+    links: HashMap<Rc<str>, usize>,
+    /// What was found in layers.
+    looked_into: RefCell<HashMap<usize, Inside>>,
+}
+
+/// What a layer holds.
+#[derive(Debug, Clone)]
+struct Inside {
+    is_tar: bool,
+    /// A member whose path leaves the image.
+    above: Option<Rc<str>>,
+}
+
+impl<'a, S: Source + Clone> Facts<'a, S> {
+    pub(super) fn new(members: &'a Members<S>, measured: &'a HashMap<usize, Measured>) -> Self {
+        let (mut first, mut last, mut links) = (HashMap::new(), HashMap::new(), HashMap::new());
+        for (number, entry) in members.index.entries().iter().enumerate() {
+            let name = clean(&entry.path);
+            match entry.kind {
+                EntryKind::File => _ = last.insert(name.clone(), number),
+                EntryKind::Symlink => _ = links.insert(entry.path.clone(), number),
+                _ => {}
+            }
+            first.entry(name).or_insert(number);
+        }
+        Self { members, measured, packing: Vec::new(), first, last, links, looked_into: RefCell::default() }
+    }
+
+    pub(super) fn entries(&self) -> &[Entry] {
+        self.members.index.entries()
+    }
+
+    /// The first member of that name: for those who read a tar until they have found what they look for.
+    pub(super) fn first(&self, path: &str) -> Option<(usize, &Entry)> {
+        let number = *self.first.get(&clean(path))?;
+        Some((number, self.entries().get(number)?))
+    }
+
+    /// The last regular file that is written with that very path: for those who keep a table of what they have seen.
+    pub(super) fn last(&self, path: &str) -> Option<usize> {
+        self.last.get(path).copied()
+    }
+
+    /// Where the symbolic link of that very path leads.
+    pub(super) fn link(&self, path: &str) -> Option<String> {
+        let entry = self.entries().get(*self.links.get(path)?)?;
+        Some(beside(path, entry.link.as_deref()?))
+    }
+
+    /// The regular file at that path after unpacking the archive into a directory.
+    pub(super) fn unpacked(&self, path: &str) -> Option<usize> {
+        self.members.index.resolve(path)
+    }
+
+    /// Why the archive cannot be unpacked into a directory. `any_path` is whether members may have paths that leave it.
+    pub(super) fn unpacking_flaw(&self, any_path: bool) -> Option<Flaw> {
+        let inside = |path: &str| clean(&format!("/{path}"));
+        let mut seen = HashSet::new();
+        for entry in self.entries() {
+            let path = &*entry.path;
+            if !any_path && leaves(path) {
+                return Some(Flaw::of_form(format!(
+                    "The member \"{path}\" has a path that leaves the archive."
+                )));
+            }
+            let link = entry.link.as_deref().unwrap_or_default();
+            let is_out = match entry.kind {
+                EntryKind::Symlink => leaves(&beside(path.trim_start_matches('/'), link)),
+                EntryKind::HardLink => !seen.contains(&inside(link)),
+                _ => false,
+            };
+            if is_out {
+                return Some(Flaw::of_form(format!(
+                    "The member \"{path}\" is a link to nothing in the archive."
+                )));
+            }
+            seen.insert(inside(path));
+        }
+        None
+    }
+
+    /// The content of a document, if the reader takes one of that length.
+    pub(super) fn document(&self, number: usize, limit: u64) -> Result<Rc<[u8]>, Flaw> {
+        if self.entries().get(number).is_none_or(|entry| entry.size > limit) {
+            return Err(Flaw::of_image("A metadata document of the archive is too long."));
+        }
+        self.members.read_listing(number).map_err(|error| Flaw::of_image(error.message()))
+    }
+
+    /// What is wrong with a layer whose content shall have that digest, for a reader that knows these compressions.
+    pub(super) fn layer_flaw(&self, number: usize, diff_id: &str, known: &[Compression]) -> Option<Flaw> {
+        let wrong = |what: &str| Some(Flaw::of_image(format!("The layer {diff_id} {what}.")));
+        if digest(diff_id).is_none() {
+            return Some(Flaw::of_image(format!(
+                "The config has a diff ID that is no digest: \"{diff_id}\"."
+            )));
+        }
+        if let Some(flaw) = self.compression_flaw(number, known) {
+            return Some(flaw);
+        }
+        match &self.measured.get(&number)?.content {
+            Err(_) => wrong("cannot be unpacked: its compressed data is damaged"),
+            Ok(content) if differ(&content.digest, diff_id) => {
+                wrong("is not what the config says: its digest is another")
+            }
+            Ok(_) => None,
+        }
+    }
+
+    /// What is wrong with a layer's compression, for a reader that knows these.
+    pub(super) fn compression_flaw(&self, number: usize, known: &[Compression]) -> Option<Flaw> {
+        let compression = self.compression(number)?;
+        (!known.contains(&compression)).then(|| {
+            Flaw::of_form(format!(
+                "A layer is compressed with {}, which it cannot unpack.",
+                compression.name()
+            ))
+        })
+    }
+
+    /// Go's gzip reader refuses what follows the data of a layer. Docker and containerd leave gzip to `unpigz`, which does not.
+    pub(super) fn trailing_flaw(&self, number: usize) -> Option<Flaw> {
+        let measured = self.measured.get(&number)?;
+        let has_trailing = measured.content.as_ref().is_ok_and(|content| content.trailing > 0);
+        let flaw = || Flaw::of_form("Bytes follow the compressed data of a layer.");
+        (has_trailing && measured.compression == Some(Compression::Gzip)).then(flaw)
+    }
+
+    pub(super) fn compression(&self, number: usize) -> Option<Compression> {
+        Compression::of(&self.entries().get(number)?.magic)
+    }
+
+    /// Whether a member was read and is not what its digest says.
+    pub(super) fn is_corrupt(&self, number: usize, digest: &str) -> bool {
+        self.measured.get(&number).is_some_and(|measured| differ(&measured.digest, digest))
+    }
+
+    /// What is wrong with a layer's own members. `any_path` is whether they may have paths that leave the image.
+    ///
+    /// Only a small layer that was measured, and is not compressed, is looked into.
+    pub(super) fn content_flaw(&self, number: usize, any_path: bool) -> Option<Flaw> {
+        let entry = self.entries().get(number)?;
+        let is_small = (1..=MAX_LOOKED_INTO).contains(&entry.size);
+        if !self.measured.contains_key(&number) || self.compression(number).is_some() || !is_small {
+            return None;
+        }
+        let known = self.looked_into.borrow().get(&number).cloned();
+        let inside = known.unwrap_or_else(|| self.look_into(entry));
+        self.looked_into.borrow_mut().insert(number, inside.clone());
+        let above = inside
+            .above
+            .filter(|_| !any_path)
+            .map(|path| Flaw::of_image(format!("A layer has a member \"{path}\", which leaves the image.")));
+        let no_tar = || Flaw::of_image(format!("The layer {} is no tar archive.", entry.path));
+        above.or_else(|| (!inside.is_tar).then(no_tar))
+    }
+
+    fn look_into(&self, layer: &Entry) -> Inside {
+        let len = usize::try_from(layer.size).unwrap_or_default();
+        let index = read_vec(&self.members.data, layer.data, len).and_then(|bytes| TarIndex::read(&bytes));
+        match index {
+            Ok(index) => {
+                let above = index.entries().iter().find(|entry| leaves(&entry.path));
+                Inside { is_tar: true, above: above.map(|entry| entry.path.clone()) }
+            }
+            Err(error) => {
+                let is_tar = !matches!(error.code(), Code::NotATar | Code::InvalidTar | Code::Truncated);
+                Inside { is_tar, above: None }
+            }
+        }
+    }
+}
+
+/// Whether two digests contradict each other: not where they are by different algorithms.
+fn differ(a: &str, b: &str) -> bool {
+    let algorithm = |digest: &str| digest.split(':').next().map(str::to_owned);
+    algorithm(a) == algorithm(b) && a != b
+}
+
+/// One image of `manifest.json`, with whatever names it has.
+#[derive(Debug, Default)]
+pub(super) struct Item {
+    pub(super) config: String,
+    pub(super) tags: Vec<String>,
+    pub(super) layers: Vec<String>,
+}
+
+/// Reads `manifest.json` as Go does: `None` where it is `null`. `whole` is whether nothing may follow the JSON.
+pub(super) fn items(bytes: &[u8], whole: bool) -> Result<Option<Vec<Item>>, Flaw> {
+    let flaw = |reason: &str| Flaw::of_image(format!("manifest.json cannot be read: {reason}."));
+    let document = json::first_value(bytes).map_err(|reason| flaw(&reason))?;
+    if whole && !document.after.trim().is_empty() {
+        return Err(Flaw::of_form("Bytes follow the JSON of manifest.json."));
+    }
+    if document.value == "null" {
+        return Ok(None);
+    }
+    let items = json::array(document.value).ok_or_else(|| flaw("it is not an array"))?;
+    let items: Option<Vec<Item>> = items.into_iter().map(item).collect();
+    items.map(Some).ok_or_else(|| flaw("an image in it has a value of the wrong type"))
+}
+
+fn item(text: &str) -> Option<Item> {
+    if text == "null" {
+        return Some(Item::default());
+    }
+    let object = Object::parse(text)?;
+    let list = |key: &str| match object.get(key) {
+        None => Some(Vec::new()),
+        // Go reads a `null` in a list of strings as an empty one.
+        Some(_) => object
+            .read::<Vec<Option<String>>>(key)
+            .map(|list| list.into_iter().map(Option::unwrap_or_default).collect::<Vec<_>>()),
+    };
+    let config = match object.get("Config") {
+        None => String::new(),
+        Some(_) => object.read("Config")?,
+    };
+    Some(Item { config, tags: list("RepoTags")?, layers: list("Layers")? })
+}
+
+/// What readers want to know of a config.
+#[derive(Debug)]
+pub(super) struct Config {
+    /// Digest of its bytes.
+    pub(super) id: String,
+    pub(super) os: String,
+    /// Whether it says anything of layers.
+    pub(super) has_rootfs: bool,
+    pub(super) diff_ids: Vec<String>,
+    /// Steps of the history that made a layer.
+    pub(super) steps: usize,
+}
+
+impl Config {
+    pub(super) fn read(bytes: &[u8]) -> Result<Self, Flaw> {
+        Self::parse(bytes).ok_or_else(|| Flaw::of_image("The image's config cannot be read."))
+    }
+
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let document = json::first_value(bytes).ok().filter(|document| document.after.trim().is_empty())?;
+        let object = Object::parse(document.value)?;
+        let rootfs = object.object("rootfs");
+        let diff_ids = match &rootfs {
+            Some(rootfs) if rootfs.get("diff_ids").is_some() => rootfs.read("diff_ids")?,
+            _ => Vec::new(),
+        };
+        let history = object.array("history").unwrap_or_default();
+        let makes_layer = |step: &&str| {
+            let step = Object::parse(step).unwrap_or_default();
+            !step.read("empty_layer").unwrap_or(false)
+        };
+        Some(Self {
+            id: sha256(bytes),
+            os: object.read("os").unwrap_or_default(),
+            has_rootfs: rootfs.is_some(),
+            diff_ids,
+            steps: history.into_iter().filter(makes_layer).count(),
+        })
+    }
+
+    /// The config says of which layers the image is, and it is as many as there are.
+    pub(super) fn count_flaw(&self, layers: usize) -> Option<Flaw> {
+        if !self.has_rootfs {
+            return Some(Flaw::of_image("The image's config has no rootfs."));
+        }
+        (self.diff_ids.len() != layers).then(|| {
+            let listed = self.diff_ids.len();
+            Flaw::of_image(format!("The image has {layers} layers, but its config lists {listed}."))
+        })
+    }
+}
+
+/// The shortest path that means the same, as Go's `path.Clean` has it.
+pub(super) fn clean(path: &str) -> String {
+    let rooted = path.starts_with('/');
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." if parts.last().is_some_and(|last| *last != "..") => _ = parts.pop(),
+            ".." if rooted => {}
+            part => parts.push(part),
+        }
+    }
+    let joined = parts.join("/");
+    match (rooted, joined.is_empty()) {
+        (true, _) => format!("/{joined}"),
+        (false, true) => ".".to_owned(),
+        (false, false) => joined,
+    }
+}
+
+/// Where a link at `path` leads, as Go's `path.Join` has it: even an absolute target stays below the link's directory.
+pub(super) fn beside(path: &str, link: &str) -> String {
+    let directory = path.rsplit_once('/').map_or(".", |(directory, _)| directory);
+    clean(&format!("{directory}/{link}"))
+}
+
+/// Whether a member's path leads out of the directory that it is unpacked into.
+fn leaves(path: &str) -> bool {
+    clean(path.trim_start_matches('/')).split('/').next() == Some("..")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_cleaned_as_go_does() {
+        for (path, cleaned) in [
+            ("", "."),
+            ("./a//b/", "a/b"),
+            ("/a", "/a"),
+            ("/../a", "/a"),
+            ("a/../../b", "../b"),
+            ("../../b", "../../b"),
+        ] {
+            assert_eq!(clean(path), cleaned);
+        }
+        assert_eq!(beside("a/b", "../c"), "c");
+        assert_eq!(beside("b", "../c"), "../c");
+        assert_eq!(beside("a/b", "/c"), "a/c");
+        assert!(leaves("a/../../b") && leaves("/../b") && !leaves("a/../b") && !leaves("..b"));
+    }
+}

@@ -1,0 +1,113 @@
+//! OCI image layouts, as far as readers look at them.
+
+use std::rc::Rc;
+
+use crate::digest::{blob_path, sha256};
+use crate::json::{self, Object};
+use crate::source::Source;
+
+use super::Flaw;
+use super::facts::Facts;
+
+/// The longest manifest or config that is read; the limit of skopeo and podman.
+const MAX_DOCUMENT: u64 = 4 << 20;
+
+/// An index or a manifest.
+#[derive(Debug)]
+pub(super) enum Document {
+    Index(Vec<Descriptor>),
+    /// Digests.
+    Manifest {
+        config: String,
+        layers: Vec<String>,
+    },
+}
+
+/// What an index says of one image.
+#[derive(Debug)]
+pub(super) struct Descriptor {
+    pub(super) digest: String,
+    pub(super) containerd_name: Option<String>,
+    pub(super) ref_name: Option<String>,
+    /// Operating system and architecture.
+    pub(super) platform: Option<(String, String)>,
+    pub(super) is_attestation: bool,
+}
+
+/// Reads an index or a manifest.
+pub(super) fn parse(bytes: &[u8]) -> Option<Document> {
+    let document = json::first_value(bytes).ok()?;
+    let object = Object::parse(document.value)?;
+    if let Some(manifests) = object.array("manifests") {
+        return manifests.into_iter().map(descriptor).collect::<Option<_>>().map(Document::Index);
+    }
+    let digest = |text: &str| Object::parse(text)?.read("digest");
+    let layers = object.array("layers").unwrap_or_default();
+    Some(Document::Manifest {
+        config: digest(object.get("config")?)?,
+        layers: layers.into_iter().map(digest).collect::<Option<_>>()?,
+    })
+}
+
+fn descriptor(text: &str) -> Option<Descriptor> {
+    let object = Object::parse(text)?;
+    let annotations = object.object("annotations").unwrap_or_default();
+    let annotation = |key: &str| annotations.read::<String>(key).filter(|text| !text.is_empty());
+    let platform = object.object("platform").map(|platform| {
+        let read = |key: &str| platform.read::<String>(key).unwrap_or_default();
+        (read("os"), read("architecture"))
+    });
+    Some(Descriptor {
+        digest: object.read("digest")?,
+        containerd_name: annotation("io.containerd.image.name"),
+        ref_name: annotation("org.opencontainers.image.ref.name"),
+        platform,
+        is_attestation: annotation("vnd.docker.reference.type").is_some(),
+    })
+}
+
+/// Finds the member at a path, each reader in its own way.
+pub(super) type Find<'a> = &'a dyn Fn(&str) -> Option<usize>;
+
+fn blob(find: Find<'_>, digest: &str) -> Result<usize, Flaw> {
+    let found = blob_path(digest).and_then(|path| find(&path));
+    found.ok_or_else(|| Flaw::of_image(format!("The blob {digest} is not in the archive.")))
+}
+
+fn corrupt(digest: &str) -> Flaw {
+    Flaw::of_image(format!("The blob {digest} is damaged: its digest is another."))
+}
+
+/// The content of a blob that is a document.
+pub(super) fn document<S: Source + Clone>(
+    facts: &Facts<'_, S>,
+    find: Find<'_>,
+    digest: &str,
+) -> Result<Rc<[u8]>, Flaw> {
+    let bytes = facts.document(blob(find, digest)?, MAX_DOCUMENT)?;
+    let is_whole = !digest.starts_with("sha256:") || sha256(&bytes) == digest;
+    if is_whole { Ok(bytes) } else { Err(corrupt(digest)) }
+}
+
+/// The index or manifest with that digest.
+pub(super) fn read<S: Source + Clone>(
+    facts: &Facts<'_, S>,
+    find: Find<'_>,
+    digest: &str,
+) -> Result<Document, Flaw> {
+    let bytes = document(facts, find, digest)?;
+    parse(&bytes).ok_or_else(|| Flaw::of_image(format!("The manifest {digest} cannot be read.")))
+}
+
+/// The members that hold these layers, none of them known to be damaged.
+pub(super) fn blobs<S: Source + Clone>(
+    facts: &Facts<'_, S>,
+    find: Find<'_>,
+    digests: &[String],
+) -> Result<Vec<usize>, Flaw> {
+    let layer = |digest: &String| {
+        let member = blob(find, digest)?;
+        if facts.is_corrupt(member, digest) { Err(corrupt(digest)) } else { Ok(member) }
+    };
+    digests.iter().map(layer).collect()
+}
