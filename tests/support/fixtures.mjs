@@ -11,6 +11,12 @@ export function fixtures(args, { release = false } = {}) {
   return run('cargo', ['run', '--quiet', ...profile, '--package', 'longshore-fixtures', '--', ...args], { cwd: root });
 }
 
+/** What is predicted of these files: for each, a list with one prediction for each reader. */
+export async function predictions(files) {
+  const args = ['run', '--quiet', '--package', 'longshore-archive', '--example', 'compatibility', '--', ...files];
+  return JSON.parse(await run('cargo', args, { cwd: root }));
+}
+
 /** What an archive's manifest.json says, read by tar: names to image IDs. */
 export async function namesIn(file) {
   const manifest = JSON.parse(await run('tar', ['-xOf', file, 'manifest.json']));

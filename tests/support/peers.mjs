@@ -16,7 +16,8 @@ const PEERS = {
   busybox: () => staticBusybox() !== undefined,
 };
 
-function has(program) {
+/** Whether a program is there to be run. */
+export function has(program) {
   const places = program.includes('/') ? [''] : (process.env.PATH ?? '').split(delimiter);
   return places.some((place) => {
     try {

@@ -1,0 +1,99 @@
+// What is predicted of odd archives, against the programs that it is predicted of: the same verdict, and where an image
+// loads, the same IDs and names.
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { startDocker } from '../support/engine.mjs';
+import { fixtures, predictions } from '../support/fixtures.mjs';
+import { has, skipUnless, skopeo, startPodman } from '../support/peers.mjs';
+import { temporary } from '../support/temp.mjs';
+
+// Docker leaves gzip to unpigz, which lets pass what follows the data. Without it, Docker refuses that.
+const BY_UNPIGZ = ['archive-gzip-junk', 'layers-gzip-junk'];
+
+describe('compatibility', { skip: skipUnless('dockerd', 'podman', 'skopeo') }, () => {
+  const ends = [];
+  const context = { after: (end) => ends.unshift(end) };
+  let variants;
+  const files = {};
+  let predicted;
+
+  before(async () => {
+    const directory = await temporary(context);
+    await fixtures(['variants', directory]);
+    variants = JSON.parse(await readFile(join(directory, 'variants.json'), 'utf8'));
+    for (const { name } of variants) files[name] = join(directory, `${name}.tar`);
+    predicted = await predictions(Object.values(files));
+  });
+
+  after(async () => {
+    for (const end of ends) await end();
+  });
+
+  /**
+   * Has a reader load every variant. `load` resolves to what it then has, as lines of text; `lines` says the same of what
+   * was predicted.
+   */
+  async function compare(reader, load, lines, skipped = []) {
+    const wrong = [];
+    let compared = 0;
+    for (const { name, row, expected } of variants.filter(({ name }) => !skipped.includes(name))) {
+      const prediction = predicted[files[name]].find((one) => one.reader === reader);
+      const { found, failure } = await load(files[name]).then((found) => ({ found }), (failure) => ({ failure }));
+      const told = prediction.verdict === 'refuses' ? undefined : lines(prediction.images).sort();
+      try {
+        // Where the ID could not be predicted, the name has to do.
+        const hasIds = prediction.images.every(({ id }) => id);
+        assert.deepEqual(hasIds ? found?.sort() : found?.map((line) => line.split(' ')[0]).sort(), told);
+        if (expected[reader]) assert.equal(found ? 'accepts' : 'refuses', expected[reader]);
+      } catch (difference) {
+        const why = [prediction.reason, failure?.message, difference.message];
+        wrong.push(`${name} (${row}):\n${why.filter(Boolean).join('\n')}`);
+      }
+      compared += 1;
+    }
+    assert.equal(wrong.length, 0, `${wrong.length} of ${compared} differ\n\n${wrong.join('\n\n')}`);
+    return `${compared} archives`;
+  }
+
+  it('docker load', async (t) => {
+    const engine = await startDocker(context);
+    const load = async (file) => {
+      // What came before a failure stays: it must not be there when the next archive is looked at.
+      await engine.empty();
+      await engine.docker('load', '--input', file);
+      return Object.entries(await engine.images()).map(([name, id]) => `${name} ${id}`);
+    };
+    t.diagnostic(await compare('docker-24', load, listed, has('unpigz') ? [] : BY_UNPIGZ));
+  });
+
+  it('podman load', async (t) => {
+    const podman = await startPodman(context);
+    const load = async (file) => {
+      await podman('rmi', '--all', '--force');
+      await podman('load', '--quiet', '--input', file);
+      const images = await podman('images', '--no-trunc', '--format', '{{.Repository}}:{{.Tag}} {{.ID}}');
+      return images.trim().split('\n').filter(Boolean);
+    };
+    t.diagnostic(await compare('podman', load, listed));
+  });
+
+  it('skopeo copy', async (t) => {
+    const load = async (file) => {
+      const to = await temporary(context);
+      const transport = basename(file).startsWith('oci-') ? 'oci-archive' : 'docker-archive';
+      await skopeo('copy', '--quiet', `${transport}:${file}`, `dir:${to}`);
+      return [JSON.parse(await readFile(join(to, 'manifest.json'), 'utf8')).config.digest];
+    };
+    t.diagnostic(await compare('skopeo', load, (images) => images.map(({ id }) => id)));
+  });
+});
+
+/** Images as their lists print them. A name with a digest is not listed. */
+function listed(images) {
+  return images.flatMap(({ id, names }) => {
+    const tags = names.filter((name) => !name.includes('@'));
+    return (tags.length > 0 ? tags : ['<none>:<none>']).map((name) => (id ? `${name} ${id}` : name));
+  });
+}
