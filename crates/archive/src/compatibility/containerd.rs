@@ -140,13 +140,13 @@ fn platforms_flaw<S: Source + Clone>(facts: &Facts<'_, S>, descriptor: &Descript
     let find = |path: &str| facts.last(path);
     match oci::read(facts, &find, &descriptor.digest) {
         Err(flaw) => Some(flaw),
-        Ok(Document::Manifest { config, layers }) => manifest_flaw(facts, &config, &layers),
+        Ok(Document::Manifest { config, layers, .. }) => manifest_flaw(facts, &config, &layers),
         Ok(Document::Index(platforms)) => {
             let mut flaw = Flaw::of_image("The image's index lists no platform.");
             for platform in platforms.iter().filter(|platform| !platform.is_attestation) {
                 let of_platform = match oci::read(facts, &find, &platform.digest) {
                     Err(flaw) => Some(flaw),
-                    Ok(Document::Manifest { config, layers }) => manifest_flaw(facts, &config, &layers),
+                    Ok(Document::Manifest { config, layers, .. }) => manifest_flaw(facts, &config, &layers),
                     Ok(Document::Index(_)) => None,
                 };
                 match of_platform {

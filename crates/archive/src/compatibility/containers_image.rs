@@ -29,9 +29,12 @@ pub(super) fn podman<S: Source + Clone>(facts: &Facts<'_, S>) -> Reading {
 
 fn podman_layout<S: Source + Clone>(facts: &Facts<'_, S>) -> Result<Loaded, Flaw> {
     let layout = Layout::read(facts)?;
+    if !layout.is_image {
+        return Err(Flaw::of_image("The manifest's config is not that of an image."));
+    }
     let config = Config::read(&layout.config)?;
     for &layer in &layout.layers {
-        let flaw = facts.compression_flaw(layer, KNOWN).or_else(|| facts.content_flaw(layer, true));
+        let flaw = facts.compression_flaw(layer, KNOWN).or_else(|| facts.graph_flaw(layer, true));
         if let Some(flaw) = flaw {
             return Err(flaw);
         }
@@ -56,11 +59,13 @@ fn podman_archive<S: Source + Clone>(facts: &Facts<'_, S>) -> Result<Vec<Loaded>
         }
     }
     let mut images = Vec::new();
-    let mut taken = HashSet::new();
+    let (mut taken, mut known) = (HashSet::new(), HashSet::new());
     for item in &items {
-        let image = archive_image(facts, item)?;
+        // The store does not ask for a layer that an earlier image has.
+        let image = archive_image(facts, item, &known)?;
+        known.extend(image.diff_ids.iter().cloned());
         for &layer in &image.layers {
-            if let Some(flaw) = facts.content_flaw(layer, true) {
+            if let Some(flaw) = facts.graph_flaw(layer, true) {
                 return Err(flaw);
             }
         }
@@ -99,7 +104,7 @@ pub(super) fn skopeo<S: Source + Clone>(facts: &Facts<'_, S>) -> Reading {
             items.len()
         )));
     };
-    let image = archive_image(facts, item)?;
+    let image = archive_image(facts, item, &HashSet::new())?;
     // The digest of a blob in `dir:` and in registries is sha256.
     if image.diff_ids.iter().any(|diff_id| !diff_id.starts_with("sha256:")) {
         return Err(Flaw::of_image("The config has a diff ID that is no sha256 digest."));
@@ -153,7 +158,11 @@ fn component<S: Source + Clone>(facts: &Facts<'_, S>, path: &str) -> Option<usiz
     (entry.kind == EntryKind::File).then_some(number)
 }
 
-fn archive_image<S: Source + Clone>(facts: &Facts<'_, S>, item: &Item) -> Result<ArchiveImage, Flaw> {
+fn archive_image<S: Source + Clone>(
+    facts: &Facts<'_, S>,
+    item: &Item,
+    known: &HashSet<String>,
+) -> Result<ArchiveImage, Flaw> {
     let missing = |path: &str| Flaw::of_form(format!("No member has the name \"{path}\"."));
     let config = component(facts, &item.config).ok_or_else(|| missing(&item.config))?;
     let config = Config::read(&facts.document(config, MAX_CONFIG)?)?;
@@ -172,6 +181,9 @@ fn archive_image<S: Source + Clone>(facts: &Facts<'_, S>, item: &Item) -> Result
             return Err(Flaw::of_image(format!("Two layers of the config have one file, \"{path}\".")));
         }
         let (layer, entry) = facts.first(&path).ok_or_else(|| missing(&path))?;
+        if known.contains(diff_id) {
+            continue;
+        }
         if entry.kind != EntryKind::File {
             // The size is taken from the link, and the content from where it leads.
             return Err(Flaw::of_form(format!("The layer \"{path}\" is not a regular file.")));
@@ -190,6 +202,8 @@ struct Layout {
     /// What `index.json` says of it.
     descriptor: Descriptor,
     config: Rc<[u8]>,
+    /// Whether the manifest says that it is a config.
+    is_image: bool,
     layers: Vec<usize>,
 }
 
@@ -212,12 +226,12 @@ impl Layout {
             Document::Index(platforms) => oci::read(facts, &find, &for_this_machine(&platforms)?.digest)?,
             document @ Document::Manifest { .. } => document,
         };
-        let Document::Manifest { config, layers } = document else {
+        let Document::Manifest { config, is_image, layers } = document else {
             return Err(Flaw::of_image("The image's index lists another index."));
         };
         let config = oci::document(facts, &find, &config)?;
         let layers = oci::blobs(facts, &find, &layers)?;
-        Ok(Self { descriptor, config, layers })
+        Ok(Self { descriptor, config, is_image, layers })
     }
 }
 

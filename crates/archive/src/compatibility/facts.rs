@@ -40,6 +40,8 @@ struct Inside {
     is_tar: bool,
     /// A member whose path leaves the image.
     above: Option<Rc<str>>,
+    /// A member whose path an earlier one has.
+    twice: Option<Rc<str>>,
 }
 
 impl<'a, S: Source + Clone> Facts<'a, S> {
@@ -166,24 +168,35 @@ impl<'a, S: Source + Clone> Facts<'a, S> {
         self.measured.get(&number).is_some_and(|measured| differ(&measured.digest, digest))
     }
 
-    /// What is wrong with a layer's own members. `any_path` is whether they may have paths that leave the image.
-    ///
-    /// Only a small layer that was measured, and is not compressed, is looked into.
+    /// Why a layer cannot be unpacked. `any_path` is whether its members may have paths that leave the image.
     pub(super) fn content_flaw(&self, number: usize, any_path: bool) -> Option<Flaw> {
-        let entry = self.entries().get(number)?;
-        let is_small = (1..=MAX_LOOKED_INTO).contains(&entry.size);
+        let inside = self.inside(number)?;
+        if !inside.is_tar {
+            return Some(Flaw::of_image("A layer is no tar archive."));
+        }
+        let above = inside.above.filter(|_| !any_path)?;
+        Some(Flaw::of_image(format!("A layer has a member \"{above}\", which leaves the image.")))
+    }
+
+    /// As [`Self::content_flaw`], for the stores of Docker and podman: they keep the layer's headers, one for each path.
+    pub(super) fn graph_flaw(&self, number: usize, any_path: bool) -> Option<Flaw> {
+        self.content_flaw(number, any_path).or_else(|| {
+            let twice = self.inside(number)?.twice?;
+            Some(Flaw::of_image(format!("A layer has the path \"{twice}\" more than once.")))
+        })
+    }
+
+    /// What a layer holds. Only a small layer that was measured, and is not compressed, is looked into.
+    fn inside(&self, number: usize) -> Option<Inside> {
+        let layer = self.entries().get(number)?;
+        let is_small = (1..=MAX_LOOKED_INTO).contains(&layer.size);
         if !self.measured.contains_key(&number) || self.compression(number).is_some() || !is_small {
             return None;
         }
         let known = self.looked_into.borrow().get(&number).cloned();
-        let inside = known.unwrap_or_else(|| self.look_into(entry));
+        let inside = known.unwrap_or_else(|| self.look_into(layer));
         self.looked_into.borrow_mut().insert(number, inside.clone());
-        let above = inside
-            .above
-            .filter(|_| !any_path)
-            .map(|path| Flaw::of_image(format!("A layer has a member \"{path}\", which leaves the image.")));
-        let no_tar = || Flaw::of_image(format!("The layer {} is no tar archive.", entry.path));
-        above.or_else(|| (!inside.is_tar).then(no_tar))
+        Some(inside)
     }
 
     fn look_into(&self, layer: &Entry) -> Inside {
@@ -191,12 +204,17 @@ impl<'a, S: Source + Clone> Facts<'a, S> {
         let index = read_vec(&self.members.data, layer.data, len).and_then(|bytes| TarIndex::read(&bytes));
         match index {
             Ok(index) => {
-                let above = index.entries().iter().find(|entry| leaves(&entry.path));
-                Inside { is_tar: true, above: above.map(|entry| entry.path.clone()) }
+                let mut seen = HashSet::new();
+                let path = |found: Option<&Entry>| found.map(|entry| entry.path.clone());
+                Inside {
+                    is_tar: true,
+                    above: path(index.entries().iter().find(|entry| leaves(&entry.path))),
+                    twice: path(index.entries().iter().find(|entry| !seen.insert(clean(&entry.path)))),
+                }
             }
             Err(error) => {
                 let is_tar = !matches!(error.code(), Code::NotATar | Code::InvalidTar | Code::Truncated);
-                Inside { is_tar, above: None }
+                Inside { is_tar, above: None, twice: None }
             }
         }
     }

@@ -12,13 +12,18 @@ use super::facts::Facts;
 /// The longest manifest or config that is read; the limit of skopeo and podman.
 const MAX_DOCUMENT: u64 = 4 << 20;
 
+/// The media types of image configs, the OCI's and Docker's.
+const CONFIG_TYPES: [&str; 2] =
+    ["application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"];
+
 /// An index or a manifest.
 #[derive(Debug)]
 pub(super) enum Document {
     Index(Vec<Descriptor>),
-    /// Digests.
+    /// Digests, and whether the config is one of an image.
     Manifest {
         config: String,
+        is_image: bool,
         layers: Vec<String>,
     },
 }
@@ -43,8 +48,11 @@ pub(super) fn parse(bytes: &[u8]) -> Option<Document> {
     }
     let digest = |text: &str| Object::parse(text)?.read("digest");
     let layers = object.array("layers").unwrap_or_default();
+    let config = object.get("config")?;
+    let media_type: Option<String> = Object::parse(config)?.read("mediaType");
     Some(Document::Manifest {
-        config: digest(object.get("config")?)?,
+        config: digest(config)?,
+        is_image: media_type.is_some_and(|text| CONFIG_TYPES.contains(&text.as_str())),
         layers: layers.into_iter().map(digest).collect::<Option<_>>()?,
     })
 }
