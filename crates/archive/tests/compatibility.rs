@@ -154,3 +154,30 @@ fn as_javascript_has_it() {
     assert!(json["images"][0]["id"].as_str().unwrap().starts_with("sha256:"));
     assert!(json.get("reason").is_none());
 }
+
+/// Bits flipped where the headers and documents are: whatever comes of it, every reader has an answer.
+#[test]
+fn damage_is_answered_too() {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut random = move |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state % u64::try_from(below).unwrap()).unwrap()
+    };
+    for variant in variants::all() {
+        let whole = variant.unpacked();
+        for _ in 0..10 {
+            let mut bytes = whole.clone();
+            for _ in 0..3 {
+                let at = random(bytes.len().max(1));
+                if let Some(byte) = bytes.get_mut(at) {
+                    *byte ^= 1 << random(8);
+                }
+            }
+            bytes.truncate(whole.len() - random(2) * random(whole.len().max(1)));
+            let predicted = compatibility(Rc::new(bytes), &[], &HashMap::new());
+            assert_eq!(predicted.len(), Reader::ALL.len());
+        }
+    }
+}
