@@ -19,10 +19,10 @@ use crate::archive::Archive;
 use crate::compression::Compression;
 use crate::measure::Measured;
 use crate::members::Members;
-use crate::model::Format;
 use crate::recipe::Recipe;
 use crate::source::Source;
 use crate::tar::TarIndex;
+use crate::write::Target;
 use facts::Facts;
 
 /// A program that loads image archives. All are taken to run on Linux and amd64, with an empty store: Docker does not
@@ -128,9 +128,9 @@ pub struct Compatibility {
     /// Why it refuses, or why the image is broken.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// The format in which the reader would load the same images.
+    /// The layout in which the reader would load the same images, their layers stored as tars.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub remedy: Option<Format>,
+    pub remedy: Option<Target>,
 }
 
 impl<S: Source + Clone> Archive<S> {
@@ -184,8 +184,8 @@ fn answer(reader: Reader, reading: Reading, is_whole: bool) -> Compatibility {
         Ok(Read { images, flaw }) => (LoadVerdict::Broken, images, flaw),
         Err(flaw) => (LoadVerdict::Refuses, Vec::new(), Some(flaw)),
     };
-    // Every reader loads what Docker up to 24 writes.
-    let remedy = flaw.as_ref().is_some_and(|flaw| flaw.of_form && is_whole).then_some(Format::Docker);
+    // Every reader loads this one.
+    let remedy = flaw.as_ref().is_some_and(|flaw| flaw.of_form && is_whole).then_some(Target::Docker);
     Compatibility { reader, verdict, images, reason: flaw.map(|flaw| flaw.sentence), remedy }
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use longshore_archive::{
-    Algorithm, Archive, Compatibility, Compression, Limits, LoadVerdict, Measured, Reader, TarIndex,
+    Algorithm, Archive, Compatibility, Compression, Limits, LoadVerdict, Measured, Reader, TarIndex, Target,
     compatibility, measure,
 };
 use longshore_fixtures::ImageSpec;
@@ -129,13 +129,12 @@ fn ids_are_of_the_config_or_of_the_manifest() {
 
 #[test]
 fn a_remedy_where_another_format_helps() {
-    let remedy =
-        |name: &str, reader| of(&variant(name), reader).remedy.map(longshore_archive::Format::as_str);
-    assert_eq!(remedy("oci-gzip", Reader::Docker24), Some("docker"));
-    assert_eq!(remedy("v1", Reader::Docker25), Some("docker"));
-    assert_eq!(remedy("archive-zstd", Reader::Docker24), Some("docker"));
-    assert_eq!(remedy("layers-xz", Reader::Docker25Containerd), Some("docker"));
-    assert_eq!(remedy("layer-symlink-first", Reader::Podman), Some("docker"));
+    let remedy = |name: &str, reader| of(&variant(name), reader).remedy;
+    assert_eq!(remedy("oci-gzip", Reader::Docker24), Some(Target::Docker));
+    assert_eq!(remedy("v1", Reader::Docker25), Some(Target::Docker));
+    assert_eq!(remedy("archive-zstd", Reader::Docker24), Some(Target::Docker));
+    assert_eq!(remedy("layers-xz", Reader::Docker25Containerd), Some(Target::Docker));
+    assert_eq!(remedy("layer-symlink-first", Reader::Podman), Some(Target::Docker));
     assert_eq!(remedy("hybrid-layer-corrupt", Reader::Docker24), None);
     assert_eq!(remedy("layer-absent", Reader::Skopeo), None);
     assert_eq!(remedy("legacy", Reader::Skopeo), None);
