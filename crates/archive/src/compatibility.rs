@@ -10,6 +10,7 @@ mod crane;
 mod docker;
 mod facts;
 mod oci;
+mod remedy;
 
 use std::collections::{HashMap, HashSet};
 
@@ -159,7 +160,7 @@ pub fn compatibility<S: Source + Clone>(
     match TarIndex::read(&source) {
         Ok(index) => predict(&Members::new(Recipe::whole(source), index), packing, measured),
         Err(error) => {
-            let refusal = |reader| answer(reader, Err(Flaw::of_image(error.message())), false);
+            let refusal = |reader| answer(reader, Err(Flaw::of_image(error.message())), || false);
             Reader::ALL.into_iter().map(refusal).collect()
         }
     }
@@ -172,20 +173,24 @@ fn predict<S: Source + Clone>(
 ) -> Vec<Compatibility> {
     let mut facts = Facts::new(members, measured);
     let is_well = |reading: &Reading| reading.as_ref().is_ok_and(|read| read.flaw.is_none());
-    // Another format helps only where there is an image that somebody could read.
-    let is_whole = Reader::ALL.into_iter().any(|reader| is_well(&reader.read(&facts)));
+    // Where it is not known what the images are made of, one that somebody can read will do.
+    let is_read = Reader::ALL.into_iter().any(|reader| is_well(&reader.read(&facts)));
     facts.packing = packing.to_vec();
-    Reader::ALL.into_iter().map(|reader| answer(reader, reader.read(&facts), is_whole)).collect()
+    let predict = |reader: Reader| {
+        let helps = || remedy::helps(&facts, reader).unwrap_or(is_read);
+        answer(reader, reader.read(&facts), helps)
+    };
+    Reader::ALL.into_iter().map(predict).collect()
 }
 
-fn answer(reader: Reader, reading: Reading, is_whole: bool) -> Compatibility {
+fn answer(reader: Reader, reading: Reading, helps: impl FnOnce() -> bool) -> Compatibility {
     let (verdict, images, flaw) = match reading {
         Ok(Read { images, flaw: None }) => (LoadVerdict::Loads, images, None),
         Ok(Read { images, flaw }) => (LoadVerdict::Broken, images, flaw),
         Err(flaw) => (LoadVerdict::Refuses, Vec::new(), Some(flaw)),
     };
-    // Every reader loads this one.
-    let remedy = flaw.as_ref().is_some_and(|flaw| flaw.of_form && is_whole).then_some(Target::Docker);
+    // Every reader loads this layout.
+    let remedy = flaw.as_ref().is_some_and(|flaw| flaw.of_form && helps()).then_some(Target::Docker);
     Compatibility { reader, verdict, images, reason: flaw.map(|flaw| flaw.sentence), remedy }
 }
 

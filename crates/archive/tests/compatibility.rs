@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use longshore_archive::{
-    Algorithm, Archive, Compatibility, Compression, Limits, LoadVerdict, Measured, Reader, TarIndex, Target,
-    compatibility, measure,
+    Algorithm, Archive, Compatibility, Compression, Limits, LoadVerdict, Measured, Need, Reader, Repacked,
+    Selection, Source, TarIndex, Target, compatibility, measure, needs, save,
 };
 use longshore_fixtures::ImageSpec;
 use longshore_fixtures::variants::{self, Outcome, Packing, READERS, Variant};
@@ -138,6 +138,62 @@ fn a_remedy_where_another_format_helps() {
     assert_eq!(remedy("hybrid-layer-corrupt", Reader::Docker24), None);
     assert_eq!(remedy("layer-absent", Reader::Skopeo), None);
     assert_eq!(remedy("legacy", Reader::Skopeo), None);
+}
+
+/// The whole archive in another layout, its layers as tars.
+fn rewritten(archive: &Archive<Rc<Vec<u8>>>, target: Target) -> longshore_archive::Result<Vec<u8>> {
+    let read = |range: std::ops::Range<u64>| {
+        let mut bytes = vec![0; usize::try_from(range.end - range.start).unwrap()];
+        archive.recipe().read_at(range.start, &mut bytes).unwrap();
+        bytes
+    };
+    let mut repacked = HashMap::new();
+    let mut measured = HashMap::new();
+    for image in 0..archive.images().len() {
+        for (number, need) in needs(archive, image, target, Some(longshore_archive::Packing::None)) {
+            let entry = archive.index().entries().get(number).unwrap();
+            let range = entry.data..entry.data + entry.size;
+            let (sha256, limits) = (Algorithm::Sha256, Some(Limits::default()));
+            measured
+                .insert(number, measure(archive.recipe().clone(), range.clone(), sha256, sha256, limits)?);
+            if let Need::Repacked(packing) = need {
+                let packings = [Packing::Gzip, Packing::Bzip2, Packing::Xz, Packing::Zstd, Packing::Lz4];
+                let stored = Compression::of(&entry.magic);
+                let known = packings.into_iter().find(|packing| Some(compression(*packing)) == stored);
+                let bytes = known.unwrap().unpack(&read(range)).unwrap();
+                let digest = longshore_archive::sha256(&bytes);
+                repacked.insert(number, Repacked { digest, source: Rc::new(bytes), packing });
+            }
+        }
+    }
+    let selection = |image| Selection { archive, image, measured: &measured, repacked: &repacked };
+    let recipe = save(&(0..archive.images().len()).map(selection).collect::<Vec<_>>(), target)?;
+    let mut bytes = vec![0; usize::try_from(recipe.len()).unwrap()];
+    recipe.read_at(0, &mut bytes)?;
+    Ok(bytes)
+}
+
+#[test]
+fn the_remedy_helps() {
+    let mut helped = 0;
+    let mut wrong = Vec::new();
+    for variant in variants::all() {
+        let Ok(archive) = Archive::open(Rc::new(variant.unpacked())) else { continue };
+        for ill in predict(&variant) {
+            let Some(target) = ill.remedy else { continue };
+            let again = rewritten(&archive, target).map(|bytes| {
+                let source = Rc::new(bytes);
+                compatibility(source.clone(), &[], &measured(&source))
+            });
+            match again.as_ref().map(|predicted| of(predicted, ill.reader)) {
+                Ok(well) if well.verdict == LoadVerdict::Loads => helped += 1,
+                Ok(well) => wrong.push(format!("{}: {ill:?} {:?}", variant.name, well.reason)),
+                Err(error) => wrong.push(format!("{}: {ill:?} {error}", variant.name)),
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} and {helped} helped: {wrong:#?}", wrong.len());
+    assert!(helped > 100, "{helped}");
 }
 
 #[test]

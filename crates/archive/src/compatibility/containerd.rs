@@ -2,6 +2,8 @@
 //! blobs as they go by, and what an image is made of is looked up by name or digest. An `oci-layout` makes `index.json`
 //! the list of images; else `manifest.json` is. Layers are unpacked after the import, and failures there go unsaid.
 
+use std::collections::HashSet;
+
 use crate::compression::Compression::{self, Gzip, Zstd};
 use crate::formats::{manifest_json, oci_index};
 use crate::json::{self, Object};
@@ -124,12 +126,15 @@ fn read_layout<S: Source + Clone>(facts: &Facts<'_, S>) -> Reading {
         return Err(Flaw::of_image("index.json lists no image."));
     }
     let mut read = Read::default();
+    let mut seen = HashSet::new();
     for descriptor in listed.iter().filter(|descriptor| !descriptor.is_attestation) {
         // A whole name counts before the specification's own annotation, which is a whole name here too.
         let names = descriptor.containerd_name.as_ref().or(descriptor.ref_name.as_ref());
         let names = names.and_then(|text| name(text)).into_iter().collect();
         read.images.push(Loaded { id: Some(descriptor.digest.clone()), names });
-        read.flaw = read.flaw.or_else(|| platforms_flaw(facts, descriptor));
+        if seen.insert(&descriptor.digest) {
+            read.flaw = read.flaw.or_else(|| platforms_flaw(facts, descriptor));
+        }
     }
     read.images = stored(read.images);
     Ok(read)

@@ -58,7 +58,7 @@ fn image<S: Source + Clone>(facts: &Facts<'_, S>, item: &Item, reader: Reader) -
     let missing = |path: &str| Flaw::of_image(format!("manifest.json names \"{path}\", which is not there."));
     let config = facts.unpacked(&item.config).ok_or_else(|| missing(&item.config))?;
     let config = Config::read(&facts.document(config, u64::MAX)?)?;
-    if !matches!(config.os.as_str(), "" | "linux") {
+    if !config.is_for_linux() {
         return Err(Flaw::of_image(format!("The image is for {}, and the engine for Linux.", config.os)));
     }
     if let Some(flaw) = config.count_flaw(item.layers.len()) {

@@ -308,6 +308,11 @@ impl Config {
         })
     }
 
+    /// No system named is Linux too.
+    pub(super) fn is_for_linux(&self) -> bool {
+        matches!(self.os.as_str(), "" | "linux")
+    }
+
     /// The config says of which layers the image is, and it is as many as there are.
     pub(super) fn count_flaw(&self, layers: usize) -> Option<Flaw> {
         if !self.has_rootfs {
