@@ -5,7 +5,8 @@ use std::rc::Rc;
 use gloo::file::Blob;
 use js_sys::{Array, Function, Object, Reflect, Uint8Array};
 use longshore_archive::{
-    Archive as Core, Edit, Finding, Format, Image, Indexer, Part, ReadAhead, Reads, RenameRule, Source,
+    Archive as Core, Edit, Finding, Format, Image, Indexer, Part, ReadAhead, Reads, Recipe, RenameRule,
+    Source,
 };
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
@@ -13,11 +14,12 @@ use web_sys::FileReaderSync;
 
 use crate::error::{JsResult, to_js, to_throw};
 use crate::source::JsSource;
+use crate::verify::Verification;
 
 /// How many members all states of an archive may index together: some 30 MB.
 const STATES_MEMBERS: usize = 300_000;
 
-type Shared = Rc<ReadAhead<JsSource>>;
+pub(crate) type Shared = Rc<ReadAhead<JsSource>>;
 
 /// How many members one step goes past: some milliseconds of work.
 const STEP: usize = 64;
@@ -75,7 +77,7 @@ impl Opening {
     /// Reads the metadata.
     pub fn finish(self) -> JsResult<Archive> {
         let core = Core::from_index(self.source.clone(), self.indexer.finish()).map_err(to_throw)?;
-        Ok(Archive { source: self.source, states: vec![core], current: 0 })
+        Ok(Archive { source: self.source, states: vec![Rc::new(core)], current: 0 })
     }
 }
 
@@ -84,7 +86,7 @@ impl Opening {
 pub struct Archive {
     source: Shared,
     /// Never empty. States share all that they do not change.
-    states: Vec<Core<Shared>>,
+    states: Vec<Rc<Core<Shared>>>,
     current: usize,
 }
 
@@ -169,31 +171,20 @@ impl Archive {
         let core = self.core()?;
         self.source.forget();
         core.recheck().map_err(to_throw)?;
-        let parts = Array::new();
-        for part in core.recipe().parts() {
-            match part {
-                Part::Bytes(bytes) => parts.push(&Uint8Array::from(&**bytes)),
-                Part::Range { source, offset, len } => {
-                    let range = Object::new();
-                    #[allow(clippy::cast_precision_loss)] // below 2^53
-                    let fields: [(&str, JsValue); 3] = [
-                        ("source", source.inner().value()),
-                        ("offset", (*offset as f64).into()),
-                        ("length", (*len as f64).into()),
-                    ];
-                    for (name, value) in fields {
-                        Reflect::set(&range, &name.into(), &value)?;
-                    }
-                    parts.push(&range)
-                }
-            };
-        }
-        Ok(parts)
+        parts_of(core.recipe())
+    }
+
+    /// Begins to verify the archive as it is now: edits that follow are none of its business. Throws `source-changed`.
+    pub fn verification(&self) -> JsResult<Verification> {
+        let core = self.core()?;
+        self.source.forget();
+        core.recheck().map_err(to_throw)?;
+        Ok(Verification::new(core.clone()))
     }
 }
 
 impl Archive {
-    fn core(&self) -> JsResult<&Core<Shared>> {
+    fn core(&self) -> JsResult<&Rc<Core<Shared>>> {
         self.states.get(self.current).ok_or_else(|| JsError::new("the archive has no state").into())
     }
 
@@ -203,7 +194,7 @@ impl Archive {
         if !changes.is_empty() {
             let members = archive.index().entries().len();
             self.states.truncate(self.current + 1);
-            self.states.push(archive);
+            self.states.push(Rc::new(archive));
             // The oldest edits can no longer be undone where their indexes would fill the memory.
             while self.states.len() > 2 && self.states.len() * members > STATES_MEMBERS {
                 self.states.remove(0);
@@ -212,4 +203,28 @@ impl Archive {
         }
         to_js(&changes)
     }
+}
+
+/// A recipe's parts as JavaScript takes them.
+pub(crate) fn parts_of(recipe: &Recipe<Shared>) -> JsResult<Array> {
+    let parts = Array::new();
+    for part in recipe.parts() {
+        match part {
+            Part::Bytes(bytes) => parts.push(&Uint8Array::from(&**bytes)),
+            Part::Range { source, offset, len } => {
+                let range = Object::new();
+                #[allow(clippy::cast_precision_loss)] // below 2^53
+                let fields: [(&str, JsValue); 3] = [
+                    ("source", source.inner().value()),
+                    ("offset", (*offset as f64).into()),
+                    ("length", (*len as f64).into()),
+                ];
+                for (name, value) in fields {
+                    Reflect::set(&range, &name.into(), &value)?;
+                }
+                parts.push(&range)
+            }
+        };
+    }
+    Ok(parts)
 }

@@ -23,6 +23,7 @@ pub(crate) enum JsSource {
 
 impl JsSource {
     /// The value that JavaScript gave: it makes slices of it when the archive is saved.
+    #[cfg(feature = "core")]
     pub(crate) fn value(&self) -> JsValue {
         match self {
             Self::Blob { blob, .. } => AsRef::<web_sys::Blob>::as_ref(blob).into(),
@@ -92,7 +93,7 @@ impl Source for JsSource {
 }
 
 /// What browsers and Node throw when a file cannot be read.
-fn failed_read(thrown: &JsValue, offset: u64) -> Error {
+pub(crate) fn failed_read(thrown: &JsValue, offset: u64) -> Error {
     let text = |key: &str| Reflect::get(thrown, &key.into()).ok().and_then(|value| value.as_string());
     let name = text("name").unwrap_or_default();
     // A file that was rewritten, moved or deleted: Chromium and WebKit by the standard's names, Firefox in a Worker by

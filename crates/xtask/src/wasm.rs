@@ -22,31 +22,43 @@ const FEATURES: [&str; 8] = [
     "--enable-multivalue",
 ];
 
-/// Builds `dist/lib/core.js`, `core_bg.wasm` and `core.d.ts`.
+/// The modules: each is made of the one crate by the feature and the profile of its name.
+const MODULES: [&str; 2] = ["core", "codec"];
+
+/// Builds for each module NAME `dist/lib/NAME.js`, `NAME_bg.wasm` and `NAME.d.ts`.
 pub(crate) fn build(optimise: bool) -> Result<()> {
     let root = root();
+    let out = root.join("dist/lib");
+    fs::create_dir_all(&out).map_err(failed("making dist/lib"))?;
+    let mut built = Vec::new();
+    for name in MODULES {
+        module(&root, &out, name)?;
+        let wasm = out.join(format!("{name}_bg.wasm"));
+        if optimise {
+            wasm_opt(&root, &wasm)?;
+        }
+        built.push(wasm);
+    }
+    sizes::print(&built)
+}
+
+fn module(root: &Path, out: &Path, name: &str) -> Result<()> {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-    let package = ["build", "--release", "--package", "longshore-wasm", "--target", TARGET];
-    run(Command::new(cargo).args(package).current_dir(&root))?;
+    let package = ["build", "--package", "longshore-wasm", "--target", TARGET];
+    let features = ["--profile", name, "--no-default-features", "--features", name];
+    run(Command::new(cargo).args(package).args(features).current_dir(root))?;
 
     let target =
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |folder| root.join(folder));
-    let out = root.join("dist/lib");
-    fs::create_dir_all(&out).map_err(failed("making dist/lib"))?;
     let bindgen = || {
         let mut bindgen = Bindgen::new();
-        bindgen.input_path(target.join(TARGET).join("release/longshore_wasm.wasm"));
-        bindgen.out_name("core").typescript(true).web(true)?.generate(&out)
+        bindgen.input_path(target.join(TARGET).join(name).join("longshore_wasm.wasm"));
+        bindgen.out_name(name).typescript(true).web(true)?.generate(out)
     };
     bindgen().map_err(|reason| format!("wasm-bindgen: {reason:#}"))?;
     // The types of the raw exports, which nobody imports.
-    fs::remove_file(out.join("core_bg.wasm.d.ts")).map_err(failed("removing core_bg.wasm.d.ts"))?;
-
-    let wasm = out.join("core_bg.wasm");
-    if optimise {
-        wasm_opt(&root, &wasm)?;
-    }
-    sizes::print(&[wasm])
+    let raw = out.join(format!("{name}_bg.wasm.d.ts"));
+    fs::remove_file(&raw).map_err(failed(raw.display()))
 }
 
 /// Runs npm's build of Binaryen over the module, in place.

@@ -1,0 +1,257 @@
+//! Hashing and unpacking, as JavaScript sees them: a step at a time, so that a Worker can report between steps.
+
+#![allow(clippy::needless_pass_by_value)] // what wasm-bindgen gives is owned
+
+use std::rc::Rc;
+
+use gloo::file::Blob;
+use js_sys::{Array, Function, Reflect, Uint8Array};
+use longshore_archive::{
+    Algorithm, Compression, Hasher, Limits, Measured, Measuring, Part, Recipe, Source, Unpacked,
+};
+use serde::{Deserialize, Serialize};
+use wasm_bindgen::JsCast;
+use wasm_bindgen::prelude::*;
+use web_sys::FileReaderSync;
+
+use crate::error::{JsResult, to_js, to_throw};
+use crate::source::{JsSource, failed_read};
+
+type Bytes = Recipe<Rc<JsSource>>;
+
+/// How much of what JavaScript hands over is copied at a time.
+const PIECE: usize = 256 << 10;
+
+/// What the caller allows.
+#[derive(Deserialize)]
+struct Allowed {
+    bytes: Option<u64>,
+    ratio: Option<u64>,
+}
+
+/// The parts as one source. A `Blob` among them can only be read in a Worker, a number only by `read_sync`.
+fn source_of(parts: &Array, read_sync: Option<&Function>) -> JsResult<Bytes> {
+    let mut recipe = Recipe::default();
+    for part in parts.iter() {
+        if let Some(bytes) = part.dyn_ref::<Uint8Array>() {
+            let source = Rc::new(JsSource::Bytes(bytes.clone()));
+            recipe.push(Part::Range { len: source.len(), source, offset: 0 });
+            continue;
+        }
+        let get = |name: &str| Reflect::get(&part, &name.into());
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // below 2^53
+        let number = |value: JsValue| value.as_f64().unwrap_or_default() as u64;
+        let (offset, len) = (number(get("offset")?), number(get("length")?));
+        let source = get("source")?;
+        let source = if let Some(blob) = source.dyn_ref::<web_sys::Blob>() {
+            JsSource::Blob { blob: Blob::from(blob.clone()), reader: FileReaderSync::new()? }
+        } else if let Some(bytes) = source.dyn_ref::<Uint8Array>() {
+            JsSource::Bytes(bytes.clone())
+        } else {
+            let fd = u32::try_from(number(source)).unwrap_or(u32::MAX);
+            let read_sync = read_sync.cloned().ok_or_else(|| JsError::new("nothing reads files here"))?;
+            JsSource::File { fd, len: offset + len, read_sync }
+        };
+        recipe.push(Part::Range { source: Rc::new(source), offset, len });
+    }
+    Ok(recipe)
+}
+
+fn limits_of(limits: JsValue) -> JsResult<Option<Limits>> {
+    let allowed: Option<Allowed> = serde_wasm_bindgen::from_value(limits)?;
+    let usual = Limits::default();
+    Ok(allowed.map(|Allowed { bytes, ratio }| Limits {
+        bytes: bytes.unwrap_or(usual.bytes),
+        ratio: ratio.unwrap_or(usual.ratio),
+    }))
+}
+
+fn algorithm(name: &str) -> Algorithm {
+    if name == Algorithm::Sha512.as_str() { Algorithm::Sha512 } else { Algorithm::Sha256 }
+}
+
+/// How a file is compressed that begins with these bytes.
+#[wasm_bindgen(js_name = compressionOf, unchecked_return_type = "Packing | undefined")]
+pub fn compression_of(head: &[u8]) -> Option<String> {
+    Compression::of(head).map(|compression| compression.name().to_owned())
+}
+
+/// The error for what a browser threw when it was asked for a file's bytes.
+#[wasm_bindgen(js_name = readFailure)]
+pub fn read_failure(thrown: JsValue, offset: f64) -> JsValue {
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // below 2^53
+    to_throw(failed_read(&thrown, offset as u64))
+}
+
+/// A digest of bytes that JavaScript reads.
+#[wasm_bindgen]
+pub struct Hash {
+    hasher: Hasher,
+    buffer: Vec<u8>,
+}
+
+#[wasm_bindgen]
+impl Hash {
+    /// Begins with `sha256` or `sha512`.
+    #[wasm_bindgen(constructor)]
+    pub fn new(#[wasm_bindgen(js_name = algorithm)] name: &str) -> Self {
+        Self { hasher: algorithm(name).hasher(), buffer: vec![0; PIECE] }
+    }
+
+    /// Adds bytes.
+    #[allow(clippy::cast_possible_truncation)] // a piece is small
+    pub fn update(&mut self, bytes: &Uint8Array) {
+        let mut done = 0;
+        while done < bytes.length() {
+            let end = bytes.length().min(done + PIECE as u32);
+            if let Some(piece) = self.buffer.get_mut(..(end - done) as usize) {
+                bytes.subarray(done, end).copy_to(piece);
+                self.hasher.update(piece);
+            }
+            done = end;
+        }
+    }
+
+    /// The digest: `sha256:…`.
+    pub fn finish(self) -> String {
+        self.hasher.finish()
+    }
+}
+
+/// Both digests of some bytes: as stored, and of what they hold.
+#[wasm_bindgen]
+pub struct Measure {
+    measuring: Measuring<Bytes>,
+}
+
+#[derive(Serialize)]
+struct Found<'a> {
+    digest: &'a str,
+    size: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    compression: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content: Option<FoundContent<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Failure<'a>>,
+}
+
+#[derive(Serialize)]
+struct FoundContent<'a> {
+    digest: &'a str,
+    size: u64,
+    trailing: u64,
+}
+
+#[derive(Serialize)]
+struct Failure<'a> {
+    code: &'static str,
+    message: &'a str,
+}
+
+#[wasm_bindgen]
+impl Measure {
+    /// Begins. Without `limits` nothing is unpacked.
+    #[wasm_bindgen(constructor)]
+    pub fn new(
+        #[wasm_bindgen(unchecked_param_type = "readonly Part[]")] parts: &Array,
+        #[wasm_bindgen(js_name = readSync, unchecked_param_type = "ReadSync | undefined")] read_sync: Option<
+            Function,
+        >,
+        stored: &str,
+        content: &str,
+        #[wasm_bindgen(unchecked_param_type = "Limits | undefined")] limits: JsValue,
+    ) -> JsResult<Self> {
+        let source = source_of(parts, read_sync.as_ref())?;
+        let range = 0..source.len();
+        let limits = limits_of(limits)?;
+        let measuring = Measuring::new(source, range, algorithm(stored), algorithm(content), limits);
+        Ok(Self { measuring: measuring.map_err(to_throw)? })
+    }
+
+    /// Goes on for about that many bytes; `true` at the end.
+    pub fn step(&mut self, bytes: u32) -> JsResult<bool> {
+        self.measuring.step(bytes.into()).map_err(to_throw)
+    }
+
+    /// Bytes read so far.
+    pub fn consumed(&self) -> f64 {
+        #[allow(clippy::cast_precision_loss)] // below 2^53
+        (self.measuring.consumed() as f64)
+    }
+
+    /// What was found.
+    #[wasm_bindgen(unchecked_return_type = "Measured")]
+    pub fn finish(self) -> JsResult {
+        let Measured { digest, size, compression, content } = self.measuring.finish();
+        to_js(&Found {
+            digest: &digest,
+            size,
+            compression: compression.map(Compression::name),
+            content: content.as_ref().ok().map(|content| FoundContent {
+                digest: &content.digest,
+                size: content.size,
+                trailing: content.trailing,
+            }),
+            error: content
+                .as_ref()
+                .err()
+                .map(|error| Failure { code: error.code().as_str(), message: error.message() }),
+        })
+    }
+}
+
+/// What compressed bytes hold.
+#[wasm_bindgen]
+pub struct Unpack {
+    unpacked: Unpacked<Bytes>,
+    buffer: Vec<u8>,
+}
+
+#[wasm_bindgen]
+impl Unpack {
+    /// Begins. What the bytes are compressed with is told by the first of them.
+    #[wasm_bindgen(constructor)]
+    pub fn new(
+        #[wasm_bindgen(unchecked_param_type = "readonly Part[]")] parts: &Array,
+        #[wasm_bindgen(js_name = readSync, unchecked_param_type = "ReadSync | undefined")] read_sync: Option<
+            Function,
+        >,
+        #[wasm_bindgen(unchecked_param_type = "Limits")] limits: JsValue,
+    ) -> JsResult<Self> {
+        let source = source_of(parts, read_sync.as_ref())?;
+        let mut head = [0; 8];
+        let known = source.len().min(8) as usize;
+        source.read_at(0, head.get_mut(..known).unwrap_or_default()).map_err(to_throw)?;
+        let compression =
+            Compression::of(&head).ok_or_else(|| JsError::new("these bytes are not compressed"))?;
+        let range = 0..source.len();
+        let limits = limits_of(limits)?.unwrap_or_default();
+        Ok(Self { unpacked: Unpacked::new(source, range, compression, limits), buffer: Vec::new() })
+    }
+
+    /// The next bytes, as many as fit into `max` or nearly so; `undefined` at the end.
+    pub fn read(&mut self, max: u32) -> JsResult<Option<Uint8Array>> {
+        self.buffer.resize(max as usize, 0);
+        let mut filled = 0;
+        while let Some(rest) = self.buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            match self.unpacked.read(rest).map_err(to_throw)? {
+                0 => break,
+                count => filled += count,
+            }
+        }
+        Ok(self.buffer.get(..filled).filter(|bytes| !bytes.is_empty()).map(Uint8Array::from))
+    }
+
+    /// Bytes read so far.
+    pub fn consumed(&self) -> f64 {
+        #[allow(clippy::cast_precision_loss)] // below 2^53
+        (self.unpacked.consumed() as f64)
+    }
+
+    /// Bytes after the compressed data that are none; known at the end.
+    pub fn trailing(&self) -> f64 {
+        #[allow(clippy::cast_precision_loss)] // below 2^53
+        (self.unpacked.trailing() as f64)
+    }
+}
