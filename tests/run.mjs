@@ -19,6 +19,10 @@ const PEERS = {
   umoci: 'umoci',
   buildah: 'buildah',
   busybox: 'busybox-static',
+  bzip2: 'bzip2',
+  xz: 'xz-utils',
+  zstd: 'zstd',
+  lz4: 'lz4',
 };
 
 const filters = process.argv.slice(2);

@@ -1,7 +1,22 @@
 /** An open archive, as both entries of the package give it. */
-import { LongshoreError } from './errors.js';
+import { LongshoreError, aborted } from './errors.js';
+import { measureAll } from './measuring.js';
+import type { Outer } from './packed.js';
+import type { Pool } from './pool.js';
 import type { Backend, Edited, Operation, Operations } from './protocol.js';
-import type { ArchiveView, Finding, Format, Image, ImageInspect, NameChange, RenameRule } from './types.js';
+import type {
+  ArchiveView,
+  Finding,
+  Format,
+  Image,
+  ImageInspect,
+  Limits,
+  NameChange,
+  Packing,
+  RenameRule,
+  UnpackOptions,
+  VerifyReport,
+} from './types.js';
 
 let lastHandle = 0;
 
@@ -18,16 +33,20 @@ export function newHandle(): number {
  * where there is no tag), by ID, or by the beginning of an ID.
  */
 export abstract class BaseArchive {
-  /** The file's name; `image.tar` where it has none. */
+  /** The file's name, without the extension of what it was compressed with; `image.tar` where it has none. */
   readonly name: string;
   readonly #backend: Backend;
+  readonly #pool: Pool;
   readonly #handle: number;
+  readonly #outer: Outer;
   #view: ArchiveView;
   #closed = false;
 
   /** @internal */
-  constructor(backend: Backend, handle: number, view: ArchiveView, name: string) {
+  constructor(backend: Backend, pool: Pool, handle: number, view: ArchiveView, name: string, outer: Outer) {
     this.#backend = backend;
+    this.#outer = outer;
+    this.#pool = pool;
     this.#handle = handle;
     this.#view = view;
     this.name = name;
@@ -38,6 +57,11 @@ export abstract class BaseArchive {
     return this.#view.format;
   }
 
+  /** How the file was compressed, from outside in. What is saved is not compressed. */
+  get packing(): readonly Packing[] {
+    return this.#outer.packing;
+  }
+
   /** The images, in the order of `manifest.json`. */
   get images(): readonly Image[] {
     return this.#view.images;
@@ -45,7 +69,8 @@ export abstract class BaseArchive {
 
   /** What is odd about it. */
   get findings(): readonly Finding[] {
-    return this.#view.findings;
+    const outer = this.#outer.findings;
+    return outer.length === 0 ? this.#view.findings : [...outer, ...this.#view.findings];
   }
 
   /** Bytes that it takes when it is saved. */
@@ -117,11 +142,37 @@ export abstract class BaseArchive {
     return this.run('inspect', { image: text(image, 'image') });
   }
 
+  /**
+   * Checks every digest of the archive as it is now: each image's config, manifest and layers, packed and unpacked. Reads
+   * all of it, on all processors; edits meanwhile change nothing of what is checked. What is wrong with the archive is in
+   * the report: it is no failure.
+   *
+   * Fails with `source-changed` or `read-failed` where the file cannot be read, and `aborted`.
+   */
+  async verify(options: UnpackOptions = {}): Promise<VerifyReport> {
+    const limits = limitsOf(options.limits);
+    const { signal } = options;
+    if (signal?.aborted) throw aborted(signal);
+    const verification = newHandle();
+    try {
+      const jobs = await this.run('jobs', { verification });
+      const found = await measureAll(this.#pool, jobs, limits, options);
+      const report = await this.#backend.call('report', { verification, found }, signal ? { signal } : {});
+      return { ...report, findings: [...this.#outer.findings, ...report.findings] };
+    } finally {
+      this.#backend.call('forget', { verification }).catch(() => {});
+    }
+  }
+
   /** Lets go of the file and of what was read. Calls that follow fail with `closed`. */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    await this.#backend.call('close', { handle: this.#handle });
+    try {
+      await this.#backend.call('close', { handle: this.#handle });
+    } finally {
+      await this.#outer.release();
+    }
   }
 
   /** @internal Runs an operation on this archive. Operations run in the order of the calls. */
@@ -148,4 +199,12 @@ export function text(value: unknown, name: string): string {
 /** The error for an argument of the wrong type. */
 export function invalid(sentence: string): LongshoreError {
   return new LongshoreError('invalid-argument', `${sentence}.`);
+}
+
+/** The limits, if they are some. */
+export function limitsOf(limits: unknown = {}): Limits {
+  const { bytes, ratio } = (limits ?? {}) as Limits;
+  const isLimit = (value: unknown) => value === undefined || (Number.isSafeInteger(value) && (value as number) > 0);
+  if (!isLimit(bytes) || !isLimit(ratio)) throw invalid('limits must be whole numbers');
+  return { ...(bytes && { bytes }), ...(ratio && { ratio }) };
 }

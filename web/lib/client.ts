@@ -9,6 +9,10 @@ export interface Locations {
   workerUrl?: string | URL;
   /** URL of `core_bg.wasm`. */
   wasmUrl?: string | URL;
+  /** URL of `codec-worker.js`, which hashes and unpacks. */
+  codecWorkerUrl?: string | URL;
+  /** URL of `codec_bg.wasm`. */
+  codecWasmUrl?: string | URL;
 }
 
 interface Call {

@@ -6,12 +6,15 @@
  *
  * @module longshore
  */
-import { BaseArchive, invalid, newHandle, text } from './archive.js';
+import { BaseArchive, invalid, limitsOf, newHandle, text } from './archive.js';
+import { browserPool } from './browser-threads.js';
 import { WorkerClient, type Locations } from './client.js';
 import { LongshoreError } from './errors.js';
 import { fetchArchive, nameOfUrl } from './fetch.js';
+import { nameInside, openPacked, type Outer } from './packed.js';
+import type { Pool } from './pool.js';
 import type { Part } from './protocol.js';
-import type { ArchiveView, CallOptions, Reference } from './types.js';
+import type { ArchiveView, CallOptions, Reference, UnpackOptions } from './types.js';
 
 export type { Locations } from './client.js';
 export { ERROR_CODES, LongshoreError, type ErrorCode, type ErrorDetail } from './errors.js';
@@ -32,6 +35,7 @@ export interface Saved {
 }
 
 const client = new WorkerClient();
+const pool = browserPool(() => client.locations);
 
 /** Says where the package's files are, before the first call. Needed only where they do not lie side by side. */
 export function configure(locations: Locations): void {
@@ -39,20 +43,27 @@ export function configure(locations: Locations): void {
 }
 
 /**
- * Opens an image archive: a `File` or `Blob`, a file handle, or a URL, which is fetched whole.
+ * Opens an image archive: a `File` or `Blob`, a file handle, or a URL, which is fetched whole. One that is compressed as
+ * a whole (gzip, bzip2, xz, zstd, lz4) is unpacked first, into the browser's storage, until the archive is closed.
  *
- * Fails with `empty-file`, `not-a-tar`, `compressed`, `truncated`, `invalid-tar`, `not-an-image-archive`,
+ * Fails with `empty-file`, `not-a-tar`, `compressed`, `invalid-compression`, `truncated`, `invalid-tar`, `not-an-image-archive`,
  * `missing-entry`, `invalid-json`, `invalid-manifest`, `invalid-config`, `limit-exceeded`,
- * `source-changed`, `read-failed`, `fetch-failed` or `aborted`.
+ * `source-changed`, `read-failed`, `write-failed`, `fetch-failed` or `aborted`.
  */
 export async function openArchive(
   input: Blob | URL | string | FileGiver,
-  options: CallOptions = {},
+  options: UnpackOptions = {},
 ): Promise<Archive> {
+  const limits = limitsOf(options.limits);
   const { blob, name } = await blobOf(input, options);
   const handle = newHandle();
-  const view = await client.call('open', { handle, source: blob }, options);
-  return new Archive(client, handle, view, name);
+  const { view, outer } = await openPacked<Blob>(
+    blob,
+    (source) => client.call('open', { handle, source }, options),
+    async (source) => (await import('./unpacking.js')).unpack(pool, source, limits, options),
+  );
+  sweepOnce();
+  return new Archive(client, pool, handle, view, nameInside(name, outer), outer);
 }
 
 /** Takes a name apart by Docker's grammar; fails with `invalid-reference` and Docker's own sentence. */
@@ -73,19 +84,28 @@ export function memoryUsed(): Promise<number> {
 /** An open archive, in a browser. */
 export class Archive extends BaseArchive {
   /** @internal */
-  constructor(backend: WorkerClient, handle: number, view: ArchiveView, name: string) {
-    super(backend, handle, view, name);
+  constructor(backend: WorkerClient, pool: Pool, handle: number, view: ArchiveView, name: string, outer: Outer) {
+    super(backend, pool, handle, view, name, outer);
   }
 
   /**
    * The archive as a `Blob` to be downloaded or written. It is made of slices of the opened file, which must not change
-   * until they are written. Fails with `source-changed` where it did already.
+   * until they are written; of a file that was compressed, the archive must stay open as long. Fails with `source-changed` where it did already.
    */
   async save(): Promise<Saved> {
     const parts = await this.run('parts', {});
     const blob = new Blob(parts.map(blobPart), { type: 'application/x-tar' });
     return { blob, name: this.name, size: blob.size };
   }
+}
+
+let swept = false;
+
+/** What tabs that crashed have left in the browser's storage goes, once, when there is time. */
+function sweepOnce(): void {
+  if (swept) return;
+  swept = true;
+  import('./unpacking.js').then(({ sweep }) => sweep()).catch(() => {});
 }
 
 function blobPart(part: Part): BlobPart {

@@ -24,10 +24,11 @@ export class FileSource {
   #reading = 0;
   #state: 'open' | 'closing' | 'closed' = 'open';
 
-  constructor(path: string) {
+  /** Opens the file at `path`, or takes over one that is open already. */
+  constructor(path: string, fd?: number) {
     this.path = path;
     try {
-      this.fd = openSync(path, 'r');
+      this.fd = fd ?? openSync(path, 'r');
     } catch (thrown) {
       const reason = (thrown as Error).message;
       throw new LongshoreError('read-failed', `The file cannot be opened: ${reason}.`, { entry: path, reason }, { cause: thrown });
@@ -38,8 +39,7 @@ export class FileSource {
 
   /** Fills the beginning of `buffer` from `offset` on; says with how many bytes, of which there is one at least. */
   async read(buffer: Uint8Array, length: number, offset: number): Promise<number> {
-    this.#assertOpen();
-    this.#reading += 1;
+    const release = this.hold();
     try {
       const { bytesRead } = await readAsync(this.fd, buffer, 0, length, offset);
       if (bytesRead > 0) return bytesRead;
@@ -47,10 +47,19 @@ export class FileSource {
       const reason = (thrown as Error).message;
       throw new LongshoreError('read-failed', `The file cannot be read: ${reason}.`, { entry: this.path, offset, reason }, { cause: thrown });
     } finally {
-      this.#reading -= 1;
-      this.#settle();
+      release();
     }
     throw this.#changed();
+  }
+
+  /** Keeps the descriptor until the function that it gives is called; fails with `closed`. */
+  hold(): () => void {
+    this.#assertOpen();
+    this.#reading += 1;
+    return () => {
+      this.#reading -= 1;
+      this.#settle();
+    };
   }
 
   /** Fails with `source-changed` where the file is no longer as it was, and `closed` where it was closed. */

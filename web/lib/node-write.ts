@@ -2,6 +2,7 @@
 import { open, realpath, rename, stat, unlink, type FileHandle } from 'node:fs/promises';
 import { LongshoreError, aborted } from './errors.js';
 import type { FileSource } from './node-source.js';
+import { cut, readAhead } from './parts.js';
 import type { Part } from './protocol.js';
 import type { CallOptions } from './types.js';
 
@@ -68,22 +69,15 @@ async function writeAll(file: FileHandle, piece: Uint8Array, position: number): 
   }
 }
 
-/**
- * The parts' bytes, in order and at most `size` at a time. While one piece is used, the next is read already; so a piece
- * is only good until the next one is asked for.
- */
-export async function* pieces(
+/** The parts' bytes, in order and at most `size` at a time. A piece is only good until the next one is asked for. */
+export function pieces(
   parts: readonly Part[],
   size: number,
   file: FileSource | undefined,
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  const ranges = cut(parts, size);
   const buffers: Uint8Array[] = [];
   let turn = 0;
-  const load = async (): Promise<Uint8Array | undefined> => {
-    const { value } = ranges.next();
-    if (!value) return undefined;
-    const { source, offset, length } = value;
+  return readAhead(cut(parts, size), async ({ source, offset, length }) => {
     if (source instanceof Uint8Array) return source.subarray(offset, offset + length);
     turn = 1 - turn;
     const buffer = (buffers[turn] ??= new Uint8Array(size));
@@ -91,25 +85,5 @@ export async function* pieces(
       done += await (file as FileSource).read(buffer.subarray(done), length - done, offset + done);
     }
     return buffer.subarray(0, length);
-  };
-  let next = load();
-  try {
-    for (let piece = await next; piece; piece = await next) {
-      next = load();
-      yield piece;
-    }
-  } finally {
-    // Nobody may wait for it any more; it still has to end before the file can be closed.
-    await next.catch(() => {});
-  }
-}
-
-/** The parts, cut into ranges of at most `size` bytes. */
-function* cut(parts: readonly Part[], size: number) {
-  for (const part of parts) {
-    const { source, offset, length } = part instanceof Uint8Array ? { source: part, offset: 0, length: part.length } : part;
-    for (let done = 0; done < length; done += size) {
-      yield { source, offset: offset + done, length: Math.min(size, length - done) };
-    }
-  }
+  });
 }

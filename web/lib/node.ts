@@ -7,15 +7,19 @@
 import { readFileSync, readSync } from 'node:fs';
 import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { BaseArchive, invalid, newHandle, text } from './archive.js';
+import { BaseArchive, invalid, limitsOf, newHandle, text } from './archive.js';
 import * as core from './core.js';
 import { LongshoreError, aborted, fromData, isBreakdown, toData } from './errors.js';
 import { fetchArchive, nameOfUrl } from './fetch.js';
 import { FileSource } from './node-source.js';
+import { nodePool } from './node-threads.js';
+import { unpackToFile } from './node-unpacking.js';
 import { pieces, writeTo } from './node-write.js';
+import { nameInside, openPacked, type Outer } from './packed.js';
+import type { Pool } from './pool.js';
 import type { Backend, Operation, Operations, SessionSource } from './protocol.js';
 import { Session } from './session.js';
-import type { ArchiveView, CallOptions, Reference } from './types.js';
+import type { ArchiveView, CallOptions, Reference, UnpackOptions, VerifyReport } from './types.js';
 
 export { ERROR_CODES, LongshoreError, type ErrorCode, type ErrorDetail } from './errors.js';
 export type * from './types.js';
@@ -70,31 +74,35 @@ function start(): Session {
 }
 
 const local = new Local();
+const pool = nodePool();
 
 /**
- * Opens an image archive: a path, a `file:` URL, an `http(s):` URL or a `Blob` (both read into memory), or an array.
+ * Opens an image archive: a path, a `file:` URL, an `http(s):` URL or a `Blob` (both read into memory), or an array. One
+ * that is compressed as a whole (gzip, bzip2, xz, zstd, lz4) is unpacked first, into a file that nobody else sees and
+ * that is gone when the archive is closed or the process ends.
  *
  * Fails with the codes of the browser's `openArchive`.
  */
 export async function openArchive(
   input: string | URL | Uint8Array | Blob,
-  options: CallOptions = {},
+  options: UnpackOptions = {},
 ): Promise<Archive> {
+  const limits = limitsOf(options.limits);
   const handle = newHandle();
-  if (typeof input === 'string' || (input instanceof URL && input.protocol === 'file:')) {
-    const file = new FileSource(pathOf(input));
-    try {
-      const source = { fd: file.fd, size: file.size, readSync } as SessionSource;
-      const view = await local.call('open', { handle, source }, options);
-      return new Archive(local, handle, view, basename(file.path), file);
-    } catch (thrown) {
-      file.close();
-      throw thrown;
-    }
+  const open = (source: FileSource | Uint8Array) => local.call('open', { handle, source: sessionSource(source) }, options);
+  const unpack = (source: FileSource | Uint8Array) => unpackToFile(pool, source, limits, options);
+  const { source, name } = await sourceOf(input, options);
+  const file = source instanceof FileSource ? source : undefined;
+  try {
+    const opened = await openPacked<FileSource | Uint8Array>(source, open, unpack);
+    // What is in another file by now is not read here any more.
+    if (opened.source !== source) file?.close();
+    const inner = opened.source instanceof FileSource ? opened.source : undefined;
+    return new Archive(local, pool, handle, opened.view, nameInside(name, opened.outer), opened.outer, inner);
+  } catch (thrown) {
+    file?.close();
+    throw thrown;
   }
-  const { bytes, name } = await bytesOf(input, options);
-  const view = await local.call('open', { handle, source: bytes }, options);
-  return new Archive(local, handle, view, name, undefined);
 }
 
 /** Takes a name apart by Docker's grammar; fails with `invalid-reference` and Docker's own sentence. */
@@ -117,8 +125,16 @@ export class Archive extends BaseArchive {
   readonly #file: FileSource | undefined;
 
   /** @internal */
-  constructor(backend: Backend, handle: number, view: ArchiveView, name: string, file: FileSource | undefined) {
-    super(backend, handle, view, name);
+  constructor(
+    backend: Backend,
+    pool: Pool,
+    handle: number,
+    view: ArchiveView,
+    name: string,
+    outer: Outer,
+    file: FileSource | undefined,
+  ) {
+    super(backend, pool, handle, view, name, outer);
     this.#file = file;
   }
 
@@ -151,6 +167,19 @@ export class Archive extends BaseArchive {
     };
   }
 
+  override async verify(options: UnpackOptions = {}): Promise<VerifyReport> {
+    // Threads read from the descriptor: it has to stay, even where the archive is closed meanwhile.
+    const release = this.#file?.hold();
+    try {
+      this.#file?.assertUnchanged();
+      const report = await super.verify(options);
+      this.#file?.assertUnchanged();
+      return report;
+    } finally {
+      release?.();
+    }
+  }
+
   override async close(): Promise<void> {
     try {
       await super.close();
@@ -171,13 +200,21 @@ function pathOf(path: unknown): string {
   }
 }
 
-async function bytesOf(input: unknown, options: CallOptions): Promise<{ bytes: Uint8Array; name: string }> {
-  if (input instanceof Uint8Array) return { bytes: input, name: 'image.tar' };
+function sessionSource(source: FileSource | Uint8Array): SessionSource {
+  return source instanceof FileSource ? ({ fd: source.fd, size: source.size, readSync } as SessionSource) : source;
+}
+
+async function sourceOf(input: unknown, options: CallOptions): Promise<{ source: FileSource | Uint8Array; name: string }> {
+  if (typeof input === 'string' || (input instanceof URL && input.protocol === 'file:')) {
+    const source = new FileSource(pathOf(input));
+    return { source, name: basename(source.path) };
+  }
+  if (input instanceof Uint8Array) return { source: input, name: 'image.tar' };
   if (input instanceof Blob) {
     const name = (input instanceof File && input.name) || 'image.tar';
-    return { bytes: new Uint8Array(await input.arrayBuffer()), name };
+    return { source: new Uint8Array(await input.arrayBuffer()), name };
   }
   if (!(input instanceof URL)) throw invalid('openArchive takes a path, a URL, a Uint8Array or a Blob');
   const bytes = await fetchArchive(input, options, (response) => response.arrayBuffer());
-  return { bytes: new Uint8Array(bytes), name: nameOfUrl(input) || 'image.tar' };
+  return { source: new Uint8Array(bytes), name: nameOfUrl(input) || 'image.tar' };
 }

@@ -1,12 +1,26 @@
 /** What crosses between the caller and the session, which lives in a Worker or, in Node, right here. */
 import type { ErrorData } from './errors.js';
-import type { ArchiveView, CallOptions, ImageInspect, NameChange, Progress, Reference, RenameRule } from './types.js';
+import type {
+  ArchiveView,
+  CallOptions,
+  ImageInspect,
+  Limits,
+  NameChange,
+  Packing,
+  Progress,
+  Reference,
+  RenameRule,
+  VerifyReport,
+} from './types.js';
+
+/** Node's `fs.readSync`. */
+export type ReadSync = (fd: number, buffer: Uint8Array, offset: number, length: number, position: number) => number;
 
 /** A file that Node has open, with the function that reads it. */
 export interface OpenFile {
   fd: number;
   size: number;
-  readSync: (fd: number, buffer: Uint8Array, offset: number, length: number, position: number) => number;
+  readSync: ReadSync;
 }
 
 /** What an archive can be opened from. */
@@ -14,6 +28,35 @@ export type SessionSource = Blob | Uint8Array | OpenFile;
 
 /** A part of an archive to be written: new bytes, or a range of what it was opened from. */
 export type Part = Uint8Array | { source: Blob | Uint8Array | number; offset: number; length: number };
+
+/** A member whose bytes a verification needs to know about. */
+export interface Job {
+  /** Its number. */
+  entry: number;
+  size: number;
+  /** `sha256` or `sha512`: for the digest of the bytes as stored, and of what they hold. */
+  stored: string;
+  content: string;
+  /** Whether they are to be unpacked, if they are compressed. */
+  unpack: boolean;
+  parts: Part[];
+}
+
+/** What one pass over a member's bytes shows. */
+export interface Measured {
+  digest: string;
+  size: number;
+  compression?: Packing;
+  /** What the bytes hold; absent where that is what is stored. */
+  content?: { digest: string; size: number; trailing: number };
+  /** Why they cannot be unpacked. */
+  error?: { code: string; message: string };
+}
+
+/** What was found of the member of that number. */
+export interface Found extends Measured {
+  entry: number;
+}
 
 /** An edit, and the archive after it. */
 export interface Edited {
@@ -32,6 +75,10 @@ export interface Operations {
   redo: { args: { handle: number }; result: ArchiveView };
   inspect: { args: { handle: number; image: string }; result: ImageInspect };
   parts: { args: { handle: number }; result: Part[] };
+  /** Begins to verify, as `verification` of the caller's choice, which `report` or `forget` ends. */
+  jobs: { args: { handle: number; verification: number }; result: Job[] };
+  report: { args: { verification: number; found: Found[] }; result: VerifyReport };
+  forget: { args: { verification: number }; result: undefined };
   parseReference: { args: { text: string }; result: Reference };
   suggestTags: { args: { tag: string }; result: string[] };
   memory: { args: Record<string, never>; result: number };
@@ -59,3 +106,35 @@ export type Reply =
   | { id: number; progress: Progress }
   | { id: number; result: unknown }
   | { id: number; error: ErrorData; broken: boolean };
+
+/** What the threads of the codec do: each does one task at a time, and tells of the bytes that it is through with. */
+export interface Tasks {
+  measure: { args: { jobs: Job[]; limits: Limits }; result: Found[] };
+  unpack: { args: { parts: Part[]; limits: Limits; into: Target }; result: Unpacked };
+}
+
+export type TaskName = keyof Tasks;
+
+/** Where unpacked bytes go. */
+export type Target =
+  /** A file that Node has open. */
+  | { fd: number }
+  /** The browser's storage, under this name; memory where it has none or there is no name. */
+  | { name: string | undefined };
+
+/** What came out. */
+export interface Unpacked {
+  /** Absent where the target was a file. */
+  blob?: Blob;
+  size: number;
+  /** Bytes after the compressed data that are none. */
+  trailing: number;
+}
+
+/** To a thread of the codec. */
+export type ToThread =
+  | { op: 'start'; wasmUrl: string | undefined }
+  | { [Op in TaskName]: { op: Op; args: Tasks[Op]['args'] } }[TaskName];
+
+/** From a thread of the codec: bytes done so far, then the result or the error. */
+export type FromThread = { done: number } | { result: unknown } | { error: ErrorData; broken: boolean };

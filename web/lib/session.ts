@@ -24,6 +24,7 @@ type Handlers = {
 export class Session {
   readonly #core: typeof Core;
   readonly #archives = new Map<number, Core.Archive>();
+  readonly #verifications = new Map<number, Core.Verification>();
 
   constructor(core: typeof Core) {
     this.#core = core;
@@ -62,6 +63,26 @@ export class Session {
     },
     inspect: ({ handle, image }) => this.#archive(handle).inspect(image),
     parts: ({ handle }) => this.#archive(handle).parts() as Part[],
+    jobs: ({ handle, verification }) => {
+      const begun = this.#archive(handle).verification();
+      this.#verifications.set(verification, begun);
+      return begun.jobs();
+    },
+    report: ({ verification, found }) => {
+      const begun = this.#verifications.get(verification);
+      if (!begun) throw lost();
+      for (const { entry, digest, size, compression, content, error } of found) {
+        begun.found(entry, digest, size, compression);
+        if (content) begun.holds(entry, content.digest, content.size, content.trailing);
+        if (error) begun.failed(entry, error.code, error.message);
+      }
+      return begun.report();
+    },
+    forget: ({ verification }) => {
+      this.#verifications.get(verification)?.free();
+      this.#verifications.delete(verification);
+      return undefined;
+    },
     parseReference: ({ text }) => this.#core.parseReference(text),
     suggestTags: ({ tag }) => this.#core.suggestTags(tag),
     memory: () => this.#core.memoryUsed(),
@@ -94,7 +115,7 @@ export class Session {
 
   #archive(handle: number): Core.Archive {
     const archive = this.#archives.get(handle);
-    if (!archive) throw new LongshoreError('closed', 'The archive is no longer open. Open it again.');
+    if (!archive) throw lost();
     return archive;
   }
 
@@ -103,4 +124,8 @@ export class Session {
     const changes = edit(archive);
     return { changes, view: archive.view() };
   }
+}
+
+function lost(): LongshoreError {
+  return new LongshoreError('closed', 'The archive is no longer open. Open it again.');
 }

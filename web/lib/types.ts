@@ -140,9 +140,61 @@ export interface NameChange {
   to?: string;
 }
 
+/** A compression format, told by a file's first bytes. */
+export type Packing = 'gzip' | 'bzip2' | 'xz' | 'zstd' | 'lz4';
+
+/**
+ * - `intact`: every digest holds.
+ * - `unproven`: there is no digest that could hold; Docker 1.9's format has none.
+ * - `ambiguous`: two readers would see two different images.
+ * - `damaged`: something is not what it should be, or not there.
+ */
+export type Verdict = 'intact' | 'unproven' | 'ambiguous' | 'damaged';
+
+/** What is true of one image. */
+export interface ImageReport {
+  /** The image's ID. */
+  id: string;
+  references: string[];
+  /** The worst of its config, its manifest and its layers. */
+  verdict: Verdict;
+}
+
+/** What is true of one member of the archive. */
+export interface BlobReport {
+  path: string;
+  /** What it is to the images; `other` is a manifest, an index, or anything else that an index leads to. */
+  role: 'config' | 'layer' | 'other' | 'unreferenced';
+  /** Digest of its bytes as stored. */
+  digest: string;
+  /** Their number. */
+  size: number;
+  compression?: Packing;
+  /** Digest of what they hold, where that could be unpacked: a layer's diff ID. */
+  contentDigest?: string;
+  /** Bytes that they hold. */
+  contentSize?: number;
+  /** Whether its digests hold. */
+  verdict: Verdict;
+}
+
+/** What {@link Archive.verify} finds. */
+export interface VerifyReport {
+  /** The worst of all that follows. */
+  verdict: Verdict;
+  /** Each image, in the order of {@link Archive.images}. */
+  images: ImageReport[];
+  /** Each member that was measured, in the archive's order. */
+  blobs: BlobReport[];
+  /** All that is odd, that which was known when the archive was opened included. */
+  findings: Finding[];
+  /** How many bytes were measured. */
+  bytes: number;
+}
+
 /** Bytes done of a long call. `total` is 0 while it is not known. */
 export interface Progress {
-  phase: 'fetch' | 'index' | 'write';
+  phase: 'fetch' | 'unpack' | 'index' | 'verify' | 'write';
   done: number;
   total: number;
 }
@@ -152,6 +204,19 @@ export interface CallOptions {
   /** Stops the call; it then fails with the code `aborted`. */
   signal?: AbortSignal;
   onProgress?: (progress: Progress) => void;
+}
+
+/** How much compressed data may become: small files can be made that unpack to any size. */
+export interface Limits {
+  /** The most bytes that may come out of one file or layer. 1 TiB unless said otherwise. */
+  bytes?: number;
+  /** The most bytes that may come out for each that goes in, beyond the first 64 MiB. 1000 unless said otherwise. */
+  ratio?: number;
+}
+
+/** What a call takes that may have to unpack something. */
+export interface UnpackOptions extends CallOptions {
+  limits?: Limits;
 }
 
 /** What `docker image inspect` prints for one image. */

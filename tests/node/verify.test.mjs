@@ -1,0 +1,200 @@
+// Verifying in Node: what is whole is said to be, and what is not is found, in threads that can be stopped.
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { open, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { before, describe, it } from 'node:test';
+import { pathToFileURL } from 'node:url';
+import { fixtures } from '../support/fixtures.mjs';
+import { longshore } from '../support/longshore.mjs';
+import { run } from '../support/run.mjs';
+import { temporary } from '../support/temp.mjs';
+
+const KINDS = ['docker-legacy', 'docker-hybrid', 'containerd', 'containerd-gzip', 'skopeo', 'crane', 'oci', 'oci-gzip', 'oci-platforms'];
+
+let api;
+before(async () => {
+  api = await longshore();
+});
+
+async function made(t, kind, ...options) {
+  const file = join(await temporary(t), `${kind}.tar`);
+  // skopeo writes one image to an archive.
+  await fixtures([kind, '--images', kind === 'skopeo' ? '1' : '2', '--layers', '3', '--size', '700000', '--name', 'app:1', '--name', 'db:1', ...options, file]);
+  return file;
+}
+
+async function opened(t, input, options) {
+  const archive = await api.openArchive(input, options);
+  t.after(() => archive.close());
+  return archive;
+}
+
+async function fails(work, code) {
+  await assert.rejects(work, (error) => {
+    assert.ok(error instanceof api.LongshoreError, `${error.stack}`);
+    assert.equal(error.code, code);
+    return true;
+  });
+}
+
+/** Flips one bit. */
+async function changeByte(file, offset) {
+  const handle = await open(file, 'r+');
+  const { buffer } = await handle.read(Buffer.alloc(1), 0, 1, offset);
+  await handle.write(Buffer.from([buffer[0] ^ 1]), 0, 1, offset);
+  await handle.close();
+}
+
+/** The offset of the middle of the largest member. */
+async function middleOfLayer(file) {
+  const bytes = await readFile(file);
+  let best = { size: 0, data: 0 };
+  for (let at = 0; bytes[at] !== 0; ) {
+    const size = parseInt(bytes.toString('latin1', at + 124, at + 135), 8);
+    if (size > best.size) best = { size, data: at + 512 };
+    at += 512 + Math.ceil(size / 512) * 512;
+  }
+  return best.data + (best.size >> 1);
+}
+
+const sha256 = (bytes) => `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
+
+describe('verify', () => {
+  for (const kind of KINDS) {
+    it(`finds ${kind} intact, and a changed byte in it`, async (t) => {
+      const file = await made(t, kind);
+      const archive = await opened(t, file);
+      const report = await archive.verify();
+      assert.equal(report.verdict, 'intact', JSON.stringify(report.findings));
+      assert.deepEqual(report.images.map(({ id, references }) => [id, references]), archive.images.map(({ id, references }) => [id, references]));
+      assert.ok(report.images.every(({ verdict }) => verdict === 'intact'));
+      for (const { path, digest, size, compression, role, contentDigest } of report.blobs) {
+        const bytes = await run('tar', ['-xOf', file, path], { encoding: 'buffer' });
+        assert.deepEqual([digest, size], [sha256(bytes), bytes.length], path);
+        if (role !== 'layer') continue;
+        assert.equal(compression, kind.endsWith('-gzip') || kind === 'crane' ? 'gzip' : undefined);
+        const diffIds = archive.images.flatMap(({ layers }) => layers.map(({ diffId }) => diffId));
+        assert.ok(diffIds.includes(contentDigest), path);
+      }
+      assert.equal(report.bytes, report.blobs.reduce((sum, { size }) => sum + size, 0));
+
+      await changeByte(file, await middleOfLayer(file));
+      const damaged = await (await opened(t, file)).verify();
+      assert.equal(damaged.verdict, 'damaged');
+      assert.ok(damaged.images.some(({ verdict }) => verdict === 'damaged'));
+      assert.equal(damaged.blobs.filter(({ verdict }) => verdict === 'damaged').length, 1);
+      const codes = damaged.findings.filter(({ severity }) => severity === 'error').map(({ code }) => code);
+      assert.ok(codes.length > 0 && codes.every((code) => ['digest-mismatch', 'diff-id-mismatch', 'damaged-layer'].includes(code)), `${codes}`);
+    });
+  }
+
+  it("says that Docker 1.9's archives prove nothing", async (t) => {
+    const { verdict } = await (await opened(t, await made(t, 'docker-v1'))).verify();
+    assert.equal(verdict, 'unproven');
+  });
+
+  it('verifies what is only in memory, and an edited archive as it is now', async (t) => {
+    const file = await made(t, 'docker-hybrid');
+    const bytes = await readFile(file);
+    const expected = await (await opened(t, file)).verify();
+    for (const input of [new Uint8Array(bytes), new Blob([bytes])]) {
+      const archive = await opened(t, input);
+      assert.deepEqual(await archive.verify(), expected);
+      await archive.tag('app:1', 'registry.local/app:2');
+      const edited = await archive.verify();
+      assert.equal(edited.verdict, 'intact', JSON.stringify(edited.findings));
+      assert.deepEqual(edited.images[0].references, ['app:1', 'registry.local/app:2']);
+    }
+  });
+
+  it('is of the archive as it was when it began', async (t) => {
+    const archive = await opened(t, await made(t, 'docker-hybrid'));
+    const [report] = await Promise.all([archive.verify(), archive.tag('app:1', 'app:2'), archive.verify()]);
+    assert.deepEqual([report.verdict, report.images[0].references], ['intact', ['app:1']]);
+    assert.deepEqual(archive.images[0].references, ['app:1', 'app:2']);
+  });
+
+  it('tells its progress', async (t) => {
+    const archive = await opened(t, await made(t, 'oci-gzip', '--size', '9000000'));
+    const reports = [];
+    const { bytes } = await archive.verify({ onProgress: (report) => reports.push(report) });
+    assert.ok(reports.length > 3);
+    assert.ok(reports.every(({ phase, total }) => phase === 'verify' && total === bytes));
+    assert.deepEqual(reports.map(({ done }) => done), reports.map(({ done }) => done).toSorted((a, b) => a - b));
+    assert.deepEqual([reports[0].done, reports.at(-1).done], [0, bytes]);
+  });
+
+  it('stops at once when told, and can begin again', async (t) => {
+    const archive = await opened(t, await made(t, 'oci-gzip', '--size', '9000000'));
+    const controller = new AbortController();
+    await fails(archive.verify({ signal: controller.signal, onProgress: ({ done }) => done > 0 && controller.abort() }), 'aborted');
+    await fails(archive.verify({ signal: AbortSignal.abort() }), 'aborted');
+    const early = new AbortController();
+    const stopped = archive.verify({ signal: early.signal });
+    setTimeout(() => early.abort(), 5);
+    await fails(stopped, 'aborted');
+    assert.equal((await archive.verify()).verdict, 'intact');
+  });
+
+  it('unpacks no more than it may', async (t) => {
+    const archive = await opened(t, await made(t, 'oci-gzip'));
+    const { verdict, findings } = await archive.verify({ limits: { bytes: 100_000 } });
+    assert.equal(verdict, 'damaged');
+    assert.ok(findings.some(({ code, detail }) => code === 'damaged-layer' && detail.reason === 'limit-exceeded'));
+    await fails(archive.verify({ limits: { ratio: -1 } }), 'invalid-argument');
+  });
+
+  it('notices that the file was changed or cut meanwhile', async (t) => {
+    const file = await made(t, 'docker-legacy');
+    const archive = await opened(t, file);
+    await changeByte(file, await middleOfLayer(file));
+    await fails(archive.verify(), 'source-changed');
+    const cut = await opened(t, file);
+    await writeFile(file, (await readFile(file)).subarray(0, 500_000));
+    await fails(cut.verify(), 'source-changed');
+  });
+
+  it('survives that the archive is closed meanwhile', async (t) => {
+    const archive = await api.openArchive(await made(t, 'docker-legacy', '--size', '9000000'));
+    const verifying = archive.verify().then((report) => report.verdict, (error) => error.code);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    await archive.close();
+    assert.ok(['intact', 'closed'].includes(await verifying));
+    await fails(archive.verify(), 'closed');
+  });
+
+  it('does not keep the program alive', async (t) => {
+    const file = await made(t, 'docker-legacy');
+    const program = `
+      import { openArchive } from ${JSON.stringify(new URL('../../dist/lib/node.js', import.meta.url).href)};
+      const archive = await openArchive(${JSON.stringify(file)});
+      console.log((await archive.verify()).verdict);
+      process.on('exit', () => console.log(Math.round(performance.now())));
+    `;
+    const start = performance.now();
+    const [verdict] = (await run(process.execPath, ['--input-type=module', '--eval', program])).split('\n');
+    assert.equal(verdict, 'intact');
+    assert.ok(performance.now() - start < 4000, 'idle threads end later than this');
+  });
+});
+
+describe('the codec', () => {
+  it('keeps within 64 MB, whatever goes through it', async (t) => {
+    const codec = await import(pathToFileURL(join(import.meta.dirname, '../../dist/lib/codec.js')).href);
+    codec.initSync({ module: await readFile(join(import.meta.dirname, '../../dist/lib/codec_bg.wasm')) });
+    const directory = await temporary(t);
+    const plain = join(directory, 'plain');
+    // Half of it repeats, so that windows are used.
+    const random = Buffer.concat(Array.from({ length: 24 }, (_, n) => createHash('shake256', { outputLength: 1 << 20 }).update(`${n >> 1}`).digest()));
+    await writeFile(plain, random);
+    for (const [program, ...options] of [['gzip'], ['bzip2'], ['xz', '-T1', '-6'], ['zstd', '-q', '-12'], ['lz4', '-q']]) {
+      const packed = await run(program, [...options, '-c', plain], { encoding: 'buffer' });
+      const measure = new codec.Measure([new Uint8Array(packed)], undefined, 'sha256', 'sha256', {});
+      while (!measure.step(4 << 20));
+      const { digest, content } = measure.finish();
+      assert.deepEqual([digest, content], [sha256(packed), { digest: sha256(random), size: random.length, trailing: 0 }], program);
+    }
+    assert.ok(codec.memoryUsed() < 64e6, `${codec.memoryUsed()} bytes`);
+  });
+});

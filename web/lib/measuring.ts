@@ -1,0 +1,76 @@
+/** Measuring all that a verification needs to know about, on all processors. */
+import type { Pool } from './pool.js';
+import type { Found, Job } from './protocol.js';
+import type { Limits, UnpackOptions } from './types.js';
+
+/** Members are handed to a thread together up to so many bytes and such a number: a message costs as much as a small one. */
+const GROUP_BYTES = 8 << 20;
+const GROUP_JOBS = 256;
+
+/** Measures every job's bytes. */
+export async function measureAll(
+  pool: Pool,
+  jobs: readonly Job[],
+  limits: Limits,
+  { signal, onProgress }: UnpackOptions,
+): Promise<Found[]> {
+  const groups = grouped(jobs);
+  const total = sum(jobs);
+  const found: Found[] = [];
+  const running = new Map<Job[], number>();
+  let finished = 0;
+  const report = () => {
+    const done = [...running.values()].reduce((all, one) => all + one, finished);
+    onProgress?.({ phase: 'verify', done: Math.min(done, total), total });
+  };
+  // One that fails stops the others.
+  const control = new AbortController();
+  const stop = () => control.abort(signal?.reason);
+  signal?.addEventListener('abort', stop, { once: true });
+  if (signal?.aborted) stop();
+  let failure: { reason: unknown } | undefined;
+  const lane = async () => {
+    for (let group = groups.shift(); group; group = groups.shift()) {
+      const own = group;
+      const onDone = (done: number) => {
+        running.set(own, done);
+        report();
+      };
+      found.push(...(await pool.run('measure', { jobs: own, limits }, { signal: control.signal, onDone })));
+      running.delete(own);
+      finished += sum(own);
+      report();
+    }
+  };
+  const guarded = () =>
+    lane().catch((reason: unknown) => {
+      failure ??= { reason };
+      control.abort();
+    });
+  report();
+  await Promise.all(Array.from({ length: pool.size }, guarded));
+  signal?.removeEventListener('abort', stop);
+  if (failure) throw failure.reason;
+  return found;
+}
+
+/** The largest first, so that no thread begins one when the others are done. */
+function grouped(jobs: readonly Job[]): Job[][] {
+  const groups: Job[][] = [];
+  let bytes = Infinity;
+  for (const job of [...jobs].sort((a, b) => b.size - a.size)) {
+    bytes += job.size;
+    const last = groups.at(-1);
+    if (last && bytes <= GROUP_BYTES && last.length < GROUP_JOBS) {
+      last.push(job);
+    } else {
+      groups.push([job]);
+      bytes = job.size;
+    }
+  }
+  return groups;
+}
+
+function sum(jobs: readonly Job[]): number {
+  return jobs.reduce((bytes, { size }) => bytes + size, 0);
+}
