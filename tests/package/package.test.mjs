@@ -38,8 +38,9 @@ before(async () => {
     const inspect = await archive.inspect('app:1');
     await archive.tag('app:1', ${JSON.stringify(TARGET)});
     await (await archive.save()).writeTo(${JSON.stringify(`${archive}.retagged`)});
+    const report = await archive.verify();
     const { images, findings, reads, format } = archive;
-    console.log(JSON.stringify({ images, findings, reads, format, inspect }));
+    console.log(JSON.stringify({ images, findings, reads, format, inspect, report }));
   `;
   await writeFile(join(project, 'program.js'), program);
   await writeFile(join(project, 'recorded.json'), await run(process.execPath, ['program.js'], { cwd: project }));
@@ -51,7 +52,7 @@ after(async () => {
 });
 
 const TYPED = `
-import { openArchive, LongshoreError, type ArchiveView, type ErrorCode, type Finding, type Format, type Image, type ImageInspect } from 'longshore';
+import { openArchive, LongshoreError, type ArchiveView, type ErrorCode, type Finding, type Format, type Image, type ImageInspect, type VerifyReport } from 'longshore';
 
 export async function retag(input: INPUT): Promise<string[]> {
   const controller = new AbortController();
@@ -74,13 +75,14 @@ void openArchive(1);
 describe('the declarations', () => {
   const check = async (name, module, typed, types) => {
     // What the API really gave, as literals: a property that the declarations lack is an error.
-    const { images, findings, reads, format, inspect } = JSON.parse(await readFile(join(project, 'recorded.json'), 'utf8'));
+    const { images, findings, reads, format, inspect, report } = JSON.parse(await readFile(join(project, 'recorded.json'), 'utf8'));
     const literals = `
       export const images: Image[] = ${JSON.stringify(images)};
       export const findings: Finding[] = ${JSON.stringify(findings)};
       export const reads: ArchiveView['reads'] = ${JSON.stringify(reads)};
       export const format: Format = ${JSON.stringify(format)};
       export const inspect: ImageInspect = ${JSON.stringify(inspect)};
+      export const report: VerifyReport = ${JSON.stringify(report)};
     `;
     await writeFile(join(project, `${name}.ts`), typed + literals);
     const options = ['--noEmit', '--strict', '--exactOptionalPropertyTypes', '--target', 'es2022', '--typeRoots', join(root, 'node_modules/@types'), '--types', types];
@@ -120,15 +122,20 @@ describe('the codes', () => {
 
 const PAGE = (script) => `<!doctype html><link rel="icon" href="data:,"><input type="file" id="file">${script}`;
 
-/** Runs in a page: opens the chosen file, tags it, and tells what the saved Blob is. */
+/** Runs in a page: opens the chosen file, tags and verifies it, opens it compressed, and tells what the saved Blob is. */
 async function retag(target) {
   const { openArchive } = globalThis.longshore;
   const opened = await openArchive(document.querySelector('#file').files[0]);
   await opened.tag('app:1', target);
+  const { verdict } = await opened.verify();
+  const packed = await new Response(document.querySelector('#file').files[0].stream().pipeThrough(new CompressionStream('gzip'))).blob();
+  const unpacked = await openArchive(packed);
+  const { packing } = unpacked;
+  await unpacked.close();
   const { blob, size, name } = await opened.save();
   const digest = await crypto.subtle.digest('SHA-256', await blob.arrayBuffer());
   const hex = [...new Uint8Array(digest)].map((byte) => byte.toString(16).padStart(2, '0')).join('');
-  return { hex, name, whole: size === blob.size, references: opened.images[0].references };
+  return { hex, name, verdict, packing, whole: size === blob.size, references: opened.images[0].references };
 }
 
 async function retagsIn(browser, origin) {
@@ -137,7 +144,7 @@ async function retagsIn(browser, origin) {
     await page.waitFor(() => globalThis.longshore !== undefined);
     await page.setFiles('#file', archive);
     const result = await page.evaluate(retag, TARGET);
-    assert.deepEqual(result, { hex: expected, name: 'app.tar', whole: true, references: ['app:1', TARGET] });
+    assert.deepEqual(result, { hex: expected, name: 'app.tar', verdict: 'intact', packing: ['gzip'], whole: true, references: ['app:1', TARGET] });
   });
 }
 

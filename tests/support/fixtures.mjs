@@ -1,5 +1,6 @@
 // The archives of the crate longshore-fixtures, for tests that are not written in Rust.
 import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { run } from './run.mjs';
 
@@ -31,4 +32,16 @@ export async function namesIn(file) {
 /** The ID of the image with this config. */
 export function imageId(config) {
   return `sha256:${createHash('sha256').update(config).digest('hex')}`;
+}
+
+/** Where in an archive the middle of its largest member stands, which is a layer. */
+export async function middleOfLayer(file) {
+  const bytes = await readFile(file);
+  let best = { size: 0, data: 0 };
+  for (let at = 0; bytes[at] !== 0; ) {
+    const size = parseInt(bytes.toString('latin1', at + 124, at + 135), 8);
+    if (size > best.size) best = { size, data: at + 512 };
+    at += 512 + Math.ceil(size / 512) * 512;
+  }
+  return best.data + (best.size >> 1);
 }
