@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { skipUnlessBrowser, withPage } from '../support/browsers.mjs';
 import { fixtures, middleOfLayer } from '../support/fixtures.mjs';
+import { skipUnless } from '../support/peers.mjs';
 import { run } from '../support/run.mjs';
 import { temporary } from '../support/temp.mjs';
 import { serve } from '../../web/serve.mjs';
@@ -66,7 +67,7 @@ async function onPage(browser, file, use) {
 }
 
 for (const browser of ['chromium', 'firefox']) {
-  describe(`the codec in ${browser}`, { skip: skipUnlessBrowser(browser) }, () => {
+  describe(`the codec in ${browser}`, { skip: skipUnlessBrowser(browser) || skipUnless('bzip2', 'xz', 'zstd') }, () => {
     it('verifies what is compressed and what is not, and finds a changed byte', async () => {
       for (const kind of ['oci-gzip', 'docker-legacy']) {
         const file = join(directory, `${kind}-${browser}.tar`);

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { fixtures } from '../support/fixtures.mjs';
 import { longshore } from '../support/longshore.mjs';
+import { skipUnless } from '../support/peers.mjs';
 import { run } from '../support/run.mjs';
 import { temporary } from '../support/temp.mjs';
 
@@ -67,7 +68,7 @@ async function nothingIsLeft() {
   assert.deepEqual(await left(), []);
 }
 
-describe('a compressed archive', () => {
+describe('a compressed archive', { skip: skipUnless('bzip2', 'xz', 'zstd', 'lz4') }, () => {
   for (const tool of TOOLS) {
     const { program, options, packing, names } = tool;
     it(`by ${[program, ...options].join(' ')} opens as what it was`, async (t) => {

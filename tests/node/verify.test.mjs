@@ -7,6 +7,7 @@ import { before, describe, it } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { fixtures, middleOfLayer } from '../support/fixtures.mjs';
 import { longshore } from '../support/longshore.mjs';
+import { skipUnless } from '../support/peers.mjs';
 import { run } from '../support/run.mjs';
 import { temporary } from '../support/temp.mjs';
 
@@ -167,7 +168,7 @@ describe('verify', () => {
   });
 });
 
-describe('the codec', () => {
+describe('the codec', { skip: skipUnless('bzip2', 'xz', 'zstd', 'lz4') }, () => {
   it('keeps within 64 MB, whatever goes through it', async (t) => {
     const codec = await import(pathToFileURL(join(import.meta.dirname, '../../dist/lib/codec.js')).href);
     codec.initSync({ module: await readFile(join(import.meta.dirname, '../../dist/lib/codec_bg.wasm')) });

@@ -13,6 +13,10 @@ const PEERS = {
   skopeo: () => has('skopeo'),
   podman: () => has('podman'),
   umoci: () => has('umoci'),
+  bzip2: () => has('bzip2'),
+  xz: () => has('xz'),
+  zstd: () => has('zstd'),
+  lz4: () => has('lz4'),
   busybox: () => staticBusybox() !== undefined,
 };
 

@@ -60,7 +60,7 @@ export async function openArchive(
   const { view, outer } = await openPacked<Blob>(
     blob,
     (source) => client.call('open', { handle, source }, options),
-    async (source) => (await import('./unpacking.js')).unpack(pool, source, limits, options),
+    async (source) => (await unpacking()).unpack(pool, source, limits, options),
   );
   sweepOnce();
   return new Archive(client, pool, handle, view, nameInside(name, outer), outer);
@@ -105,7 +105,17 @@ let swept = false;
 function sweepOnce(): void {
   if (swept) return;
   swept = true;
-  import('./unpacking.js').then(({ sweep }) => sweep()).catch(() => {});
+  unpacking().then(({ sweep }) => sweep()).catch(() => {});
+}
+
+/** What most pages never need is loaded when they do. */
+async function unpacking(): Promise<typeof import('./unpacking.js')> {
+  try {
+    return await import('./unpacking.js');
+  } catch (thrown) {
+    const reason = thrown instanceof Error ? thrown.message : String(thrown);
+    throw new LongshoreError('worker-failed', `A script could not be loaded: ${reason}.`, { reason }, { cause: thrown });
+  }
 }
 
 function blobPart(part: Part): BlobPart {

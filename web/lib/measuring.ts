@@ -3,7 +3,7 @@ import type { Pool } from './pool.js';
 import type { Found, Job } from './protocol.js';
 import type { Limits, UnpackOptions } from './types.js';
 
-/** Members are handed to a thread together up to so many bytes and such a number: a message costs as much as a small one. */
+/** Members go to a thread together, up to so many bytes and so many of them: to ask for a small one costs more than to hash it. */
 const GROUP_BYTES = 8 << 20;
 const GROUP_JOBS = 256;
 

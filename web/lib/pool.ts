@@ -4,7 +4,7 @@ import type { FromThread, Part, TaskName, Tasks, ToThread } from './protocol.js'
 
 /** How long a thread waits for more to do. */
 const IDLE_MS = 5000;
-/** More of them only make a disk's head jump. */
+/** More of them wait for the disk instead of the processor. */
 const MOST = 4;
 
 /** A thread of a browser or of Node. */

@@ -36,12 +36,13 @@ export async function sweep(): Promise<void> {
 
 /**
  * A name for a temporary file, with a lock on it that lives as long as this page: it tells other tabs that the file is in
- * use. None where there are no locks, on origins that are not secure.
+ * use. None where there are no locks: on origins that are not secure, and in frames that may not store anything.
  */
 async function temporaryName(): Promise<{ name: string | undefined; release: () => Promise<void> }> {
-  if (!navigator.locks) return { name: undefined, release: async () => {} };
+  const nowhere = { name: undefined, release: async () => {} };
+  if (!navigator.locks) return nowhere;
   const name = crypto.randomUUID();
-  return new Promise((resolve, reject) => {
+  return new Promise((resolve) => {
     const held = navigator.locks.request(lockOf(name), async () => {
       await new Promise<void>((end) => {
         const release = async () => {
@@ -51,7 +52,7 @@ async function temporaryName(): Promise<{ name: string | undefined; release: () 
         resolve({ name, release });
       });
     });
-    held.catch(reject);
+    held.catch(() => resolve(nowhere));
   });
 }
 
