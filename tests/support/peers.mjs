@@ -17,6 +17,7 @@ const PEERS = {
   xz: () => has('xz'),
   zstd: () => has('zstd'),
   lz4: () => has('lz4'),
+  buildah: () => has('buildah'),
   busybox: () => staticBusybox() !== undefined,
 };
 
@@ -63,4 +64,11 @@ export async function startPodman(t) {
   const store = await temporary(t);
   const global = ['--root', join(store, 'root'), '--runroot', join(store, 'run'), '--storage-driver', 'vfs'];
   return (...args) => run('podman', [...global, ...args]);
+}
+
+/** A buildah with an image store of its own: a function that runs it. */
+export async function buildah(t) {
+  const store = await temporary(t);
+  const global = ['--root', join(store, 'root'), '--runroot', join(store, 'run'), '--storage-driver', 'vfs'];
+  return (command, ...args) => run('buildah', [...global, command, ...args]);
 }

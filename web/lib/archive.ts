@@ -1,21 +1,29 @@
 /** An open archive, as both entries of the package give it. */
 import { LongshoreError, aborted } from './errors.js';
+import { findOut, packInto, type Place } from './making.js';
 import { measureAll } from './measuring.js';
 import type { Outer } from './packed.js';
 import type { Pool } from './pool.js';
-import type { Backend, Edited, Operation, Operations } from './protocol.js';
+import type { Backend, Edited, Operation, Operations, Part } from './protocol.js';
 import type {
   ArchiveView,
+  Compatibility,
   Finding,
   Format,
   Image,
   ImageInspect,
+  LayerPacking,
   Limits,
   NameChange,
+  Other,
   Packing,
   RenameRule,
+  RepairKind,
+  RepairProposal,
+  SaveOptions,
   UnpackOptions,
   VerifyReport,
+  WriteFormat,
 } from './types.js';
 
 let lastHandle = 0;
@@ -39,6 +47,8 @@ export abstract class BaseArchive {
   readonly #pool: Pool;
   readonly #handle: number;
   readonly #outer: Outer;
+  /** Where layers are that were packed anew for a file that may still be written. */
+  readonly #places: Place[] = [];
   #view: ArchiveView;
   #closed = false;
 
@@ -65,6 +75,11 @@ export abstract class BaseArchive {
   /** The images, in the order of `manifest.json`. */
   get images(): readonly Image[] {
     return this.#view.images;
+  }
+
+  /** What its index lists beside the images: attestations, signatures, artefacts, images of which it has nothing. */
+  get others(): readonly Other[] {
+    return this.#view.others;
   }
 
   /** What is odd about it. */
@@ -153,14 +168,79 @@ export abstract class BaseArchive {
     const limits = limitsOf(options.limits);
     const { signal } = options;
     if (signal?.aborted) throw aborted(signal);
-    const verification = newHandle();
+    const examination = newHandle();
     try {
-      const jobs = await this.run('jobs', { verification });
+      const jobs = await this.run('jobs', { examination });
       const found = await measureAll(this.#pool, jobs, limits, options);
-      const report = await this.#backend.call('report', { verification, found }, signal ? { signal } : {});
+      const report = await this.#backend.call('report', { examination, found }, signal ? { signal } : {});
       return { ...report, findings: [...this.#outer.findings, ...report.findings] };
     } finally {
-      this.#backend.call('forget', { verification }).catch(() => {});
+      this.#backend.call('forget', { examination }).catch(() => {});
+    }
+  }
+
+  /**
+   * What each of the readers at the other end would do with the archive, if it were saved as it is now and packed as it
+   * came. Layers are taken to be what their digests say.
+   */
+  async compatibility(): Promise<Compatibility[]> {
+    return this.run('compatibility', { packing: [...this.#outer.packing] });
+  }
+
+  /** The repairs that the archive can have, and what each would change. */
+  async repairs(): Promise<RepairProposal[]> {
+    return this.run('repairs', {});
+  }
+
+  /**
+   * Makes repairs, as one edit. Fails with `invalid-argument` for one that {@link repairs} does not list, and
+   * `index-mismatch` where `index.json` cannot be made.
+   */
+  async repair(repairs: readonly RepairKind[]): Promise<void> {
+    if (!Array.isArray(repairs)) throw invalid('repairs must be an array');
+    const known: RepairKind[] = ['repositories', 'index', 'manifest', 'orphans'];
+    for (const one of repairs) if (!known.includes(one)) throw invalid(`${String(one)} is no repair`);
+    this.#view = await this.run('repair', { repairs: [...repairs] });
+  }
+
+  /** @internal The parts of the archive that is asked for. What had to be made for them is kept until this one is closed. */
+  protected async make(options: SaveOptions<BaseArchive>): Promise<Part[]> {
+    const limits = limitsOf(options.limits);
+    const { signal, onProgress, gzip = false } = options;
+    if (signal?.aborted) throw aborted(signal);
+    let parts = isSame(options) ? await this.run('parts', {}) : await this.#write(options, limits);
+    if (gzip) {
+      const total = parts.reduce((bytes, part) => bytes + part.length, 0);
+      const onDone = (done: number) => onProgress?.({ phase: 'pack', done, total });
+      // What is written does not become more.
+      const { source, size } = await packInto(this.#pool, parts, 'gzip', {}, await this.#place(), { signal, onDone });
+      parts = [{ source: 'fd' in source ? source.fd : source, offset: 0, length: size }];
+    }
+    return parts;
+  }
+
+  /** @internal A place for new bytes. */
+  protected abstract place(): Promise<Place>;
+
+  async #place(): Promise<Place> {
+    const place = await this.place();
+    this.#places.push(place);
+    return place;
+  }
+
+  async #write(options: SaveOptions<BaseArchive>, limits: Limits): Promise<Part[]> {
+    const { format, images, platforms, layers: packing, add } = checked(options);
+    const writing = newHandle();
+    try {
+      const chosen = [this, ...add].map((archive, index) => {
+        if (archive.#closed) throw new LongshoreError('closed', 'The archive is closed.');
+        return { handle: archive.#handle, images: index === 0 ? images : [] };
+      });
+      const needs = await this.run('write', { writing, chosen, platforms, format, packing });
+      const known = await findOut(this.#pool, needs, limits, () => this.#place(), options);
+      return await this.#backend.call('made', { writing, ...known });
+    } finally {
+      this.#backend.call('drop', { writing }).catch(() => {});
     }
   }
 
@@ -172,6 +252,7 @@ export abstract class BaseArchive {
       await this.#backend.call('close', { handle: this.#handle });
     } finally {
       await this.#outer.release();
+      for (const place of this.#places.splice(0)) await place.release();
     }
   }
 
@@ -207,4 +288,31 @@ export function limitsOf(limits: unknown = {}): Limits {
   const isLimit = (value: unknown) => value === undefined || (Number.isSafeInteger(value) && (value as number) > 0);
   if (!isLimit(bytes) || !isLimit(ratio)) throw invalid('limits must be whole numbers');
   return { ...(bytes && { bytes }), ...(ratio && { ratio }) };
+}
+
+const FORMATS: (WriteFormat | 'same' | undefined)[] = [undefined, 'same', 'docker', 'docker-legacy', 'oci'];
+const PACKINGS: (LayerPacking | undefined)[] = [undefined, 'none', 'gzip', 'zstd'];
+
+/** Whether the archive is to be written as it is. */
+function isSame({ format = 'same', images, platforms, layers, add = [] }: SaveOptions<BaseArchive>): boolean {
+  return format === 'same' && !images && !platforms && layers === undefined && add.length === 0;
+}
+
+/** What is to be written, if it is something. */
+function checked({ format, images, platforms, layers, add = [] }: SaveOptions<BaseArchive>) {
+  if (!FORMATS.includes(format)) throw invalid(`${String(format)} is no format`);
+  if (!PACKINGS.includes(layers)) throw invalid(`${String(layers)} is no packing`);
+  if (!Array.isArray(add) || !add.every((archive) => archive instanceof BaseArchive)) throw invalid('add must be an array of archives');
+  const list = (value: readonly string[] | undefined, name: string) => {
+    if (value === undefined) return [];
+    if (!Array.isArray(value) || value.length === 0) throw invalid(`${name} must be an array that is not empty`);
+    return value.map((one) => text(one, name));
+  };
+  return {
+    format: format === 'same' ? undefined : format,
+    images: list(images, 'images'),
+    platforms: list(platforms, 'platforms'),
+    layers,
+    add: add as readonly BaseArchive[],
+  };
 }

@@ -55,7 +55,7 @@ export class WorkerClient implements Backend {
   }
 
   #start(): Worker {
-    const { workerUrl, wasmUrl } = this.locations;
+    const { workerUrl, wasmUrl, codecWasmUrl } = this.locations;
     // Bundlers look for just this expression.
     const worker = workerUrl
       ? new Worker(workerUrl, { type: 'module' })
@@ -65,7 +65,8 @@ export class WorkerClient implements Backend {
       event.preventDefault();
       this.#giveUp(failed('The Worker failed', event.message || 'its script could not be loaded'));
     };
-    worker.postMessage({ id: 0, op: 'start', args: { wasmUrl: wasmUrl && String(wasmUrl) } } satisfies Request);
+    const args = { wasmUrl: wasmUrl && String(wasmUrl), codecWasmUrl: codecWasmUrl && String(codecWasmUrl) };
+    worker.postMessage({ id: 0, op: 'start', args } satisfies Request);
     return worker;
   }
 

@@ -2,7 +2,7 @@
 import type * as Codec from './codec.js';
 import { LongshoreError, isBreakdown, toData } from './errors.js';
 import { cut, readAhead, type Range } from './parts.js';
-import type { Found, FromThread, Job, Measured, Part, ReadSync, Target, Tasks, ToThread, Unpacked } from './protocol.js';
+import type { Found, FromThread, Job, Measured, ReadSync, Repacked, Target, Tasks, ToThread, Unpacked } from './protocol.js';
 import type { Limits } from './types.js';
 
 /** What is read, unpacked and written at a time. */
@@ -55,12 +55,22 @@ export function serve(start: (wasmUrl: string | undefined) => Promise<Platform>,
         next = performance.now() + REPORT_MS;
         post({ done });
       };
-      const result = message.op === 'measure' ? await measureAll(platform, message.args, tell) : await unpack(platform, message.args, tell);
-      post({ result });
+      post({ result: await run(platform, message, tell) });
     } catch (thrown) {
       post({ error: toData(thrown), broken: !platform || isBreakdown(thrown) });
     }
   };
+}
+
+function run(platform: Platform, message: Exclude<ToThread, { op: 'start' }>, tell: Tell): Promise<unknown> {
+  switch (message.op) {
+    case 'measure':
+      return measureAll(platform, message.args, tell);
+    case 'unpack':
+      return unpack(platform, message.args, tell);
+    case 'repack':
+      return repack(platform, message.args, tell);
+  }
 }
 
 async function measureAll(platform: Platform, { jobs, limits }: Tasks['measure']['args'], tell: Tell): Promise<Found[]> {
@@ -108,17 +118,34 @@ async function hash(platform: Platform, { parts, size, stored }: Job, tell: Tell
 }
 
 async function unpack(platform: Platform, { parts, limits, into }: Tasks['unpack']['args'], tell: Tell): Promise<Unpacked> {
-  const unpacking = new platform.codec.Unpack(parts as Part[], platform.readSync, limits);
-  const sink = await platform.sink(into);
+  const unpacking = new platform.codec.Unpack(parts, platform.readSync, limits);
+  let size = 0;
+  const blob = await fill(await platform.sink(into), () => {
+    const bytes = unpacking.read(PIECE);
+    size += bytes?.length ?? 0;
+    tell(unpacking.consumed());
+    return bytes;
+  });
+  return { ...(blob && { blob }), size, trailing: unpacking.trailing() };
+}
+
+async function repack(platform: Platform, { parts, packing, limits, into }: Tasks['repack']['args'], tell: Tell): Promise<Repacked> {
+  const repacking = new platform.codec.Repack(parts, platform.readSync, packing, limits);
+  const blob = await fill(await platform.sink(into), () => {
+    const bytes = repacking.read();
+    tell(repacking.consumed());
+    return bytes;
+  });
+  return { ...(blob && { blob }), ...repacking.finish() };
+}
+
+/** Fills a sink with what `next` gives, until it gives nothing. */
+async function fill(sink: Sink, next: () => Uint8Array | undefined): Promise<Blob | undefined> {
   try {
-    let size = 0;
-    for (let bytes = unpacking.read(PIECE); bytes; bytes = unpacking.read(PIECE)) {
-      size += bytes.length;
-      await sink.write(bytes as Uint8Array<ArrayBuffer>);
-      tell(unpacking.consumed());
+    for (let bytes = next(); bytes; bytes = next()) {
+      if (bytes.length > 0) await sink.write(bytes as Uint8Array<ArrayBuffer>);
     }
-    const blob = await sink.finish();
-    return { ...(blob && { blob }), size, trailing: unpacking.trailing() };
+    return await sink.finish();
   } catch (thrown) {
     sink.abandon();
     throw thrown;

@@ -11,10 +11,11 @@ import { browserPool } from './browser-threads.js';
 import { WorkerClient, type Locations } from './client.js';
 import { LongshoreError } from './errors.js';
 import { fetchArchive, nameOfUrl } from './fetch.js';
+import type { Place } from './making.js';
 import { nameInside, openPacked, type Outer } from './packed.js';
 import type { Pool } from './pool.js';
 import type { Part } from './protocol.js';
-import type { ArchiveView, CallOptions, Reference, UnpackOptions } from './types.js';
+import type { ArchiveView, CallOptions, Reference, SaveOptions, UnpackOptions } from './types.js';
 
 export type { Locations } from './client.js';
 export { ERROR_CODES, LongshoreError, type ErrorCode, type ErrorDetail } from './errors.js';
@@ -23,6 +24,13 @@ export type * from './types.js';
 /** Something that gives a file: a `FileSystemFileHandle`. */
 export interface FileGiver {
   getFile(): Promise<File>;
+}
+
+/** A folder: a `FileSystemDirectoryHandle`. */
+export interface Folder {
+  readonly kind: 'directory';
+  readonly name: string;
+  entries(): AsyncIterable<[string, FileSystemHandle]>;
 }
 
 /** What {@link Archive.save} gives. */
@@ -46,15 +54,20 @@ export function configure(locations: Locations): void {
  * Opens an image archive: a `File` or `Blob`, a file handle, or a URL, which is fetched whole. One that is compressed as
  * a whole (gzip, bzip2, xz, zstd, lz4) is unpacked first, into the browser's storage, until the archive is closed.
  *
+ * An unpacked one, as an OCI image layout often is, opens by its folder's handle, or by the files that an
+ * `<input webkitdirectory>` gives; it is saved as a tar.
+ *
  * Fails with `empty-file`, `not-a-tar`, `compressed`, `invalid-compression`, `truncated`, `invalid-tar`, `not-an-image-archive`,
  * `missing-entry`, `invalid-json`, `invalid-manifest`, `invalid-config`, `limit-exceeded`,
  * `source-changed`, `read-failed`, `write-failed`, `fetch-failed` or `aborted`.
  */
 export async function openArchive(
-  input: Blob | URL | string | FileGiver,
+  input: Blob | URL | string | FileGiver | Folder | readonly File[],
   options: UnpackOptions = {},
 ): Promise<Archive> {
   const limits = limitsOf(options.limits);
+  const folder = await folderOf(input);
+  if (folder) return openFolder(folder, options);
   const { blob, name } = await blobOf(input, options);
   const handle = newHandle();
   const { view, outer } = await openPacked<Blob>(
@@ -64,6 +77,14 @@ export async function openArchive(
   );
   sweepOnce();
   return new Archive(client, pool, handle, view, nameInside(name, outer), outer);
+}
+
+/** Opens the files of a folder as the archive that they are. */
+async function openFolder({ name, files }: { name: string; files: Map<string, Blob> }, options: CallOptions): Promise<Archive> {
+  const handle = newHandle();
+  const source = { paths: [...files.keys()], sources: [...files.values()] };
+  const view = await client.call('open', { handle, source }, options);
+  return new Archive(client, pool, handle, view, `${name}.tar`, { packing: [], findings: [], release: async () => {} });
 }
 
 /** Takes a name apart by Docker's grammar; fails with `invalid-reference` and Docker's own sentence. */
@@ -89,13 +110,24 @@ export class Archive extends BaseArchive {
   }
 
   /**
-   * The archive as a `Blob` to be downloaded or written. It is made of slices of the opened file, which must not change
-   * until they are written; of a file that was compressed, the archive must stay open as long. Fails with `source-changed` where it did already.
+   * The archive, or what the options make of it, as a `Blob` to be downloaded or written. It is made of slices of the
+   * opened file, which must not change until they are written. Of a file that was compressed, and where layers or the
+   * whole are packed anew, the archive must stay open as long.
+   *
+   * Fails with `source-changed` where the file did change already, `no-such-image` or `ambiguous-image` for the images,
+   * `duplicate-reference` where two of them have one name, `missing-entry`, `invalid-compression`, `limit-exceeded`,
+   * `write-failed` where there is no room for what is packed anew, and `aborted`.
    */
-  async save(): Promise<Saved> {
-    const parts = await this.run('parts', {});
-    const blob = new Blob(parts.map(blobPart), { type: 'application/x-tar' });
-    return { blob, name: this.name, size: blob.size };
+  async save(options: SaveOptions<Archive> = {}): Promise<Saved> {
+    const parts = await this.make(options);
+    const type = options.gzip ? 'application/gzip' : 'application/x-tar';
+    const blob = new Blob(parts.map(blobPart), { type });
+    return { blob, name: options.gzip ? `${this.name}.gz` : this.name, size: blob.size };
+  }
+
+  /** @internal */
+  protected override async place(): Promise<Place> {
+    return (await import('./unpacking.js')).temporaryPlace();
   }
 }
 
@@ -134,7 +166,27 @@ async function blobOf(input: unknown, options: CallOptions): Promise<{ blob: Blo
     const file = await fileOf(input as FileGiver);
     return { blob: file, name: nameOf(file) };
   }
-  throw invalid('openArchive takes a Blob, a File, a file handle or a URL');
+  throw invalid('openArchive takes a Blob, a File, a handle of a file or a folder, the files of a folder, or a URL');
+}
+
+/** The files of a folder by their paths in it; nothing where the input is none. */
+async function folderOf(input: unknown): Promise<{ name: string; files: Map<string, Blob> } | undefined> {
+  const files = new Map<string, Blob>();
+  if (Array.isArray(input)) {
+    if (!input.every((file) => file instanceof File)) throw invalid('the files of a folder must be Files');
+    for (const file of input) files.set(file.webkitRelativePath.replace(/^[^/]*\//, '') || file.name, file);
+    return { name: (input[0] as File | undefined)?.webkitRelativePath.split('/')[0] || 'image', files };
+  }
+  const folder = input as Partial<Folder> | undefined;
+  if (folder?.kind !== 'directory') return undefined;
+  const walk = async (folder: Folder, path: string): Promise<void> => {
+    for await (const [name, handle] of folder.entries()) {
+      if (handle.kind === 'directory') await walk(handle as unknown as Folder, `${path}${name}/`);
+      else files.set(`${path}${name}`, await fileOf(handle as FileSystemFileHandle));
+    }
+  };
+  await walk(folder as Folder, '');
+  return { name: folder.name || 'image', files };
 }
 
 function nameOf(blob: Blob): string {

@@ -1,4 +1,5 @@
 /** Measuring all that a verification needs to know about, on all processors. */
+import { inLanes } from './lanes.js';
 import type { Pool } from './pool.js';
 import type { Found, Job } from './protocol.js';
 import type { Limits, UnpackOptions } from './types.js';
@@ -23,34 +24,17 @@ export async function measureAll(
     const done = [...running.values()].reduce((all, one) => all + one, finished);
     onProgress?.({ phase: 'verify', done: Math.min(done, total), total });
   };
-  // One that fails stops the others.
-  const control = new AbortController();
-  const stop = () => control.abort(signal?.reason);
-  signal?.addEventListener('abort', stop, { once: true });
-  if (signal?.aborted) stop();
-  let failure: { reason: unknown } | undefined;
-  const lane = async () => {
-    for (let group = groups.shift(); group; group = groups.shift()) {
-      const own = group;
-      const onDone = (done: number) => {
-        running.set(own, done);
-        report();
-      };
-      found.push(...(await pool.run('measure', { jobs: own, limits }, { signal: control.signal, onDone })));
-      running.delete(own);
-      finished += sum(own);
-      report();
-    }
-  };
-  const guarded = () =>
-    lane().catch((reason: unknown) => {
-      failure ??= { reason };
-      control.abort();
-    });
   report();
-  await Promise.all(Array.from({ length: pool.size }, guarded));
-  signal?.removeEventListener('abort', stop);
-  if (failure) throw failure.reason;
+  await inLanes(pool.size, groups, signal, async (own, signal) => {
+    const onDone = (done: number) => {
+      running.set(own, done);
+      report();
+    };
+    found.push(...(await pool.run('measure', { jobs: own, limits }, { signal, onDone })));
+    running.delete(own);
+    finished += sum(own);
+    report();
+  });
   return found;
 }
 

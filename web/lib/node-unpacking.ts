@@ -38,7 +38,7 @@ export async function unpackToFile(
 }
 
 /** A file without a name: it is gone when it is closed, however the process ends. */
-function temporaryFile(): { path: string; fd: number } {
+export function temporaryFile(): { path: string; fd: number } {
   const path = join(tmpdir(), `longshore-${randomUUID()}.tar`);
   try {
     const fd = openSync(path, 'wx+', 0o600);

@@ -9,18 +9,26 @@ import type { CallOptions } from './types.js';
 /** How much is copied at a time. With smaller buffers the calls cost more than the copying. */
 const BUFFER = 8 << 20;
 
+/** The files that parts are ranges of, by their descriptors. */
+export type Files = ReadonlyMap<number, FileSource>;
+
+/** Fails with `source-changed` where a file is no longer what it was. */
+export function assertUnchanged(files: Files): void {
+  for (const file of files.values()) file.assertUnchanged();
+}
+
 let partials = 0;
 
 /** Writes the parts beside `path`, then renames: readers of `path` see the old file or the whole new one. */
 export async function writeTo(
   parts: readonly Part[],
   total: number,
-  source: FileSource | undefined,
+  files: Files,
   path: string,
   { signal, onProgress }: CallOptions,
 ): Promise<void> {
   if (signal?.aborted) throw aborted(signal);
-  source?.assertUnchanged();
+  assertUnchanged(files);
   // What a symbolic link points to is written, not the link.
   const target = await realpath(path).catch(() => path);
   const partial = `${target}.partial-${process.pid}-${++partials}`;
@@ -30,12 +38,12 @@ export async function writeTo(
     try {
       const mode = ((await stat(target).catch(() => undefined)) ?? (await file.stat())).mode & 0o7777;
       await file.chmod(mode);
-      await append(file, parts, source, report, signal);
+      await append(file, parts, files, report, signal);
     } finally {
       await file.close();
     }
     // Last, so that it holds for all that was copied.
-    source?.assertUnchanged();
+    assertUnchanged(files);
     await rename(partial, target);
   } catch (thrown) {
     await unlink(partial).catch(() => {});
@@ -49,12 +57,12 @@ export async function writeTo(
 async function append(
   file: FileHandle,
   parts: readonly Part[],
-  source: FileSource | undefined,
+  files: Files,
   report: (done: number) => void,
   signal: AbortSignal | undefined,
 ): Promise<void> {
   let done = 0;
-  for await (const piece of pieces(parts, BUFFER, source)) {
+  for await (const piece of pieces(parts, BUFFER, files)) {
     if (signal?.aborted) throw aborted(signal);
     await writeAll(file, piece, done);
     done += piece.length;
@@ -73,7 +81,7 @@ async function writeAll(file: FileHandle, piece: Uint8Array, position: number): 
 export function pieces(
   parts: readonly Part[],
   size: number,
-  file: FileSource | undefined,
+  files: Files,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const buffers: Uint8Array[] = [];
   let turn = 0;
@@ -81,8 +89,9 @@ export function pieces(
     if (source instanceof Uint8Array) return source.subarray(offset, offset + length);
     turn = 1 - turn;
     const buffer = (buffers[turn] ??= new Uint8Array(size));
-    for (let done = 0; done < length; ) {
-      done += await (file as FileSource).read(buffer.subarray(done), length - done, offset + done);
+    const file = files.get(source as number);
+    for (let done = 0; file && done < length; ) {
+      done += await file.read(buffer.subarray(done), length - done, offset + done);
     }
     return buffer.subarray(0, length);
   });

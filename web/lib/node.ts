@@ -4,22 +4,23 @@
  *
  * @module longshore
  */
-import { readFileSync, readSync } from 'node:fs';
-import { basename } from 'node:path';
+import { readFileSync, readSync, readdirSync, statSync } from 'node:fs';
+import { basename, join, relative, resolve, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { BaseArchive, invalid, limitsOf, newHandle, text } from './archive.js';
 import * as core from './core.js';
 import { LongshoreError, aborted, fromData, isBreakdown, toData } from './errors.js';
 import { fetchArchive, nameOfUrl } from './fetch.js';
 import { FileSource } from './node-source.js';
+import type { Place } from './making.js';
 import { nodePool } from './node-threads.js';
-import { unpackToFile } from './node-unpacking.js';
-import { pieces, writeTo } from './node-write.js';
+import { temporaryFile, unpackToFile } from './node-unpacking.js';
+import { assertUnchanged, pieces, writeTo } from './node-write.js';
 import { nameInside, openPacked, type Outer } from './packed.js';
 import type { Pool } from './pool.js';
-import type { Backend, Operation, Operations, SessionSource } from './protocol.js';
+import type { Backend, Operation, Operations, Part, ReadSync, SessionSource } from './protocol.js';
 import { Session } from './session.js';
-import type { ArchiveView, CallOptions, Reference, UnpackOptions, VerifyReport } from './types.js';
+import type { ArchiveView, CallOptions, Reference, SaveOptions, UnpackOptions, VerifyReport } from './types.js';
 
 export { ERROR_CODES, LongshoreError, type ErrorCode, type ErrorDetail } from './errors.js';
 export type * from './types.js';
@@ -70,14 +71,22 @@ class Local implements Backend {
 
 function start(): Session {
   core.initSync({ module: readFileSync(new URL('./core_bg.wasm', import.meta.url)) });
-  return new Session(core);
+  let isReady = false;
+  const loadCodec = async () => {
+    const codec = await import('./codec.js');
+    if (!isReady) codec.initSync({ module: readFileSync(new URL('./codec_bg.wasm', import.meta.url)) });
+    isReady = true;
+    return codec;
+  };
+  return new Session(core, loadCodec, readSync as ReadSync);
 }
 
 const local = new Local();
 const pool = nodePool();
 
 /**
- * Opens an image archive: a path, a `file:` URL, an `http(s):` URL or a `Blob` (both read into memory), or an array. One
+ * Opens an image archive: a path, a `file:` URL, an `http(s):` URL or a `Blob` (both read into memory), or an array. The path
+ * may be that of a folder, as unpacked OCI image layouts are; it is saved as a tar. A file
  * that is compressed as a whole (gzip, bzip2, xz, zstd, lz4) is unpacked first, into a file that nobody else sees and
  * that is gone when the archive is closed or the process ends.
  *
@@ -89,6 +98,8 @@ export async function openArchive(
 ): Promise<Archive> {
   const limits = limitsOf(options.limits);
   const handle = newHandle();
+  const folder = folderOf(input);
+  if (folder) return openFolder(folder, options);
   const open = (source: FileSource | Uint8Array) => local.call('open', { handle, source: sessionSource(source) }, options);
   const unpack = (source: FileSource | Uint8Array) => unpackToFile(pool, source, limits, options);
   const { source, name } = await sourceOf(input, options);
@@ -98,9 +109,31 @@ export async function openArchive(
     // What is in another file by now is not read here any more.
     if (opened.source !== source) file?.close();
     const inner = opened.source instanceof FileSource ? opened.source : undefined;
-    return new Archive(local, pool, handle, opened.view, nameInside(name, opened.outer), opened.outer, inner);
+    return new Archive(local, pool, handle, opened.view, nameInside(name, opened.outer), opened.outer, inner ? [inner] : []);
   } catch (thrown) {
     file?.close();
+    throw thrown;
+  }
+}
+
+/** Opens the files of a folder as the archive that they are. */
+async function openFolder(folder: string, options: CallOptions): Promise<Archive> {
+  const handle = newHandle();
+  const files: FileSource[] = [];
+  try {
+    const paths: string[] = [];
+    for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
+      // What a link points to may be outside.
+      if (!entry.isFile()) continue;
+      const path = join(entry.parentPath ?? entry.path, entry.name);
+      paths.push(relative(folder, path).split(sep).join('/'));
+      files.push(new FileSource(path));
+    }
+    const view = await local.call('open', { handle, source: { paths, sources: files.map(sessionSource) } }, options);
+    const outer = { packing: [], findings: [], release: async () => {} };
+    return new Archive(local, pool, handle, view, `${basename(resolve(folder))}.tar`, outer, files);
+  } catch (thrown) {
+    for (const file of files) file.close();
     throw thrown;
   }
 }
@@ -122,7 +155,9 @@ export function memoryUsed(): Promise<number> {
 
 /** An open archive, in Node. Close it to close its file. */
 export class Archive extends BaseArchive {
-  readonly #file: FileSource | undefined;
+  readonly #files: readonly FileSource[];
+  /** Temporary files with layers that were packed anew. */
+  readonly #made: FileSource[] = [];
 
   /** @internal */
   constructor(
@@ -132,24 +167,37 @@ export class Archive extends BaseArchive {
     view: ArchiveView,
     name: string,
     outer: Outer,
-    file: FileSource | undefined,
+    files: readonly FileSource[],
   ) {
     super(backend, pool, handle, view, name, outer);
-    this.#file = file;
+    this.#files = files;
   }
 
-  /** The archive, ready to be written. Fails with `source-changed` where the file changed since it was opened. */
-  async save(): Promise<Saved> {
-    const file = this.#file;
-    file?.assertUnchanged();
-    const parts = await this.run('parts', {});
+  /**
+   * The archive, or what the options make of it, ready to be written. Layers that are packed anew go to temporary files,
+   * which are gone when the archive is closed or the process ends. Fails with the codes of the browser's `save`.
+   */
+  async save(options: SaveOptions<Archive> = {}): Promise<Saved> {
+    const files = new Map<number, FileSource>();
+    for (const archive of [this, ...(options.add ?? [])]) {
+      for (const file of archive.#files) files.set(file.fd, file);
+    }
+    const release = [...files.values()].map((file) => file.hold());
+    let parts: Part[];
+    try {
+      assertUnchanged(files);
+      parts = await this.make(options);
+    } finally {
+      for (const end of release) end();
+    }
+    for (const file of this.#made) files.set(file.fd, file);
     const size = parts.reduce((sum, part) => sum + part.length, 0);
     return {
-      name: this.name,
+      name: options.gzip ? `${this.name}.gz` : this.name,
       size,
-      writeTo: async (path, options = {}) => writeTo(parts, size, file, pathOf(path), options),
+      writeTo: async (path, options = {}) => writeTo(parts, size, files, pathOf(path), options),
       stream: () => {
-        const iterator = pieces(parts, 1 << 20, file);
+        const iterator = pieces(parts, 1 << 20, files);
         return new ReadableStream({
           async pull(controller) {
             const { done, value } = await iterator.next();
@@ -158,7 +206,7 @@ export class Archive extends BaseArchive {
               controller.enqueue(new Uint8Array(value));
               return;
             }
-            file?.assertUnchanged();
+            assertUnchanged(files);
             controller.close();
           },
           cancel: async () => void (await iterator.return(undefined)),
@@ -167,16 +215,33 @@ export class Archive extends BaseArchive {
     };
   }
 
+  /** @internal */
+  protected override async place(): Promise<Place> {
+    const { path, fd } = temporaryFile();
+    let made: FileSource | undefined;
+    return {
+      target: { fd },
+      source: () => {
+        made = new FileSource(path, fd);
+        this.#made.push(made);
+        return sessionSource(made);
+      },
+      // What nothing was made of is closed all the same.
+      release: async () => (made ?? new FileSource(path, fd)).close(),
+    };
+  }
+
   override async verify(options: UnpackOptions = {}): Promise<VerifyReport> {
     // Threads read from the descriptor: it has to stay, even where the archive is closed meanwhile.
-    const release = this.#file?.hold();
+    const release = this.#files.map((file) => file.hold());
+    const assertUnchanged = () => this.#files.forEach((file) => file.assertUnchanged());
     try {
-      this.#file?.assertUnchanged();
+      assertUnchanged();
       const report = await super.verify(options);
-      this.#file?.assertUnchanged();
+      assertUnchanged();
       return report;
     } finally {
-      release?.();
+      for (const end of release) end();
     }
   }
 
@@ -184,9 +249,16 @@ export class Archive extends BaseArchive {
     try {
       await super.close();
     } finally {
-      this.#file?.close();
+      for (const file of this.#files) file.close();
     }
   }
+}
+
+/** The folder that a caller means; nothing where it is none. */
+function folderOf(input: unknown): string | undefined {
+  if (typeof input !== 'string' && !(input instanceof URL && input.protocol === 'file:')) return undefined;
+  const path = pathOf(input);
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ? path : undefined;
 }
 
 /** The path that a caller means. */

@@ -3,14 +3,19 @@ import type { ErrorData } from './errors.js';
 import type {
   ArchiveView,
   CallOptions,
+  Compatibility,
   ImageInspect,
+  LayerPacking,
   Limits,
   NameChange,
   Packing,
   Progress,
   Reference,
   RenameRule,
+  RepairKind,
+  RepairProposal,
   VerifyReport,
+  WriteFormat,
 } from './types.js';
 
 /** Node's `fs.readSync`. */
@@ -23,8 +28,41 @@ export interface OpenFile {
   readSync: ReadSync;
 }
 
-/** What an archive can be opened from. */
+/** Bytes that the session can read. */
 export type SessionSource = Blob | Uint8Array | OpenFile;
+
+/** The files of a folder, by their paths in it. */
+export interface SessionFolder {
+  paths: string[];
+  sources: SessionSource[];
+}
+
+/** What has to be known of a layer before an archive with it can be made: it is measured, or packed anew. */
+export interface LayerNeed {
+  /** The number of its archive among those that are written, and its own number there. */
+  archive: number;
+  entry: number;
+  size: number;
+  packing?: LayerPacking;
+  parts: Part[];
+}
+
+/** A layer that was packed anew. */
+export interface LayerRepacked {
+  archive: number;
+  entry: number;
+  source: SessionSource;
+  digest: string;
+  /** Digest of what it holds. */
+  content: string;
+  packing: LayerPacking;
+}
+
+/** Images of an archive that are to be written: all, if none are named. */
+export interface Chosen {
+  handle: number;
+  images: string[];
+}
 
 /** A part of an archive to be written: new bytes, or a range of what it was opened from. */
 export type Part = Uint8Array | { source: Blob | Uint8Array | number; offset: number; length: number };
@@ -66,7 +104,7 @@ export interface Edited {
 
 /** Every operation of a session: what it takes and what it gives. Callers choose an archive's handle. */
 export interface Operations {
-  open: { args: { handle: number; source: SessionSource }; result: ArchiveView };
+  open: { args: { handle: number; source: SessionSource | SessionFolder }; result: ArchiveView };
   close: { args: { handle: number }; result: undefined };
   tag: { args: { handle: number; source: string; target: string }; result: Edited };
   untag: { args: { handle: number; reference: string }; result: Edited };
@@ -75,10 +113,29 @@ export interface Operations {
   redo: { args: { handle: number }; result: ArchiveView };
   inspect: { args: { handle: number; image: string }; result: ImageInspect };
   parts: { args: { handle: number }; result: Part[] };
-  /** Begins to verify, as `verification` of the caller's choice, which `report` or `forget` ends. */
-  jobs: { args: { handle: number; verification: number }; result: Job[] };
-  report: { args: { verification: number; found: Found[] }; result: VerifyReport };
-  forget: { args: { verification: number }; result: undefined };
+  /** Begins to verify, as `examination` of the caller's choice, which `forget` ends. */
+  jobs: { args: { handle: number; examination: number }; result: Job[] };
+  report: { args: { examination: number; found: Found[] }; result: VerifyReport };
+  forget: { args: { examination: number }; result: undefined };
+  compatibility: { args: { handle: number; packing: Packing[] }; result: Compatibility[] };
+  repairs: { args: { handle: number }; result: RepairProposal[] };
+  repair: { args: { handle: number; repairs: RepairKind[] }; result: ArchiveView };
+  /** Begins to write, as `writing` of the caller's choice, which `drop` ends. */
+  write: {
+    args: {
+      writing: number;
+      chosen: Chosen[];
+      platforms: string[];
+      format: WriteFormat | undefined;
+      packing: LayerPacking | undefined;
+    };
+    result: LayerNeed[];
+  };
+  made: {
+    args: { writing: number; found: (Found & { archive: number })[]; repacked: LayerRepacked[] };
+    result: Part[];
+  };
+  drop: { args: { writing: number }; result: undefined };
   parseReference: { args: { text: string }; result: Reference };
   suggestTags: { args: { tag: string }; result: string[] };
   memory: { args: Record<string, never>; result: number };
@@ -97,7 +154,7 @@ export interface Backend {
 
 /** To the Worker. A request may be followed by its cancellation. */
 export type Request =
-  | { id: number; op: 'start'; args: { wasmUrl: string | undefined } }
+  | { id: number; op: 'start'; args: { wasmUrl: string | undefined; codecWasmUrl: string | undefined } }
   | { id: number; op: 'cancel' }
   | { [Op in Operation]: { id: number; op: Op; args: Operations[Op]['args'] } }[Operation];
 
@@ -111,6 +168,7 @@ export type Reply =
 export interface Tasks {
   measure: { args: { jobs: Job[]; limits: Limits }; result: Found[] };
   unpack: { args: { parts: Part[]; limits: Limits; into: Target }; result: Unpacked };
+  repack: { args: { parts: Part[]; packing: LayerPacking; limits: Limits; into: Target }; result: Repacked };
 }
 
 export type TaskName = keyof Tasks;
@@ -129,6 +187,16 @@ export interface Unpacked {
   size: number;
   /** Bytes after the compressed data that are none. */
   trailing: number;
+}
+
+/** What came of packing anew. */
+export interface Repacked {
+  /** Absent where the target was a file. */
+  blob?: Blob;
+  size: number;
+  digest: string;
+  /** Digest of what it holds. */
+  content: string;
 }
 
 /** To a thread of the codec. */

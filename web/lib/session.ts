@@ -1,7 +1,8 @@
 /** The operations over the wasm, wherever it runs. */
+import type * as Codec from './codec.js';
 import type * as Core from './core.js';
 import { LongshoreError, aborted } from './errors.js';
-import type { Operation, Operations, Part, SessionSource } from './protocol.js';
+import type { Operation, Operations, ReadSync, SessionFolder, SessionSource } from './protocol.js';
 import type { Progress } from './types.js';
 
 /** What a running operation can ask of whoever started it. */
@@ -23,11 +24,17 @@ type Handlers = {
 /** Holds the open archives of one wasm instance. */
 export class Session {
   readonly #core: typeof Core;
+  readonly #loadCodec: () => Promise<typeof Codec>;
+  readonly #readSync: ReadSync | undefined;
   readonly #archives = new Map<number, Core.Archive>();
-  readonly #verifications = new Map<number, Core.Verification>();
+  readonly #examinations = new Map<number, Codec.Examination>();
+  readonly #writings = new Map<number, Codec.Writing>();
 
-  constructor(core: typeof Core) {
+  /** The codec is loaded when something takes more than headers. `readSync` is for files, which only Node has. */
+  constructor(core: typeof Core, loadCodec: () => Promise<typeof Codec>, readSync?: ReadSync) {
     this.#core = core;
+    this.#loadCodec = loadCodec;
+    this.#readSync = readSync;
   }
 
   /** Runs one operation. */
@@ -62,14 +69,14 @@ export class Session {
       return this.#archive(handle).view();
     },
     inspect: ({ handle, image }) => this.#archive(handle).inspect(image),
-    parts: ({ handle }) => this.#archive(handle).parts() as Part[],
-    jobs: ({ handle, verification }) => {
-      const begun = this.#archive(handle).verification();
-      this.#verifications.set(verification, begun);
+    parts: ({ handle }) => this.#archive(handle).parts(),
+    jobs: async ({ handle, examination }) => {
+      const begun = await this.#examine(handle);
+      this.#examinations.set(examination, begun);
       return begun.jobs();
     },
-    report: ({ verification, found }) => {
-      const begun = this.#verifications.get(verification);
+    report: ({ examination, found }) => {
+      const begun = this.#examinations.get(examination);
       if (!begun) throw lost();
       for (const { entry, digest, size, compression, content, error } of found) {
         begun.found(entry, digest, size, compression);
@@ -78,9 +85,48 @@ export class Session {
       }
       return begun.report();
     },
-    forget: ({ verification }) => {
-      this.#verifications.get(verification)?.free();
-      this.#verifications.delete(verification);
+    forget: ({ examination }) => {
+      this.#examinations.get(examination)?.free();
+      this.#examinations.delete(examination);
+      return undefined;
+    },
+    compatibility: ({ handle, packing }) => this.#examined(handle, (archive) => archive.compatibility(packing)),
+    repairs: ({ handle }) => this.#examined(handle, (archive) => archive.repairs()),
+    repair: async ({ handle, repairs }) => {
+      const parts = await this.#examined(handle, (archive) => archive.repair(repairs));
+      this.#archive(handle).replace(parts, this.#readSync);
+      return this.#archive(handle).view();
+    },
+    write: async ({ writing, chosen, platforms, format, packing }) => {
+      const archives = await Promise.all(chosen.map(({ handle }) => this.#examine(handle)));
+      try {
+        const [first, ...others] = chosen;
+        const [one, ...rest] = archives;
+        if (!first || !one) throw lost();
+        const { Writing } = await this.#loadCodec();
+        const begun = new Writing(one, first.images, platforms, format);
+        this.#writings.set(writing, begun);
+        rest.forEach((archive, index) => begun.add(archive, others[index]?.images ?? [], platforms));
+        return begun.needs(packing);
+      } finally {
+        for (const archive of archives) archive.free();
+      }
+    },
+    made: ({ writing, found, repacked }) => {
+      const begun = this.#writings.get(writing);
+      if (!begun) throw lost();
+      for (const { archive, entry, digest, size, compression, content } of found) {
+        begun.found(archive, entry, digest, size, compression);
+        if (content) begun.holds(archive, entry, content.digest, content.size, content.trailing);
+      }
+      for (const { archive, entry, source, digest, content, packing } of repacked) {
+        begun.repacked(archive, entry, source, digest, content, packing);
+      }
+      return begun.parts();
+    },
+    drop: ({ writing }) => {
+      this.#writings.get(writing)?.free();
+      this.#writings.delete(writing);
       return undefined;
     },
     parseReference: ({ text }) => this.#core.parseReference(text),
@@ -88,7 +134,8 @@ export class Session {
     memory: () => this.#core.memoryUsed(),
   };
 
-  async #open(source: SessionSource, context: Context): Promise<Core.Archive> {
+  async #open(source: SessionSource | SessionFolder, context: Context): Promise<Core.Archive> {
+    if ('paths' in source) return this.#core.openFolder(source.paths, source.sources);
     const opening = this.#begin(source);
     let done = false;
     try {
@@ -111,6 +158,21 @@ export class Session {
     if (source instanceof Blob) return this.#core.openBlob(source);
     if (source instanceof Uint8Array) return this.#core.openBytes(source);
     return this.#core.openFile(source.fd, source.size, source.readSync);
+  }
+
+  /** The archive as it is now, opened once more where bytes are known: edits that follow are none of its business. */
+  async #examine(handle: number): Promise<Codec.Examination> {
+    const { Examination } = await this.#loadCodec();
+    return new Examination(this.#archive(handle).parts(), this.#readSync);
+  }
+
+  async #examined<T>(handle: number, work: (archive: Codec.Examination) => T): Promise<T> {
+    const archive = await this.#examine(handle);
+    try {
+      return work(archive);
+    } finally {
+      archive.free();
+    }
   }
 
   #archive(handle: number): Core.Archive {

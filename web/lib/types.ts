@@ -78,6 +78,8 @@ export interface Image {
   id: string;
   /** `sha256:…` of the image's OCI or Docker manifest, where the archive has one. */
   digest?: string;
+  /** Digest of the index that lists the image beside those for other platforms, where there is one: they share their names. */
+  index?: string;
   /** Names as Docker prints them: `nginx:latest`, `registry.local/team/app:1`. */
   references: string[];
   platform: Platform;
@@ -89,6 +91,26 @@ export interface Image {
   layers: Layer[];
   history: HistoryEntry[];
   config: ContainerConfig;
+}
+
+/** Something that an index lists and that is no image of the archive. */
+export interface Other {
+  /**
+   * - `absent`: not in this archive, as the platforms that were not pulled are not.
+   * - `attestation`: what a builder says of how an image was made.
+   * - `signature`: by cosign or notation.
+   * - `artifact`: anything else.
+   */
+  kind: 'absent' | 'attestation' | 'signature' | 'artifact';
+  /** Digest of its manifest. */
+  digest: string;
+  mediaType: string;
+  platform?: Platform;
+  /** Digest of the manifest that it is about. */
+  subject?: string;
+  references: string[];
+  /** Size of its manifest in bytes. */
+  size: number;
 }
 
 /** Something odd about an archive that did not keep it from opening. */
@@ -104,6 +126,7 @@ export interface Finding {
 export interface ArchiveView {
   format: Format;
   images: Image[];
+  others: Other[];
   findings: Finding[];
   /** Bytes of the archive as it would be saved now. */
   size: number;
@@ -192,9 +215,70 @@ export interface VerifyReport {
   bytes: number;
 }
 
+/** The formats that can be written; docs/formats.md says who loads which. */
+export type WriteFormat = 'docker' | 'docker-legacy' | 'oci';
+
+/** `same`: the archive as it is, with its edits. */
+export type SaveFormat = 'same' | WriteFormat;
+
+/** How layers are stored. */
+export type LayerPacking = 'none' | 'gzip' | 'zstd';
+
+/** What {@link Archive.save} is to make of the archive. Without any of it, the archive as it is. */
+export interface SaveOptions<A = unknown> extends UnpackOptions {
+  /**
+   * The format. With `same` and one of the other options, the nearest to the archive's own: `docker-legacy`, `docker` or
+   * `oci`.
+   */
+  format?: SaveFormat;
+  /** The images to save, by name or ID: all of them unless said otherwise. A name means the images for all its platforms. */
+  images?: readonly string[];
+  /** Only the images for these platforms: `linux/amd64`, `linux/arm/v7`. */
+  platforms?: readonly string[];
+  /** Stores the layers so. Otherwise they stay as they are, but for those that readers of the format could not unpack. */
+  layers?: LayerPacking;
+  /** Packs the whole file with gzip. */
+  gzip?: boolean;
+  /** Archives whose images are added. Layers that several images share are written once. */
+  add?: readonly A[];
+}
+
+/** What one reader at the other end does with the archive. */
+export interface Compatibility {
+  /**
+   * `docker-24`: Docker up to 24; `docker-25`: Docker 25 and later with the graph-driver store; `containerd`: containerd,
+   * nerdctl, and Docker with the containerd store.
+   */
+  reader: 'docker-24' | 'docker-25' | 'containerd' | 'podman' | 'skopeo' | 'crane';
+  /** `broken`: it says that it loaded the archive, but an image is broken. */
+  verdict: 'loads' | 'broken' | 'refuses';
+  /** The images that it has afterwards, with the ID and the names that they have there. */
+  images: { id?: string; names: string[] }[];
+  /** Why it refuses, or why an image is broken. */
+  reason?: string;
+  /** The format in which it would load the same images. */
+  remedy?: WriteFormat;
+}
+
+/**
+ * - `repositories`: makes `repositories` anew from `manifest.json`.
+ * - `index`: makes `index.json` anew from `manifest.json`.
+ * - `manifest`: makes a `manifest.json` from `index.json`.
+ * - `orphans`: leaves out what nothing in the archive leads to.
+ */
+export type RepairKind = 'repositories' | 'index' | 'manifest' | 'orphans';
+
+/** A repair that an archive can have, and what it would do. */
+export interface RepairProposal {
+  repair: RepairKind;
+  message: string;
+  /** The members that it would change, add or leave out. */
+  entries: string[];
+}
+
 /** Bytes done of a long call. `total` is 0 while it is not known. */
 export interface Progress {
-  phase: 'fetch' | 'unpack' | 'index' | 'verify' | 'write';
+  phase: 'fetch' | 'unpack' | 'index' | 'verify' | 'pack' | 'write';
   done: number;
   total: number;
 }

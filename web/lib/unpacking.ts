@@ -1,5 +1,6 @@
 /** Unpacking a compressed file in a browser. Loaded when there is one, and once to remove what crashed tabs left. */
 import { aborted } from './errors.js';
+import type { Place } from './making.js';
 import type { Inner } from './packed.js';
 import type { Pool } from './pool.js';
 import { PLACE, STORE, allOf, change, openDatabase } from './temporary.js';
@@ -24,6 +25,12 @@ export async function unpack(pool: Pool, blob: Blob, limits: Limits, { signal, o
     await release();
     throw thrown;
   }
+}
+
+/** A place in the browser's storage for bytes that an archive is made of. */
+export async function temporaryPlace(): Promise<Place> {
+  const { name, release } = await temporaryName();
+  return { target: { name }, source: (blob) => blob as Blob, release };
 }
 
 /** Removes what other tabs left behind that are no more. */

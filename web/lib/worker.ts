@@ -1,4 +1,5 @@
 /** The package's Worker: a session behind messages. Started by client.ts; of no use by itself. */
+import type * as Codec from './codec.js';
 import init, * as core from './core.js';
 import { isBreakdown, toData } from './errors.js';
 import type { Reply, Request } from './protocol.js';
@@ -15,7 +16,7 @@ const running = new Map<number, { cancelled: boolean }>();
 
 scope.onmessage = ({ data }) => {
   if (data.op === 'start') {
-    starting = start(data.args.wasmUrl);
+    starting = start(data.args);
     // Every request waits for it and reports its failure.
     starting.catch(() => {});
   } else if (data.op === 'cancel') {
@@ -26,9 +27,22 @@ scope.onmessage = ({ data }) => {
   }
 };
 
-async function start(wasmUrl: string | undefined): Promise<Session> {
+async function start({ wasmUrl, codecWasmUrl }: { wasmUrl: string | undefined; codecWasmUrl: string | undefined }): Promise<Session> {
   await init({ module_or_path: wasmUrl ?? new URL('./core_bg.wasm', import.meta.url) });
-  return new Session(core);
+  let loading: Promise<typeof Codec> | undefined;
+  const load = async () => {
+    const codec = await import('./codec.js');
+    await codec.default({ module_or_path: codecWasmUrl ?? new URL('./codec_bg.wasm', import.meta.url) });
+    return codec;
+  };
+  return new Session(core, () => {
+    // What could not be fetched once may be fetched the next time.
+    loading ??= load().catch((thrown: unknown) => {
+      loading = undefined;
+      throw thrown;
+    });
+    return loading;
+  });
 }
 
 async function answer({ id, op, args }: Exclude<Request, { op: 'start' | 'cancel' }>): Promise<void> {

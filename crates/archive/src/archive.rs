@@ -49,7 +49,13 @@ impl<S: Source + Clone> Archive<S> {
     ///
     /// Fails as [`Self::open`] does.
     pub fn open_folder(files: impl IntoIterator<Item = (String, S)>) -> Result<Self> {
-        let data = write::folder(files);
+        Self::from_recipe(write::folder(files))
+    }
+
+    /// Opens an archive that is put together from parts: an edited one, say, that another instance edited.
+    ///
+    /// Fails as [`Self::open`] does.
+    pub fn from_recipe(data: Recipe<S>) -> Result<Self> {
         let index = TarIndex::read(&data)?;
         Self::assemble(Members::new(data, index))
     }
@@ -190,6 +196,22 @@ impl<S: Source + Clone> Archive<S> {
             )
             .with("reference", image)),
         }
+    }
+
+    /// The images that are meant by a name or an ID, as [`Self::find`] finds one, or by a manifest's digest: those for
+    /// all platforms, where a name leads to several.
+    pub fn choose(&self, image: &str) -> Result<Vec<usize>> {
+        // An image that is there with different manifests has one ID.
+        if let Some(found) = self.images.iter().position(|other| other.digest.as_deref() == Some(image)) {
+            return Ok(vec![found]);
+        }
+        let found = self.find(image)?;
+        let Some(one) = self.images.get(found) else { return Ok(Vec::new()) };
+        if one.index.is_none() || !one.names.contains(&Name::new(image)) {
+            return Ok(vec![found]);
+        }
+        let same = self.images.iter().enumerate().filter(|(_, other)| other.index == one.index);
+        Ok(same.map(|(number, _)| number).collect())
     }
 
     /// Of the images for several platforms that share their names with that one, the one that most people mean.

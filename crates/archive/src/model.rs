@@ -118,6 +118,17 @@ pub struct Platform {
     pub variant: Option<String>,
 }
 
+impl Platform {
+    /// Whether it is the one that `text` means: `linux/arm64`, or `linux/arm/v7`. Without a variant, any will do.
+    pub fn matches(&self, text: &str) -> bool {
+        let mut parts = text.splitn(3, '/');
+        let (os, architecture, variant) = (parts.next(), parts.next(), parts.next());
+        os == Some(self.os.as_str())
+            && architecture == Some(self.architecture.as_str())
+            && variant.is_none_or(|variant| self.variant.as_deref() == Some(variant))
+    }
+}
+
 /// One layer of an image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -1,25 +1,23 @@
 //! Opening, editing and saving an archive, as JavaScript sees it.
 
+#![allow(clippy::needless_pass_by_value)] // what wasm-bindgen gives is owned
+
 use std::rc::Rc;
 
 use gloo::file::Blob;
-use js_sys::{Array, Function, Object, Reflect, Uint8Array};
+use js_sys::{Array, Function, Uint8Array};
 use longshore_archive::{
-    Archive as Core, Edit, Finding, Format, Image, Indexer, Part, ReadAhead, Reads, Recipe, RenameRule,
-    Source,
+    Archive as Core, Edit, Finding, Format, Image, Indexer, Other, ReadAhead, Reads, RenameRule, Source,
 };
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
 use web_sys::FileReaderSync;
 
 use crate::error::{JsResult, to_js, to_throw};
-use crate::source::JsSource;
-use crate::verify::Verification;
+use crate::source::{JsSource, Shared, parts_of, shared_recipe};
 
 /// How many members all states of an archive may index together: some 30 MB.
 const STATES_MEMBERS: usize = 300_000;
-
-pub(crate) type Shared = Rc<ReadAhead<JsSource>>;
 
 /// How many members one step goes past: some milliseconds of work.
 const STEP: usize = 64;
@@ -54,6 +52,23 @@ pub fn open_bytes(bytes: Uint8Array) -> Opening {
 pub fn open_file(fd: u32, size: f64, read_sync: Function) -> Opening {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a file's size
     Opening::new(JsSource::File { fd, len: size as u64, read_sync })
+}
+
+/// Opens the files of a folder, by their paths, as the tar that it would be. Throws as [`Opening::finish`] does.
+#[wasm_bindgen(js_name = openFolder)]
+pub fn open_folder(
+    paths: Vec<String>,
+    #[wasm_bindgen(unchecked_param_type = "SessionSource[]")] sources: &Array,
+) -> JsResult<Archive> {
+    let mut files = Vec::with_capacity(paths.len());
+    for (path, source) in paths.into_iter().zip(sources.iter()) {
+        files.push((path, Rc::new(ReadAhead::new(JsSource::of(&source)?))));
+    }
+    // What is not there cannot change.
+    let none = || Rc::new(ReadAhead::new(JsSource::Bytes(Uint8Array::new_with_length(0))));
+    let source = files.first().map_or_else(none, |(_, source)| source.clone());
+    let core = Core::open_folder(files).map_err(to_throw)?;
+    Ok(Archive { source, states: vec![Rc::new(core)], current: 0 })
 }
 
 #[wasm_bindgen]
@@ -94,6 +109,7 @@ pub struct Archive {
 struct View<'a> {
     format: Format,
     images: &'a [Image],
+    others: &'a [Other],
     findings: &'a [Finding],
     size: u64,
     undoable: usize,
@@ -110,6 +126,7 @@ impl Archive {
         to_js(&View {
             format: core.format(),
             images: core.images(),
+            others: core.others(),
             findings: core.findings(),
             size: core.recipe().len(),
             undoable: self.current,
@@ -174,12 +191,17 @@ impl Archive {
         parts_of(core.recipe())
     }
 
-    /// Begins to verify the archive as it is now: edits that follow are none of its business. Throws `source-changed`.
-    pub fn verification(&self) -> JsResult<Verification> {
-        let core = self.core()?;
-        self.source.forget();
-        core.recheck().map_err(to_throw)?;
-        Ok(Verification::new(core.clone()))
+    /// Makes what was made of the archive elsewhere its current state, as an edit.
+    pub fn replace(
+        &mut self,
+        #[wasm_bindgen(unchecked_param_type = "readonly Part[]")] parts: &Array,
+        #[wasm_bindgen(js_name = readSync, unchecked_param_type = "ReadSync | undefined")] read_sync: Option<
+            Function,
+        >,
+    ) -> JsResult<()> {
+        let recipe = shared_recipe(parts, read_sync.as_ref(), vec![self.source.clone()])?;
+        self.push(Core::from_recipe(recipe).map_err(to_throw)?);
+        Ok(())
     }
 }
 
@@ -192,39 +214,19 @@ impl Archive {
     fn apply(&mut self, edit: longshore_archive::Result<Edit<Shared>>) -> JsResult {
         let Edit { archive, changes } = edit.map_err(to_throw)?;
         if !changes.is_empty() {
-            let members = archive.index().entries().len();
-            self.states.truncate(self.current + 1);
-            self.states.push(Rc::new(archive));
-            // The oldest edits can no longer be undone where their indexes would fill the memory.
-            while self.states.len() > 2 && self.states.len() * members > STATES_MEMBERS {
-                self.states.remove(0);
-            }
-            self.current = self.states.len() - 1;
+            self.push(archive);
         }
         to_js(&changes)
     }
-}
 
-/// A recipe's parts as JavaScript takes them.
-pub(crate) fn parts_of(recipe: &Recipe<Shared>) -> JsResult<Array> {
-    let parts = Array::new();
-    for part in recipe.parts() {
-        match part {
-            Part::Bytes(bytes) => parts.push(&Uint8Array::from(&**bytes)),
-            Part::Range { source, offset, len } => {
-                let range = Object::new();
-                #[allow(clippy::cast_precision_loss)] // below 2^53
-                let fields: [(&str, JsValue); 3] = [
-                    ("source", source.inner().value()),
-                    ("offset", (*offset as f64).into()),
-                    ("length", (*len as f64).into()),
-                ];
-                for (name, value) in fields {
-                    Reflect::set(&range, &name.into(), &value)?;
-                }
-                parts.push(&range)
-            }
-        };
+    fn push(&mut self, archive: Core<Shared>) {
+        let members = archive.index().entries().len();
+        self.states.truncate(self.current + 1);
+        self.states.push(Rc::new(archive));
+        // The oldest edits can no longer be undone where their indexes would fill the memory.
+        while self.states.len() > 2 && self.states.len() * members > STATES_MEMBERS {
+            self.states.remove(0);
+        }
+        self.current = self.states.len() - 1;
     }
-    Ok(parts)
 }

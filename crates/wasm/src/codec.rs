@@ -4,20 +4,17 @@
 
 use std::rc::Rc;
 
-use gloo::file::Blob;
-use js_sys::{Array, Function, Reflect, Uint8Array};
+use js_sys::{Array, Function, Uint8Array};
 use longshore_archive::{
-    Algorithm, Compression, Hasher, Limits, Measured, Measuring, Part, Recipe, Source, Unpacked,
+    Algorithm, Compression, Hasher, Limits, Measured, Measuring, Recipe, Source, Unpacked,
 };
 use serde::{Deserialize, Serialize};
-use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::*;
-use web_sys::FileReaderSync;
 
 use crate::error::{JsResult, to_js, to_throw};
-use crate::source::{JsSource, failed_read};
+use crate::source::{JsSource, failed_read, recipe_of};
 
-type Bytes = Recipe<Rc<JsSource>>;
+pub(crate) type Bytes = Recipe<Rc<JsSource>>;
 
 /// How much of what JavaScript hands over is copied at a time.
 const PIECE: usize = 256 << 10;
@@ -29,35 +26,12 @@ struct Allowed {
     ratio: Option<u64>,
 }
 
-/// The parts as one source. A `Blob` among them can only be read in a Worker, a number only by `read_sync`.
-fn source_of(parts: &Array, read_sync: Option<&Function>) -> JsResult<Bytes> {
-    let mut recipe = Recipe::default();
-    for part in parts.iter() {
-        if let Some(bytes) = part.dyn_ref::<Uint8Array>() {
-            let source = Rc::new(JsSource::Bytes(bytes.clone()));
-            recipe.push(Part::Range { len: source.len(), source, offset: 0 });
-            continue;
-        }
-        let get = |name: &str| Reflect::get(&part, &name.into());
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // below 2^53
-        let number = |value: JsValue| value.as_f64().unwrap_or_default() as u64;
-        let (offset, len) = (number(get("offset")?), number(get("length")?));
-        let source = get("source")?;
-        let source = if let Some(blob) = source.dyn_ref::<web_sys::Blob>() {
-            JsSource::Blob { blob: Blob::from(blob.clone()), reader: FileReaderSync::new()? }
-        } else if let Some(bytes) = source.dyn_ref::<Uint8Array>() {
-            JsSource::Bytes(bytes.clone())
-        } else {
-            let fd = u32::try_from(number(source)).unwrap_or(u32::MAX);
-            let read_sync = read_sync.cloned().ok_or_else(|| JsError::new("nothing reads files here"))?;
-            JsSource::File { fd, len: offset + len, read_sync }
-        };
-        recipe.push(Part::Range { source: Rc::new(source), offset, len });
-    }
-    Ok(recipe)
+/// The parts as one source, read in large pieces from start to end.
+pub(crate) fn source_of(parts: &Array, read_sync: Option<&Function>) -> JsResult<Bytes> {
+    recipe_of(parts, read_sync, Rc::new)
 }
 
-fn limits_of(limits: JsValue) -> JsResult<Option<Limits>> {
+pub(crate) fn limits_of(limits: JsValue) -> JsResult<Option<Limits>> {
     let allowed: Option<Allowed> = serde_wasm_bindgen::from_value(limits)?;
     let usual = Limits::default();
     Ok(allowed.map(|Allowed { bytes, ratio }| Limits {

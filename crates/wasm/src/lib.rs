@@ -1,39 +1,49 @@
 //! The edge of Longshore: what JavaScript calls, and the sources that JavaScript has.
 //!
-//! One crate, two modules: `core` opens, edits and judges archives, `codec` hashes and unpacks their bytes. Only the
-//! first is needed to begin with. Values cross as plain data through serde; errors as a JavaScript `Error` with `code`
-//! and `detail`.
+//! One crate, two modules: `core` opens and edits archives by their headers and metadata; `codec` is what is needed later,
+//! if at all: it hashes and unpacks bytes, judges archives, and makes others. Values cross as plain data through serde;
+//! errors as a JavaScript `Error` with `code` and `detail`.
 
 #[cfg(feature = "core")]
 mod archive;
 #[cfg(feature = "codec")]
 mod codec;
 mod error;
+#[cfg(feature = "codec")]
+mod examine;
+#[cfg(feature = "codec")]
+mod found;
 #[cfg(feature = "core")]
 mod names;
+#[cfg(feature = "codec")]
+mod repack;
 mod source;
-#[cfg(feature = "core")]
-mod verify;
+#[cfg(feature = "codec")]
+mod write;
 
 #[cfg(feature = "core")]
-pub use crate::archive::{Archive, Opening, open_blob, open_bytes, open_file};
+pub use crate::archive::{Archive, Opening, open_blob, open_bytes, open_file, open_folder};
 #[cfg(feature = "codec")]
 pub use crate::codec::{Hash, Measure, Unpack, compression_of, read_failure};
+#[cfg(feature = "codec")]
+pub use crate::examine::Examination;
 #[cfg(feature = "core")]
 pub use crate::names::{parse_reference, suggest_tags};
-#[cfg(feature = "core")]
-pub use crate::verify::Verification;
+#[cfg(feature = "codec")]
+pub use crate::repack::Repack;
+#[cfg(feature = "codec")]
+pub use crate::write::Writing;
 
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::*;
 
 #[cfg(feature = "core")]
 #[wasm_bindgen(typescript_custom_section)]
-const CORE_TYPES: &str = "import type { ArchiveView, ImageInspect, NameChange, Reference, RenameRule, VerifyReport } from './types.js';\nimport type { Job } from './protocol.js';";
+const CORE_TYPES: &str = "import type { ArchiveView, ImageInspect, NameChange, Reference, RenameRule } from './types.js';\nimport type { Part, ReadSync, SessionSource } from './protocol.js';";
 
 #[cfg(all(feature = "codec", not(feature = "core")))]
 #[wasm_bindgen(typescript_custom_section)]
-const CODEC_TYPES: &str = "import type { Limits, Packing } from './types.js';\nimport type { Measured, Part, ReadSync } from './protocol.js';";
+const CODEC_TYPES: &str = "import type { Compatibility, LayerPacking, Limits, Packing, RepairKind, RepairProposal, VerifyReport, WriteFormat } from './types.js';\nimport type { Job, LayerNeed, Measured, Part, ReadSync, SessionSource } from './protocol.js';";
 
 /// A panic takes the instance with it; the reason should not go too.
 #[wasm_bindgen(start)]

@@ -1,10 +1,16 @@
 //! Bytes that JavaScript holds: a `Blob` in a Worker, a file descriptor in Node, an array.
 
+use std::rc::Rc;
+
 use gloo::file::Blob;
-use js_sys::{Array, Function, Reflect, Uint8Array};
-use longshore_archive::{Code, Error, Result, Source};
+use js_sys::{Array, Function, Object, Reflect, Uint8Array};
+use longshore_archive::{Code, Error, Part, ReadAhead, Recipe, Result, Source};
+use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::*;
 use web_sys::FileReaderSync;
+
+/// A source that reads ahead, and is read from several places.
+pub(crate) type Shared = Rc<ReadAhead<JsSource>>;
 
 pub(crate) enum JsSource {
     /// Read synchronously, which only a Worker may do.
@@ -22,8 +28,22 @@ pub(crate) enum JsSource {
 }
 
 impl JsSource {
+    /// What JavaScript gives: a `Blob`, an array, or a file of Node's with the function that reads it.
+    pub(crate) fn of(value: &JsValue) -> Result<Self, JsValue> {
+        if let Some(blob) = value.dyn_ref::<web_sys::Blob>() {
+            return Ok(Self::Blob { blob: Blob::from(blob.clone()), reader: FileReaderSync::new()? });
+        }
+        if let Some(bytes) = value.dyn_ref::<Uint8Array>() {
+            return Ok(Self::Bytes(bytes.clone()));
+        }
+        let number =
+            |name: &str| Ok::<_, JsValue>(Reflect::get(value, &name.into())?.as_f64().unwrap_or_default());
+        let read_sync = Reflect::get(value, &"readSync".into())?.dyn_into()?;
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a descriptor and a size
+        Ok(Self::File { fd: number("fd")? as u32, len: number("size")? as u64, read_sync })
+    }
+
     /// The value that JavaScript gave: it makes slices of it when the archive is saved.
-    #[cfg(feature = "core")]
     pub(crate) fn value(&self) -> JsValue {
         match self {
             Self::Blob { blob, .. } => AsRef::<web_sys::Blob>::as_ref(blob).into(),
@@ -112,4 +132,79 @@ pub(crate) fn failed_read(thrown: &JsValue, offset: u64) -> Error {
         )
     };
     error.with("offset", offset).with("reason", name)
+}
+
+/// The parts as one recipe; `wrap` makes a source of what each part is a range of. A `Blob` among them can only be read in
+/// a Worker, a number only by `read_sync`.
+pub(crate) fn recipe_of<S: Source + Clone>(
+    parts: &Array,
+    read_sync: Option<&Function>,
+    mut wrap: impl FnMut(JsSource) -> S,
+) -> Result<Recipe<S>, JsValue> {
+    let mut recipe = Recipe::default();
+    for part in parts.iter() {
+        if let Some(bytes) = part.dyn_ref::<Uint8Array>() {
+            let source = wrap(JsSource::Bytes(bytes.clone()));
+            recipe.push(Part::Range { len: source.len(), source, offset: 0 });
+            continue;
+        }
+        let get = |name: &str| Reflect::get(&part, &name.into());
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // below 2^53
+        let number = |value: JsValue| value.as_f64().unwrap_or_default() as u64;
+        let (offset, len) = (number(get("offset")?), number(get("length")?));
+        let source = get("source")?;
+        let source = if source.as_f64().is_some() {
+            let fd = u32::try_from(number(source)).unwrap_or(u32::MAX);
+            let read_sync = read_sync.cloned().ok_or_else(|| JsError::new("nothing reads files here"))?;
+            JsSource::File { fd, len: offset + len, read_sync }
+        } else {
+            JsSource::of(&source)?
+        };
+        recipe.push(Part::Range { source: wrap(source), offset, len });
+    }
+    Ok(recipe)
+}
+
+/// As [`recipe_of`], with one source for all parts that are of the same thing: the `known`, where it is that.
+pub(crate) fn shared_recipe(
+    parts: &Array,
+    read_sync: Option<&Function>,
+    mut known: Vec<Shared>,
+) -> Result<Recipe<Shared>, JsValue> {
+    recipe_of(parts, read_sync, |source| {
+        // A file's length is only known to be as far as the part goes: a longer one is another source.
+        let is_same = |other: &&Shared| {
+            Object::is(&other.inner().value(), &source.value()) && other.len() >= source.len()
+        };
+        if let Some(same) = known.iter().find(is_same) {
+            return same.clone();
+        }
+        let shared = Rc::new(ReadAhead::new(source));
+        known.push(shared.clone());
+        shared
+    })
+}
+
+/// A recipe's parts as JavaScript takes them.
+pub(crate) fn parts_of(recipe: &Recipe<Shared>) -> Result<Array, JsValue> {
+    let parts = Array::new();
+    for part in recipe.parts() {
+        match part {
+            Part::Bytes(bytes) => parts.push(&Uint8Array::from(&**bytes)),
+            Part::Range { source, offset, len } => {
+                let range = Object::new();
+                #[allow(clippy::cast_precision_loss)] // below 2^53
+                let fields: [(&str, JsValue); 3] = [
+                    ("source", source.inner().value()),
+                    ("offset", (*offset as f64).into()),
+                    ("length", (*len as f64).into()),
+                ];
+                for (name, value) in fields {
+                    Reflect::set(&range, &name.into(), &value)?;
+                }
+                parts.push(&range)
+            }
+        };
+    }
+    Ok(parts)
 }

@@ -67,6 +67,15 @@ pub enum Packing {
 }
 
 impl Packing {
+    /// Its name: `none`, `gzip` or `zstd`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+        }
+    }
+
     fn of(compression: Option<Compression>) -> Option<Self> {
         match compression {
             None => Some(Self::None),

@@ -1,0 +1,67 @@
+//! Packing bytes anew, as JavaScript sees it.
+
+#![allow(clippy::needless_pass_by_value)] // what wasm-bindgen gives is owned
+
+use js_sys::{Array, Function, Uint8Array};
+use longshore_archive::{Packing, Repacking, Source};
+use serde::Serialize;
+use wasm_bindgen::prelude::*;
+
+use crate::codec::{Bytes, limits_of, source_of};
+use crate::error::{JsResult, to_js, to_throw};
+
+/// Bytes on their way from whatever packing they have into another one.
+#[wasm_bindgen]
+pub struct Repack {
+    repacking: Repacking<Bytes>,
+}
+
+#[derive(Serialize)]
+struct Packed<'a> {
+    digest: &'a str,
+    size: u64,
+    content: &'a str,
+}
+
+#[wasm_bindgen]
+impl Repack {
+    /// Begins to pack as `none`, `gzip` or `zstd`.
+    #[wasm_bindgen(constructor)]
+    pub fn new(
+        #[wasm_bindgen(unchecked_param_type = "readonly Part[]")] parts: &Array,
+        #[wasm_bindgen(js_name = readSync, unchecked_param_type = "ReadSync | undefined")] read_sync: Option<
+            Function,
+        >,
+        #[wasm_bindgen(unchecked_param_type = "LayerPacking")] packing: &str,
+        #[wasm_bindgen(unchecked_param_type = "Limits")] limits: JsValue,
+    ) -> JsResult<Self> {
+        let source = source_of(parts, read_sync.as_ref())?;
+        let range = 0..source.len();
+        let packing = packing_of(packing);
+        let limits = limits_of(limits)?.unwrap_or_default();
+        Ok(Self { repacking: Repacking::new(source, range, packing, limits).map_err(to_throw)? })
+    }
+
+    /// The next of the new bytes, which may be none; `undefined` at the end.
+    pub fn read(&mut self) -> JsResult<Option<Uint8Array>> {
+        Ok(self.repacking.step().map_err(to_throw)?.map(|bytes| Uint8Array::from(&bytes[..])))
+    }
+
+    /// Bytes read so far.
+    pub fn consumed(&self) -> f64 {
+        #[allow(clippy::cast_precision_loss)] // below 2^53
+        (self.repacking.consumed() as f64)
+    }
+
+    /// What came of it.
+    #[wasm_bindgen(unchecked_return_type = "{ digest: string, size: number, content: string }")]
+    pub fn finish(self) -> JsResult {
+        let packed = self.repacking.finish();
+        to_js(&Packed { digest: &packed.digest, size: packed.size, content: &packed.content })
+    }
+}
+
+fn packing_of(name: &str) -> Packing {
+    let known = [Packing::Gzip, Packing::Zstd].into_iter().find(|packing| packing.as_str() == name);
+    known.unwrap_or(Packing::None)
+}

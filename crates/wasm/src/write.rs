@@ -1,0 +1,183 @@
+//! Archives made from images of open ones.
+
+#![allow(clippy::needless_pass_by_value)] // what wasm-bindgen gives is owned
+
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+
+use js_sys::{Array, Object, Reflect};
+use longshore_archive::{
+    Archive as Core, Code, Error, Image, Need, Packing, ReadAhead, Recipe, Repacked, Selection, Target,
+    needs, save,
+};
+use wasm_bindgen::prelude::*;
+
+use crate::error::{JsResult, to_throw};
+use crate::examine::Examination;
+use crate::found::Found;
+use crate::source::{JsSource, Shared, parts_of};
+
+/// Images that are being put into a new archive, as they were when they were chosen.
+#[wasm_bindgen]
+pub struct Writing {
+    target: Target,
+    archives: Vec<Chosen>,
+}
+
+struct Chosen {
+    core: Rc<Core<Shared>>,
+    images: Vec<usize>,
+    found: Found,
+    repacked: HashMap<usize, Repacked<Shared>>,
+}
+
+#[wasm_bindgen]
+impl Writing {
+    /// Begins to write images of `first` (all, if none are named), in that format
+    /// or in the nearest to its own.
+    /// Throws as finding an image does.
+    #[wasm_bindgen(constructor)]
+    pub fn new(
+        first: &Examination,
+        images: Vec<String>,
+        platforms: Vec<String>,
+        #[wasm_bindgen(unchecked_param_type = "WriteFormat | undefined")] format: Option<String>,
+    ) -> JsResult<Self> {
+        let target = match format.as_deref() {
+            Some("docker") => Target::Docker,
+            Some("docker-legacy") => Target::DockerLegacy,
+            Some("oci") => Target::Oci,
+            _ => Target::nearest(first.core().format()),
+        };
+        let mut writing = Self { target, archives: Vec::new() };
+        writing.add(first, images, platforms)?;
+        Ok(writing)
+    }
+
+    /// Adds images of one more archive: all, if none are named; of those, the ones for some platforms, if any is named.
+    pub fn add(
+        &mut self,
+        archive: &Examination,
+        images: Vec<String>,
+        platforms: Vec<String>,
+    ) -> JsResult<()> {
+        let core = archive.core();
+        let mut chosen = Vec::new();
+        for image in &images {
+            chosen.extend(core.choose(image).map_err(to_throw)?);
+        }
+        if images.is_empty() {
+            chosen = (0..core.images().len()).collect();
+        }
+        chosen.sort_unstable();
+        chosen.dedup();
+        let is_wanted = |image: &Image| platforms.iter().any(|wanted| image.platform.matches(wanted));
+        let is_for = |&image: &usize| core.images().get(image).is_some_and(is_wanted);
+        chosen.retain(|image| platforms.is_empty() || is_for(image));
+        if chosen.is_empty() {
+            let error = Error::new(Code::NoSuchImage, "The archive has no image for these platforms.");
+            return Err(to_throw(error));
+        }
+        self.archives.push(Chosen {
+            core,
+            images: chosen,
+            found: Found::default(),
+            repacked: HashMap::new(),
+        });
+        Ok(())
+    }
+
+    /// What has to be known before the archive can be made: layers to be measured, and layers to be packed anew.
+    #[wasm_bindgen(unchecked_return_type = "LayerNeed[]")]
+    pub fn needs(
+        &self,
+        #[wasm_bindgen(unchecked_param_type = "LayerPacking | undefined")] packing: Option<String>,
+    ) -> JsResult<Array> {
+        let list = Array::new();
+        for (number, Chosen { core, images, .. }) in self.archives.iter().enumerate() {
+            let mut all: BTreeMap<usize, Need> = BTreeMap::new();
+            for &image in images {
+                all.extend(needs(core, image, self.target, packing.as_deref().and_then(packing_of)));
+            }
+            for (entry, need) in all {
+                let Some(member) = core.index().entries().get(entry) else { continue };
+                let mut recipe = Recipe::default();
+                recipe.push_slice(core.recipe(), member.data..member.data + member.size);
+                let packing = match need {
+                    Need::Measured => JsValue::UNDEFINED,
+                    Need::Repacked(packing) => packing.as_str().into(),
+                };
+                let object = Object::new();
+                #[allow(clippy::cast_precision_loss)] // below 2^53
+                let fields: [(&str, JsValue); 5] = [
+                    ("archive", (number as f64).into()),
+                    ("entry", (entry as f64).into()),
+                    ("size", (member.size as f64).into()),
+                    ("packing", packing),
+                    ("parts", parts_of(&recipe)?.into()),
+                ];
+                for (name, value) in fields {
+                    Reflect::set(&object, &name.into(), &value)?;
+                }
+                list.push(&object);
+            }
+        }
+        Ok(list)
+    }
+
+    /// Notes what was found of a layer that was to be measured; what it holds is what is stored, unless
+    /// [`Self::holds`] says otherwise.
+    pub fn found(
+        &mut self,
+        archive: usize,
+        entry: u32,
+        digest: String,
+        size: f64,
+        compression: Option<String>,
+    ) {
+        if let Some(chosen) = self.archives.get_mut(archive) {
+            chosen.found.found(entry, digest, size, compression.as_deref());
+        }
+    }
+
+    /// Notes what a layer holds.
+    pub fn holds(&mut self, archive: usize, entry: u32, digest: String, size: f64, trailing: f64) {
+        if let Some(chosen) = self.archives.get_mut(archive) {
+            chosen.found.holds(entry, digest, size, trailing);
+        }
+    }
+
+    /// Takes the new bytes of a layer that was to be packed anew, their digest, and that of what they hold.
+    pub fn repacked(
+        &mut self,
+        archive: usize,
+        entry: u32,
+        #[wasm_bindgen(unchecked_param_type = "SessionSource")] source: &JsValue,
+        digest: String,
+        content: String,
+        #[wasm_bindgen(unchecked_param_type = "LayerPacking")] packing: &str,
+    ) -> JsResult<()> {
+        let source = Rc::new(ReadAhead::new(JsSource::of(source)?));
+        if let (Some(chosen), Some(packing)) = (self.archives.get_mut(archive), packing_of(packing)) {
+            chosen.found.found(entry, content, 0.0, None);
+            chosen.repacked.insert(entry as usize, Repacked { source, digest, packing });
+        }
+        Ok(())
+    }
+
+    /// What to write, in order.
+    #[wasm_bindgen(unchecked_return_type = "Part[]")]
+    pub fn parts(&self) -> JsResult<Array> {
+        let mut selections = Vec::new();
+        for Chosen { core, images, found, repacked } in &self.archives {
+            for &image in images {
+                selections.push(Selection { archive: &**core, image, measured: &found.0, repacked });
+            }
+        }
+        parts_of(&save(&selections, self.target).map_err(to_throw)?)
+    }
+}
+
+fn packing_of(name: &str) -> Option<Packing> {
+    [Packing::None, Packing::Gzip, Packing::Zstd].into_iter().find(|packing| packing.as_str() == name)
+}

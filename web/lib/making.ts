@@ -1,0 +1,69 @@
+/** Finding out what has to be known before an archive can be made, on all processors: digests, and layers packed anew. */
+import { inLanes } from './lanes.js';
+import { measureAll } from './measuring.js';
+import type { Pool } from './pool.js';
+import type { Found, LayerNeed, LayerRepacked, Part, SessionSource, Target } from './protocol.js';
+import type { LayerPacking, Limits, UnpackOptions } from './types.js';
+
+/** Somewhere to put bytes that an archive is made of, until it is written. */
+export interface Place {
+  target: Target;
+  /** The bytes, when they are there; `blob` is what the thread gave. */
+  source(blob: Blob | undefined): SessionSource;
+  release(): Promise<void>;
+}
+
+/** What was found out. */
+export interface Known {
+  found: (Found & { archive: number })[];
+  repacked: LayerRepacked[];
+}
+
+/** Finds out all that is needed. New bytes go to places, which the caller releases. */
+export async function findOut(
+  pool: Pool,
+  needs: readonly LayerNeed[],
+  limits: Limits,
+  place: () => Promise<Place>,
+  { signal, onProgress }: UnpackOptions,
+): Promise<Known> {
+  const known: Known = { found: [], repacked: [] };
+  const total = needs.reduce((bytes, { size }) => bytes + size, 0);
+  let before = 0;
+  const report = (done: number) => onProgress?.({ phase: 'pack', done: Math.min(before + done, total), total });
+  const measured = needs.filter(({ packing }) => packing === undefined);
+  for (const archive of new Set(measured.map(({ archive }) => archive))) {
+    const own = measured.filter((need) => need.archive === archive);
+    const jobs = own.map(({ entry, size, parts }) => ({ entry, size, parts, stored: 'sha256', content: 'sha256', unpack: true }));
+    const options = { ...(signal && { signal }), onProgress: ({ done }: { done: number }) => report(done) };
+    for (const found of await measureAll(pool, jobs, limits, options)) known.found.push({ ...found, archive });
+    before += jobs.reduce((bytes, { size }) => bytes + size, 0);
+  }
+  const running = new Map<LayerNeed, number>();
+  const repacked = needs.filter(({ packing }) => packing !== undefined).sort((a, b) => b.size - a.size);
+  await inLanes(pool.size, repacked, signal, async (need, signal) => {
+    const { archive, entry, size, parts } = need;
+    const packing = need.packing as LayerPacking;
+    const onDone = (done: number) => {
+      running.set(need, done);
+      report([...running.values()].reduce((all, one) => all + one, 0));
+    };
+    const { source, digest, content } = await packInto(pool, parts, packing, limits, await place(), { signal, onDone });
+    known.repacked.push({ archive, entry, source, digest, content, packing });
+    onDone(size);
+  });
+  return known;
+}
+
+/** Packs bytes anew, into a place. */
+export async function packInto(
+  pool: Pool,
+  parts: Part[],
+  packing: LayerPacking,
+  limits: Limits,
+  place: Place,
+  options: { signal?: AbortSignal | undefined; onDone?: (done: number) => void },
+): Promise<{ source: SessionSource; size: number; digest: string; content: string }> {
+  const { blob, size, digest, content } = await pool.run('repack', { parts, packing, limits, into: place.target }, options);
+  return { source: place.source(blob), size, digest, content };
+}
