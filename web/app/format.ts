@@ -59,3 +59,8 @@ const FORMATS: Record<Format, string> = {
 export function format(format: Format): string {
   return FORMATS[format];
 }
+
+/** The beginning of a digest or an ID, which is enough to know it again. */
+export function shortDigest(digest: string): string {
+  return digest.replace(/^sha256:/, '').slice(0, 12);
+}

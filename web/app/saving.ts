@@ -1,8 +1,10 @@
 /** Saving: a download link everywhere, and the save-file picker where the browser has it. */
-import type { Archive, Saved } from '../lib/index.js';
+import type { Archive, Image, Saved, SaveFormat } from '../lib/index.js';
+import { choosing } from './choosing.js';
 import { announce, h, newId, quoted, visible } from './dom.js';
 import { bytes } from './format.js';
 import * as problems from './problems.js';
+import { task } from './task.js';
 
 /** The picker, which TypeScript's library does not know and only Chromium has. */
 declare global {
@@ -12,6 +14,10 @@ declare global {
 export interface Saving {
   element: HTMLElement;
   save(): Promise<void>;
+  /** Chooses the format to save in. */
+  choose(format: SaveFormat): void;
+  /** The archive's images are these now. */
+  update(images: readonly Image[]): void;
   /** Takes away the link to a file that is no longer what the page shows. */
   outdate(): void;
 }
@@ -22,7 +28,18 @@ export function saving(archive: Archive, begin: () => () => void): Saving {
   const download = h('button', { type: 'button', className: 'primary', title: 'Ctrl+S' }, 'Save');
   const pick = h('button', { type: 'button', hidden: !globalThis.showSaveFilePicker }, 'Save as…');
   const result = h('p', { className: 'saved' });
+  const choice = choosing(archive, outdate);
+  const work = task('Saving', download);
   let url: string | undefined;
+
+  /** What is chosen, with progress where it takes a while: packing layers anew does. */
+  function made(): Promise<Saved> {
+    return work.run((options) => archive.save({ ...choice.options(), ...options }));
+  }
+
+  function outdate(): void {
+    result.querySelector('a')?.parentElement?.replaceChildren();
+  }
 
   function fileName(): string {
     return name.value.trim() || archive.name;
@@ -31,7 +48,7 @@ export function saving(archive: Archive, begin: () => () => void): Saving {
   async function save(): Promise<void> {
     const saved = begin();
     try {
-      const { blob, size } = await archive.save();
+      const { blob, size } = await made();
       // The browser copies from the file while it downloads: the last link must live until there is another.
       if (url !== undefined) URL.revokeObjectURL(url);
       url = URL.createObjectURL(blob);
@@ -51,7 +68,7 @@ export function saving(archive: Archive, begin: () => () => void): Saving {
       const handle = await globalThis.showSaveFilePicker?.({ suggestedName: fileName() });
       if (!handle) return;
       const saved = begin();
-      await writeTo(handle, await archive.save(), result, pick);
+      await writeTo(handle, await made(), result, pick);
       problems.clear();
       announce(`Saved as ${visible(handle.name)}.`);
       saved();
@@ -66,11 +83,11 @@ export function saving(archive: Archive, begin: () => () => void): Saving {
     'div',
     { className: 'saving' },
     h('label', { htmlFor: name.id }, 'File name'),
-    h('div', { className: 'row' }, name, download, pick),
+    h('div', { className: 'row' }, name, download, pick, work.element),
     result,
+    choice.element,
   );
-  const outdate = () => result.querySelector('a')?.parentElement?.replaceChildren();
-  return { element, save, outdate };
+  return { element, save, outdate, choose: choice.choose, update: choice.update };
 }
 
 /** Writes through the handle, which keeps the old file until all is written. */

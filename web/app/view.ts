@@ -7,9 +7,13 @@ import { findingList } from './findings.js';
 import { bytes, count, format, platform, when } from './format.js';
 import { layerTable } from './layers.js';
 import { names } from './names.js';
+import { otherList } from './others.js';
 import * as problems from './problems.js';
+import { readers } from './readers.js';
 import { renameForm } from './rename.js';
+import { repairs } from './repairs.js';
 import { saving } from './saving.js';
+import { verifying } from './verifying.js';
 
 /** Beyond so many images, only what is asked for is laid out at once. */
 const FEW = 3;
@@ -32,6 +36,10 @@ export class ArchiveView implements Editor {
   readonly #findingsHeading = h('h3');
   readonly #saving;
   readonly #rename = renameForm(this);
+  readonly #verifying;
+  readonly #readers;
+  readonly #repairs;
+  readonly #others = h('div');
   readonly #images = h('section', { ariaLabel: 'Images' });
   readonly #updates: ((images: readonly Image[]) => void)[] = [];
   /** A number for each state that undo and redo lead through, and those that some file has: the opened one first. */
@@ -48,6 +56,15 @@ export class ArchiveView implements Editor {
         this.#showState('');
       };
     });
+    this.#verifying = verifying(archive);
+    this.#readers = readers(archive, this.#saving.choose);
+    this.#repairs = repairs(archive, ({ repair, message }) =>
+      this.#change(async () => {
+        await archive.repair([repair]);
+        this.#mark();
+        return `Done: ${message}`;
+      }),
+    );
     this.#undo.onclick = () => void this.undo();
     this.#redo.onclick = () => void this.redo();
     this.element = h(
@@ -59,7 +76,11 @@ export class ArchiveView implements Editor {
       h('div', { className: 'bar row' }, this.#undo, this.#redo, this.#state),
       h('details', { className: 'rename-all' }, h('summary', {}, 'Rename all'), this.#rename.element),
       h('section', { className: 'odd', ariaLabel: 'What is odd' }, this.#findingsHeading, this.#findings),
+      this.#verifying.element,
+      this.#repairs.element,
+      this.#readers.element,
       this.#images,
+      this.#others,
     );
     this.#refresh();
     void this.#addImages();
@@ -88,9 +109,14 @@ export class ArchiveView implements Editor {
   async edit(work: (archive: Archive) => Promise<NameChange[]>): Promise<boolean> {
     return this.#change(async () => {
       const changes = await work(this.archive);
-      if (changes.length > 0) this.#states.splice(this.archive.undoable, Infinity, ++lastState);
+      if (changes.length > 0) this.#mark();
       return describe(changes);
     });
+  }
+
+  /** What the archive is now is a state of its own. */
+  #mark(): void {
+    this.#states.splice(this.archive.undoable, Infinity, ++lastState);
   }
 
   async undo(): Promise<void> {
@@ -116,6 +142,9 @@ export class ArchiveView implements Editor {
       if (this.state !== before) {
         this.#saving.outdate();
         this.#rename.outdate();
+        this.#verifying.outdate();
+        this.#readers.outdate();
+        this.#repairs.outdate();
       }
       this.#showState(text);
       announce(visible(text));
@@ -141,6 +170,8 @@ export class ArchiveView implements Editor {
     this.#findingsHeading.textContent = `What is odd (${archive.findings.length})`;
     this.#findingsHeading.hidden = archive.findings.length === 0;
     this.#findings.replaceChildren(findingList(archive.findings));
+    this.#others.replaceChildren(otherList(archive.others));
+    this.#saving.update(archive.images);
     for (const update of this.#updates) update(archive.images);
   }
 

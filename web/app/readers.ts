@@ -1,0 +1,77 @@
+/** Which of the readers at the other end would load the archive. */
+import type { Archive, Compatibility } from '../lib/index.js';
+import { h, quoted } from './dom.js';
+import { shortDigest } from './format.js';
+import * as problems from './problems.js';
+import type { WriteFormat } from '../lib/index.js';
+
+const READERS: Record<Compatibility['reader'], string> = {
+  'docker-24': 'Docker up to 24',
+  'docker-25': 'Docker 25 and later',
+  containerd: 'containerd, and Docker with its store',
+  podman: 'Podman',
+  skopeo: 'skopeo',
+  crane: 'crane',
+};
+
+const VERDICTS: Record<Compatibility['verdict'], string> = { loads: 'Loads', broken: 'Loads, but broken', refuses: 'Refuses' };
+
+const FORMATS: Record<WriteFormat, string> = {
+  docker: 'docker',
+  'docker-legacy': 'docker-legacy',
+  oci: 'oci',
+};
+
+export interface Readers {
+  element: HTMLElement;
+  /** What was said is of an archive that is no longer this one. */
+  outdate(): void;
+}
+
+/** `choose` sets the format that the archive will be saved in. */
+export function readers(archive: Archive, choose: (format: WriteFormat) => void): Readers {
+  const rows = h('tbody');
+  const details = h(
+    'details',
+    { className: 'readers' },
+    h('summary', {}, 'Will it load?'),
+    h(
+      'div',
+      { className: 'scroll', tabIndex: 0, role: 'region', ariaLabel: 'Who would load it' },
+      h(
+        'table',
+        {},
+        h('thead', {}, h('tr', {}, ...['Reader', 'Verdict', 'As'].map((name) => h('th', { scope: 'col' }, name)))),
+        rows,
+      ),
+    ),
+  );
+  let round = 0;
+
+  async function show(): Promise<void> {
+    const own = ++round;
+    try {
+      const all = await archive.compatibility();
+      if (own === round) rows.replaceChildren(...all.map((one) => row(one, choose)));
+    } catch (thrown) {
+      problems.show(thrown);
+    }
+  }
+
+  details.ontoggle = () => {
+    if (details.open) void show();
+  };
+  return { element: details, outdate: () => details.open && void show() };
+}
+
+function row({ reader, verdict, images, reason, remedy }: Compatibility, choose: (format: WriteFormat) => void): HTMLElement {
+  const names = images.map(({ id, names }) => names.join(', ') || (id === undefined ? 'without a name' : shortDigest(id)));
+  const mend = remedy !== undefined && h('button', { type: 'button', onclick: () => choose(remedy) }, `Save as ${FORMATS[remedy]}`);
+  return h(
+    'tr',
+    {},
+    h('th', { scope: 'row' }, READERS[reader]),
+    h('td', {}, h('strong', { className: `badge ${verdict}` }, VERDICTS[verdict])),
+    h('td', {}, reason === undefined ? quoted(names.join('; ')) : quoted(reason), ' ', mend),
+  );
+}

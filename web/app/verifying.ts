@@ -1,0 +1,110 @@
+/** Whether every byte of the archive is what its digests say. */
+import type { Archive, BlobReport, Verdict, VerifyReport } from '../lib/index.js';
+import { announce, digest, fill, h, quoted, visible } from './dom.js';
+import { findingList } from './findings.js';
+import { bytes, count } from './format.js';
+import * as problems from './problems.js';
+import { task } from './task.js';
+
+const WORDS: Record<Verdict, string> = {
+  intact: 'Intact',
+  unproven: 'Cannot be told',
+  ambiguous: 'Ambiguous',
+  damaged: 'Damaged',
+};
+
+const SENTENCES: Record<Verdict, string> = {
+  intact: 'Every digest, size and diff ID holds.',
+  unproven: 'An archive of this format has no digests: damage cannot be told.',
+  ambiguous: 'Two readers would see two different images in these bytes.',
+  damaged: 'Something is not what its digest says.',
+};
+
+const ROLES: Record<BlobReport['role'], string> = {
+  config: 'config',
+  layer: 'layer',
+  other: 'manifest or other',
+  unreferenced: 'nothing leads to it',
+};
+
+export interface Verifying {
+  element: HTMLElement;
+  /** Takes away a verdict on an archive that is no longer this one. */
+  outdate(): void;
+}
+
+export function verifying(archive: Archive): Verifying {
+  const button = h('button', { type: 'button' }, 'Verify every byte');
+  const result = h('div', { className: 'report' });
+  const work = task('Verifying', button);
+
+  button.onclick = async () => {
+    result.replaceChildren();
+    try {
+      const report = await work.run((options) => archive.verify(options));
+      result.replaceChildren(...reportNodes(archive, report));
+      problems.clear();
+      announce(`${WORDS[report.verdict]}. ${SENTENCES[report.verdict]}`);
+    } catch (thrown) {
+      problems.show(thrown);
+    }
+  };
+
+  return {
+    element: h('section', { className: 'verify', ariaLabel: 'Verify' }, h('div', { className: 'row' }, button, work.element), result),
+    outdate: () => result.replaceChildren(),
+  };
+}
+
+function reportNodes(archive: Archive, report: VerifyReport): Node[] {
+  const { images, blobs, findings } = report;
+  const imageList = h('ul', { className: 'verdicts', ariaLabel: 'Verdict on each image' });
+  const moreImages = fill(imageList, images, ({ id, references, verdict }) =>
+    h('li', {}, badge(verdict), ' ', quoted(references.join(', ') || id)),
+  );
+  const rows = h('tbody');
+  const moreBlobs = fill(rows, blobs, (blob) =>
+    h(
+      'tr',
+      {},
+      h('td', {}, badge(blob.verdict)),
+      h('td', {}, h('code', {}, quoted(blob.path)), h('span', { className: 'hint' }, ` ${ROLES[blob.role]}`)),
+      h('td', { className: 'size' }, bytes(blob.size)),
+      h('td', {}, digest(blob.digest, 'digest')),
+    ),
+  );
+  const save = h('button', { type: 'button' }, 'Save the report as JSON');
+  save.onclick = () => {
+    const url = URL.createObjectURL(new Blob([JSON.stringify(report, undefined, 2)], { type: 'application/json' }));
+    h('a', { href: url, download: `${archive.name}.report.json` }).click();
+    setTimeout(() => URL.revokeObjectURL(url), 60_000);
+  };
+  const odd = findings.filter(({ severity }) => severity !== 'info');
+  return [
+    h('p', {}, badge(report.verdict), ' ', SENTENCES[report.verdict], ` ${bytes(report.bytes)} were read.`),
+    imageList,
+    ...(moreImages ? [moreImages] : []),
+    ...(odd.length > 0 ? [findingList(odd)] : []),
+    h(
+      'details',
+      {},
+      h('summary', {}, `Each of ${count(blobs.length, 'blob')}`),
+      h(
+        'div',
+        { className: 'scroll', tabIndex: 0, role: 'region', ariaLabel: 'Verdict on each blob' },
+        h(
+          'table',
+          {},
+          h('thead', {}, h('tr', {}, ...['Verdict', 'Member', 'Size', 'Digest'].map((name) => h('th', { scope: 'col' }, name)))),
+          rows,
+        ),
+        moreBlobs,
+      ),
+    ),
+    h('div', { className: 'row' }, save),
+  ];
+}
+
+function badge(verdict: Verdict): HTMLElement {
+  return h('strong', { className: `badge ${verdict}` }, visible(WORDS[verdict]));
+}
