@@ -171,7 +171,7 @@ class FirefoxPage extends Page {
         'browser.download.dir': downloads,
         'browser.download.folderList': 2,
         'browser.download.alwaysOpenPanel': false,
-        'browser.helperApps.neverAsk.saveToDisk': 'application/x-tar,application/octet-stream',
+        'browser.helperApps.neverAsk.saveToDisk': 'application/x-tar,application/octet-stream,application/json',
       },
     });
     const self = new FirefoxPage(origin, directory, await browser.version());

@@ -1,5 +1,5 @@
 /** Choosing a file: the picker, dropping, progress and cancelling. */
-import { openArchive, type Archive, type Progress } from '../lib/index.js';
+import { openArchive, type Archive, type Folder, type Progress } from '../lib/index.js';
 import { announce, byId, visible } from './dom.js';
 import { bytes } from './format.js';
 import * as problems from './problems.js';
@@ -15,7 +15,7 @@ export type Consent = () => Promise<boolean>;
 export function listenForFiles(consent: () => Consent, opened: (archive: Archive) => void): void {
   let running: AbortController | undefined;
 
-  async function open(file: File): Promise<void> {
+  async function open(file: Input): Promise<void> {
     const mayReplace = consent();
     if (!(await mayReplace())) return;
     running?.abort();
@@ -23,7 +23,7 @@ export function listenForFiles(consent: () => Consent, opened: (archive: Archive
     const { signal } = controller;
     const stop = showProgress(file, () => controller.abort());
     try {
-      const archive = await openArchive(file, { signal, onProgress: (state) => signal.aborted || showState(file, state) });
+      const archive = await openArchive(inputOf(file), { signal, onProgress: (state) => signal.aborted || showState(file, state) });
       if (signal.aborted || !(await mayReplace())) {
         void archive.close();
         return;
@@ -44,11 +44,48 @@ export function listenForFiles(consent: () => Consent, opened: (archive: Archive
     input.value = '';
     if (file) void open(file);
   };
+  const folder = byId('folder', HTMLInputElement);
+  folder.onchange = () => {
+    const files = [...(folder.files ?? [])];
+    folder.value = '';
+    const name = files[0]?.webkitRelativePath.split('/')[0] ?? 'folder';
+    if (files.length > 0) void open({ name, files });
+  };
   listenForDrops((file) => void open(file));
 }
 
+/** A file, or a folder: its files, or what stands for it where it was dropped. */
+type Input = File | { name: string; files: File[] } | Folder;
+
+function inputOf(input: Input): File | File[] | Folder {
+  return 'files' in input ? input.files : input;
+}
+
+/** A folder that was dropped, as the library takes one. */
+function droppedFolder(folder: FileSystemDirectoryEntry): Folder {
+  const batch = (reader: FileSystemDirectoryReader) =>
+    new Promise<FileSystemEntry[]>((resolve, reject) => reader.readEntries(resolve, reject));
+  return {
+    kind: 'directory',
+    name: folder.name,
+    async *entries() {
+      const reader = folder.createReader();
+      // It gives some hundred at a time.
+      for (let entries = await batch(reader); entries.length > 0; entries = await batch(reader)) {
+        for (const entry of entries) yield [entry.name, handle(entry)];
+      }
+    },
+  };
+}
+
+function handle(entry: FileSystemEntry): FileSystemHandle {
+  if (entry.isDirectory) return droppedFolder(entry as FileSystemDirectoryEntry) as unknown as FileSystemHandle;
+  const getFile = () => new Promise((resolve, reject) => (entry as FileSystemFileEntry).file(resolve, reject));
+  return { kind: 'file', name: entry.name, getFile } as unknown as FileSystemHandle;
+}
+
 /** Shows the bar. What is given back takes it away again, unless another opening has it by now. */
-function showProgress(file: File, cancel: () => void): (last: boolean) => void {
+function showProgress(file: { name: string }, cancel: () => void): (last: boolean) => void {
   const panel = byId('opening', HTMLElement);
   byId('opening-text', HTMLElement).textContent = `Reading ${visible(file.name)}`;
   byId('opening-progress', HTMLProgressElement).removeAttribute('value');
@@ -63,7 +100,7 @@ function showProgress(file: File, cancel: () => void): (last: boolean) => void {
   };
 }
 
-function showState(file: File, { done, total }: Progress): void {
+function showState(file: { name: string }, { done, total }: Progress): void {
   byId('opening-progress', HTMLProgressElement).value = total > 0 ? done / total : 0;
   const text = `Reading ${visible(file.name)}: ${bytes(done)} of ${bytes(total)}`;
   byId('opening-text', HTMLElement).textContent = text;
@@ -71,7 +108,7 @@ function showState(file: File, { done, total }: Progress): void {
 }
 
 /** The whole page takes drops. */
-function listenForDrops(drop: (file: File) => void): void {
+function listenForDrops(drop: (file: File | Folder) => void): void {
   const target = byId('drop-target', HTMLElement);
   const hasFiles = (event: DragEvent) => event.dataTransfer?.types.includes('Files') ?? false;
   addEventListener('dragover', (event) => {
@@ -87,7 +124,9 @@ function listenForDrops(drop: (file: File) => void): void {
     if (!hasFiles(event)) return;
     event.preventDefault();
     target.hidden = true;
+    const folder = event.dataTransfer?.items[0]?.webkitGetAsEntry();
     const file = event.dataTransfer?.files[0];
-    if (file) drop(file);
+    if (folder?.isDirectory) drop(droppedFolder(folder as FileSystemDirectoryEntry));
+    else if (file) drop(file);
   });
 }
