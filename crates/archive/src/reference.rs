@@ -118,15 +118,18 @@ impl Reference {
         format!("{}/{}", self.domain, self.path)
     }
 
-    /// The repository as Docker prints it: `nginx`.
+    /// The repository as Docker prints it: `nginx`. In full where that would be read as another one: Docker prints
+    /// `docker.io/quay.io/app` as `quay.io/app`.
     pub fn familiar_name(&self) -> String {
-        if self.domain != DEFAULT_DOMAIN {
-            return self.name();
-        }
-        match self.path.strip_prefix(OFFICIAL) {
-            Some(official) if !official.contains('/') => official.to_owned(),
-            _ => self.path.clone(),
-        }
+        let short = self.short_path();
+        let (domain, path) = split_domain(short);
+        if domain == self.domain && path == self.path { short.to_owned() } else { self.name() }
+    }
+
+    /// The path, without `library/` where that would be added again.
+    fn short_path(&self) -> &str {
+        let official = self.path.strip_prefix(OFFICIAL).filter(|rest| !rest.contains('/'));
+        official.filter(|_| self.domain == DEFAULT_DOMAIN).unwrap_or(&self.path)
     }
 
     /// The whole name in full: `docker.io/library/nginx:latest`.
@@ -136,11 +139,7 @@ impl Reference {
 
     /// The name within its registry: `nginx:latest`, `team/app:1`.
     pub fn without_registry(&self) -> String {
-        if self.domain == DEFAULT_DOMAIN {
-            self.to_string()
-        } else {
-            format!("{}{}", self.path, self.suffix())
-        }
+        format!("{}{}", self.short_path(), self.suffix())
     }
 
     fn suffix(&self) -> String {
@@ -205,9 +204,11 @@ pub fn aliases(tag: &str) -> Vec<String> {
     let numbers: Vec<&str> = numbers.split('.').collect();
     let is_number = |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     let unfinished = ["rc", "alpha", "beta", "dev", "pre", "preview", "snapshot", "nightly", "canary"];
+    // `1-` and `1--x` are tags too, but what follows their first dash is none.
     if !numbers.iter().all(is_number)
-        || flavour
-            .is_some_and(|flavour| unfinished.iter().any(|word| flavour.to_lowercase().starts_with(word)))
+        || flavour.is_some_and(|flavour| {
+            !is_tag(flavour) || unfinished.iter().any(|word| flavour.to_lowercase().starts_with(word))
+        })
     {
         return Vec::new();
     }
@@ -346,6 +347,9 @@ mod tests {
             ("Foo.com/bar", "Foo.com/bar:latest", "Foo.com/bar:latest"),
             ("[::1]:5000/foo", "[::1]:5000/foo:latest", "[::1]:5000/foo:latest"),
             ("docker.io/library/a/b", "docker.io/library/a/b:latest", "library/a/b:latest"),
+            ("docker.io/quay.io/app:1", "docker.io/quay.io/app:1", "docker.io/quay.io/app:1"),
+            ("docker.io/localhost/app:1", "docker.io/localhost/app:1", "docker.io/localhost/app:1"),
+            ("docker.io/docker.io/app:1", "docker.io/docker.io/app:1", "docker.io/docker.io/app:1"),
         ];
         for (text, canonical, familiar) in table {
             let reference = Reference::parse(text).unwrap();
@@ -407,7 +411,7 @@ mod tests {
         assert_eq!(aliases("v1.2"), ["v1", "latest"]);
         assert_eq!(aliases("8.0.36-debian"), ["8.0-debian", "8-debian", "debian"]);
         assert_eq!(aliases("7"), ["latest"]);
-        for tag in ["latest", "1.2.3-rc1", "", "1..2", "bookworm"] {
+        for tag in ["latest", "1.2.3-rc1", "", "1..2", "bookworm", "1-", "1--x", "1-.x"] {
             assert!(aliases(tag).is_empty(), "{tag}");
         }
     }
