@@ -254,6 +254,9 @@ fn what_docker_1_9_wrote_opens_and_is_retagged() {
     assert_eq!(archive.find(&archive.images()[0].id[..12]).unwrap(), 0);
     let edit = archive.tag("app:1", "team/app:2").unwrap();
     assert_eq!(names(&open(bytes(&edit.archive)))[0], ["app:1", "team/app:2"]);
+    // An image that loses its last name stays, as everywhere.
+    let edit = archive.untag("app:1").unwrap();
+    assert_eq!(names(&open(bytes(&edit.archive))), [vec!["db:5".to_owned()], vec![]]);
     // Saved by its ID, an image has no name and the archive no `repositories`.
     let mut entries = docker_legacy_entries(&[ImageSpec::untagged()]);
     entries.retain(|entry| entry.path.contains('/'));

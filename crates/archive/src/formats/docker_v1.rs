@@ -28,29 +28,31 @@ fn layer_ids<S: Source + Clone>(members: &Members<S>) -> impl Iterator<Item = &s
     })
 }
 
-/// Reads the images that `repositories` names; without it, those that are nobody's parents.
+/// Reads the images that `repositories` names, then those that have no name: they are nobody's parents.
 pub(crate) fn read<S: Source + Clone>(
     members: &Members<S>,
     listing: Option<&[u8]>,
     findings: &mut Vec<Finding>,
 ) -> Result<Vec<Image>> {
-    let Some(listing) = listing else {
-        let parents: HashSet<String> = layer_ids(members).filter_map(|id| parent(members, id)).collect();
-        let tops = layer_ids(members).filter(|id| !parents.contains(*id));
-        return tops.map(|id| chain(members, id.to_owned(), Vec::new(), findings)).collect();
-    };
-    let listed = repositories::read(listing).ok_or_else(|| {
-        Error::new(Code::InvalidManifest, "repositories cannot be read, and there is no manifest.json.")
-            .with("entry", repositories::PATH)
-    })?;
     let mut order = Vec::new();
     let mut names: HashMap<String, Vec<Name>> = HashMap::new();
-    for (name, id) in listed {
-        if !names.contains_key(&id) {
-            order.push(id.clone());
+    if let Some(listing) = listing {
+        let listed = repositories::read(listing).ok_or_else(|| {
+            Error::new(Code::InvalidManifest, "repositories cannot be read, and there is no manifest.json.")
+                .with("entry", repositories::PATH)
+        })?;
+        members.spend_items(listed.len())?;
+        for (name, id) in listed {
+            if !names.contains_key(&id) {
+                order.push(id.clone());
+            }
+            names.entry(id).or_default().push(name);
         }
-        names.entry(id).or_default().push(name);
     }
+    let parents: HashSet<String> = layer_ids(members).filter_map(|id| parent(members, id)).collect();
+    let mut known: HashSet<String> = order.iter().cloned().collect();
+    let is_nameless = |id: &&str| !parents.contains(*id) && known.insert((*id).to_owned());
+    order.extend(layer_ids(members).filter(is_nameless).map(str::to_owned));
     if order.is_empty() {
         findings.push(Finding::new(FindingCode::NoImages, Severity::Warning, "repositories lists no image."));
     }
@@ -62,7 +64,7 @@ pub(crate) fn read<S: Source + Clone>(
 }
 
 fn parent<S: Source + Clone>(members: &Members<S>, id: &str) -> Option<String> {
-    let bytes = members.document(members.index.resolve(&format!("{id}/json"))?).ok()?;
+    let bytes = members.document(members.resolve(&format!("{id}/json"))?).ok()?;
     Object::parse(json::first_value(&bytes).ok()?.value)?.read("parent")
 }
 
@@ -87,7 +89,7 @@ fn chain<S: Source + Clone>(
             .with("image", id));
         }
         let path = format!("{layer_id}/json");
-        let entry = members.index.resolve(&path).ok_or_else(|| missing(&path))?;
+        let entry = members.resolve(&path).ok_or_else(|| missing(&path))?;
         let bytes = members.document(entry)?;
         // The reader of configs says what is wrong with it.
         let config = Config::read(&bytes, &path)?;
@@ -134,7 +136,7 @@ fn chain<S: Source + Clone>(
 
 fn layer<S: Source + Clone>(members: &Members<S>, id: &str) -> Result<Layer> {
     let path = format!("{id}/layer.tar");
-    let number = members.index.resolve(&path).ok_or_else(|| missing(&path))?;
+    let number = members.resolve(&path).ok_or_else(|| missing(&path))?;
     let (size, compression) =
         members.entry(number).map_or((0, None), |entry| (entry.size, Compression::of(&entry.magic)));
     let media_type = super::manifest_json::media_type(compression).to_owned();
