@@ -30,6 +30,14 @@ pub struct Archive<S> {
     findings: Vec<Finding>,
 }
 
+/// What an archive's documents say.
+struct Contents {
+    format: Format,
+    images: Vec<Image>,
+    others: Vec<Other>,
+    findings: Vec<Finding>,
+}
+
 impl<S: Source + Clone> Archive<S> {
     /// Opens an archive. Only headers and metadata are read, whatever the archive's size.
     ///
@@ -61,21 +69,27 @@ impl<S: Source + Clone> Archive<S> {
     }
 
     pub(crate) fn assemble(members: Members<S>) -> Result<Self> {
+        let contents = members.within_budget(|| Self::read(&members))?;
+        let Contents { format, images, others, findings } = contents;
+        Ok(Self { members, format, images, others, findings })
+    }
+
+    fn read(members: &Members<S>) -> Result<Contents> {
         let mut findings = tar_findings(&members.index);
         let manifest = members.listing(manifest_json::PATH).transpose()?;
         let index = members.listing(oci_index::PATH).transpose()?;
         let repositories = members.listing(repositories::PATH).transpose()?;
         for path in [manifest_json::PATH, oci_index::PATH, repositories::PATH] {
-            findings.extend(two_listings(&members, path)?);
+            findings.extend(two_listings(members, path)?);
         }
-        if manifest.is_none() && index.is_none() && repositories.is_none() && !docker_v1::is_there(&members) {
+        if manifest.is_none() && index.is_none() && repositories.is_none() && !docker_v1::is_there(members) {
             return Err(no_metadata());
         }
         let mut images = match (&manifest, &index, &repositories) {
-            (Some(manifest), ..) => manifest_json::read(&members, &manifest.bytes, &mut findings)?,
+            (Some(manifest), ..) => manifest_json::read(members, &manifest.bytes, &mut findings)?,
             (None, Some(_), _) => Vec::new(),
             (None, None, names) => {
-                docker_v1::read(&members, names.as_ref().map(|names| &*names.bytes), &mut findings)?
+                docker_v1::read(members, names.as_ref().map(|names| &*names.bytes), &mut findings)?
             }
         };
         let format = match (&manifest, &index) {
@@ -88,7 +102,7 @@ impl<S: Source + Clone> Archive<S> {
         let mut others = Vec::new();
         if let Some(index) = &index {
             let own = images.len();
-            let listing = oci_index::read(&members, &index.bytes, &mut images, &mut findings);
+            let listing = oci_index::read(members, &index.bytes, &mut images, &mut findings);
             if format == Format::Oci {
                 others = read_layout(listing, &mut images, &mut findings)?;
             } else if let Some(listing) = listing {
@@ -108,7 +122,7 @@ impl<S: Source + Clone> Archive<S> {
             listed.push((repositories::PATH, names));
         }
         name_findings(&images, &listed, &mut findings);
-        Ok(Self { members, format, images, others, findings })
+        Ok(Contents { format, images, others, findings })
     }
 
     /// The archive's layout.
@@ -251,26 +265,31 @@ impl<S: Source + Clone> Archive<S> {
     /// The archive with other names, in every place that keeps names. `names` is per image.
     pub(crate) fn with_names(&self, names: &[Vec<Name>]) -> Result<Self> {
         let members = &self.members;
-        let mut changed = Vec::new();
-        if let Some(listing) = members.listing(manifest_json::PATH) {
-            let listing = listing?;
-            let bytes = manifest_json::rewrite(&listing.bytes, names);
-            changed.extend(bytes.map(|bytes| (Place::At(listing.entry), bytes)));
-        }
-        if let Some(listing) = members.listing(oci_index::PATH) {
-            let listing = listing?;
-            let bytes = oci_index::rewrite(members, &listing.bytes, &self.images, names)?;
-            changed.extend(bytes.map(|bytes| (Place::At(listing.entry), bytes)));
-        }
-        let listing = members.listing(repositories::PATH).transpose()?;
-        let bytes = listing.as_ref().map(|listing| &*listing.bytes);
-        if let Some(bytes) = repositories::rewrite(members, bytes, &self.images, names) {
-            changed.push((
-                listing.map_or(Place::New(repositories::PATH.to_owned()), |listing| Place::At(listing.entry)),
-                bytes,
-            ));
-        }
-        Self::assemble(members.with(changed)?)
+        let edited = members.within_budget(|| {
+            let mut changed = Vec::new();
+            if let Some(listing) = members.listing(manifest_json::PATH) {
+                let listing = listing?;
+                let bytes = manifest_json::rewrite(&listing.bytes, names);
+                changed.extend(bytes.map(|bytes| (Place::At(listing.entry), bytes)));
+            }
+            if let Some(listing) = members.listing(oci_index::PATH) {
+                let listing = listing?;
+                let bytes = oci_index::rewrite(members, &listing.bytes, &self.images, names)?;
+                changed.extend(bytes.map(|bytes| (Place::At(listing.entry), bytes)));
+            }
+            let listing = members.listing(repositories::PATH).transpose()?;
+            let bytes = listing.as_ref().map(|listing| &*listing.bytes);
+            if let Some(bytes) = repositories::rewrite(members, bytes, &self.images, names) {
+                changed.push((
+                    listing.map_or(Place::New(repositories::PATH.to_owned()), |listing| {
+                        Place::At(listing.entry)
+                    }),
+                    bytes,
+                ));
+            }
+            members.with(changed)
+        })?;
+        Self::assemble(edited)
     }
 }
 
@@ -333,11 +352,16 @@ fn read_layout(
 
 /// Notes names by which `manifest.json` and `index.json` lead to different images.
 fn index_findings(images: &[Image], own: usize, listed: &[Vec<Name>], findings: &mut Vec<Finding>) {
+    let mut there: HashMap<&Name, (&Image, HashSet<&str>)> = HashMap::new();
+    for (names, image) in listed.iter().zip(images) {
+        for name in names {
+            there.entry(name).or_insert((image, HashSet::new())).1.insert(&image.id);
+        }
+    }
     for image in images.iter().take(own) {
         for name in &image.names {
-            let mut there = listed.iter().zip(images).filter(|(names, _)| names.contains(name)).peekable();
-            let Some((_, other)) = there.peek().copied() else { continue };
-            if there.any(|(_, other)| other.id == image.id) {
+            let Some((other, ids)) = there.get(name) else { continue };
+            if ids.contains(image.id.as_str()) {
                 continue;
             }
             findings.push(

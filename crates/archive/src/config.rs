@@ -36,6 +36,11 @@ impl Config {
             container: object.object("config").map(|config| container(&config)).unwrap_or_default(),
         })
     }
+
+    /// How many things of the model it becomes.
+    pub(crate) fn items(&self) -> usize {
+        1 + self.diff_ids.len() + self.history.len()
+    }
 }
 
 /// The `config` object of a config, as it stands: what `docker image inspect` prints under `Config`.

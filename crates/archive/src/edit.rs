@@ -104,12 +104,13 @@ impl<S: Source + Clone> Archive<S> {
         let mut after = Vec::with_capacity(before.len());
         for names in &before {
             let mut renamed: Vec<Name> = Vec::with_capacity(names.len());
+            let mut known = HashSet::with_capacity(names.len());
             for name in names {
                 let new = match rules.iter().find_map(|rule| rule.apply(name)) {
                     Some(text) => Name::of(Reference::parse(&text)?, in_full),
                     None => name.clone(),
                 };
-                if !renamed.contains(&new) {
+                if known.insert(new.clone()) {
                     renamed.push(new);
                 }
             }
@@ -125,6 +126,7 @@ impl<S: Source + Clone> Archive<S> {
         }
         // Names that two images had before are theirs to keep.
         for (before, after) in before.iter().zip(&after) {
+            let before: HashSet<&Name> = before.iter().collect();
             let clash = |name: &&Name| {
                 !before.contains(name) && owners.get(name).is_some_and(|owners| owners.len() > 1)
             };
@@ -155,8 +157,10 @@ impl<S: Source + Clone> Archive<S> {
     fn renamed(&self, names: &[Vec<Name>]) -> Result<Edit<S>> {
         let mut changes = Vec::new();
         for (image, after) in self.images().iter().zip(names) {
-            let removed = image.names.iter().filter(|name| !after.contains(name)).map(ToString::to_string);
-            let added = after.iter().filter(|name| !image.names.contains(name)).map(ToString::to_string);
+            let old: HashSet<&Name> = image.names.iter().collect();
+            let new: HashSet<&Name> = after.iter().collect();
+            let removed = image.names.iter().filter(|name| !new.contains(name)).map(ToString::to_string);
+            let added = after.iter().filter(|name| !old.contains(name)).map(ToString::to_string);
             let (mut removed, mut added) = (removed.fuse(), added.fuse());
             loop {
                 let change = NameChange { image: image.id.clone(), from: removed.next(), to: added.next() };

@@ -9,7 +9,7 @@ use serde::Serialize;
 pub type Detail = BTreeMap<&'static str, Fact>;
 
 /// One fact of a [`Detail`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(untagged)]
 pub enum Fact {
     /// A name or a quotation.
@@ -238,7 +238,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 /// How much a [`Finding`] matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Worth knowing.
@@ -250,7 +250,7 @@ pub enum Severity {
 }
 
 /// Something odd about an archive that did not keep it from opening.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct Finding {
     /// What it is, for programs.
     pub code: FindingCode,

@@ -5,10 +5,11 @@
 //! every number and string as written.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// An object: its keys in order, each with its value as JSON text.
@@ -80,10 +81,8 @@ impl<'a> Object<'a> {
 
     /// A key that stands in the object more than once.
     pub(crate) fn duplicate_key(&self) -> Option<&str> {
-        let twice = |(index, (key, _)): &(usize, &(Cow<'a, str>, Cow<'a, str>))| {
-            self.0.iter().take(*index).any(|(earlier, _)| earlier.eq_ignore_ascii_case(key))
-        };
-        self.0.iter().enumerate().find(twice).map(|(_, (key, _))| key.as_ref())
+        let mut seen = HashSet::with_capacity(self.0.len());
+        self.members().map(|(key, _)| key).find(|key| !seen.insert(key.to_ascii_lowercase()))
     }
 
     /// Puts a value at `key`: in every place where the key stands, or at the end.
@@ -124,6 +123,74 @@ impl<'a> Object<'a> {
 pub(crate) fn array(text: &str) -> Option<Vec<&str>> {
     let elements: Vec<&RawValue> = serde_json::from_str(text).ok()?;
     Some(elements.into_iter().map(RawValue::get).collect())
+}
+
+/// A key that stands twice in one object of the text, however deep. Case counts: the keys of labels are data.
+pub(crate) fn repeated_key(text: &str) -> Option<String> {
+    let mut found = None;
+    // What nests deeper than the parser goes has been looked at until there.
+    let _ = Search(&mut found).deserialize(&mut serde_json::Deserializer::from_str(text));
+    found
+}
+
+/// Looks at every object of a value; keeps the first key that one has twice.
+struct Search<'a>(&'a mut Option<String>);
+
+impl<'de> DeserializeSeed<'de> for Search<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Search<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut seen = HashSet::new();
+        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+            if self.0.is_none() && seen.contains(&key) {
+                *self.0 = Some(key.clone().into_owned());
+            }
+            seen.insert(key);
+            map.next_value_seed(Search(self.0))?;
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        while seq.next_element_seed(Search(self.0))?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
 }
 
 /// A string as JSON text.
@@ -176,6 +243,12 @@ mod tests {
         assert_eq!(object.get("x"), None);
         assert_eq!(object.duplicate_key(), Some("Config"));
         assert!(Object::parse("[]").is_none());
+    }
+
+    #[test]
+    fn a_key_that_stands_twice_is_found_at_any_depth() {
+        assert_eq!(repeated_key(r#"[{"a":{"b":[1,{"c":null,"c":1.5}]}}]"#).as_deref(), Some("c"));
+        assert_eq!(repeated_key(r#"{"labels":{"a":"","A":""},"a":{"a":-1}}"#), None);
     }
 
     #[test]

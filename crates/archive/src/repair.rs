@@ -126,20 +126,20 @@ impl<S: Source + Clone> Archive<S> {
         let listing = self.members.listing(oci_index::PATH).transpose()?;
         let mut changed = Vec::new();
         let mut descriptors = Vec::new();
+        let manifests = oci_index::manifests_by_config(&self.members);
         for image in self.images().iter().filter(|image| image.index.is_none()) {
-            let (media_type, digest, size) =
-                if let Some(found) = oci_index::find_manifest(&self.members, image) {
-                    found
-                } else {
-                    let text = self.manifest_of(image)?;
-                    let digest = sha256(text.as_bytes());
-                    let size = text.len() as u64;
-                    let path = blob_path(&digest).unwrap_or_default();
-                    if self.index().find(&path).is_none() {
-                        changed.push((Place::New(path), text.into_bytes()));
-                    }
-                    (OCI_MANIFEST.to_owned(), digest, size)
-                };
+            let (media_type, digest, size) = if let Some(found) = manifests.get(&image.id).cloned() {
+                found
+            } else {
+                let text = self.manifest_of(image)?;
+                let digest = sha256(text.as_bytes());
+                let size = text.len() as u64;
+                let path = blob_path(&digest).unwrap_or_default();
+                if self.index().find(&path).is_none() {
+                    changed.push((Place::New(path), text.into_bytes()));
+                }
+                (OCI_MANIFEST.to_owned(), digest, size)
+            };
             let of = |annotations: &[(&str, String)]| descriptor(&media_type, &digest, size, annotations);
             descriptors.extend(image.names.iter().map(|name| of(&annotations_of(name, Style::Containerd))));
             if image.names.is_empty() {

@@ -3,7 +3,7 @@
 //! The `tar` crate reads the headers. The walk over them is done here because an edit has to know the first byte of
 //! a member, extension headers included, and because every length is bounded before it is believed.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 
 use tar::{EntryType, Header};
@@ -18,6 +18,10 @@ const BLOCK: u64 = 512;
 const MAX_EXTENSION: u64 = 1 << 20;
 /// The most members an archive may have. The largest real ones have some thousands.
 const MAX_ENTRIES: usize = 250_000;
+/// How long the paths of all members may be together. They stand in memory; twice as many of the longest usual ones fit.
+const MAX_NAMES: u64 = 64 << 20;
+/// The longest way to a member, all links on it included, as Linux has it for a path.
+const MAX_PATH: usize = 4096;
 /// The most links that are followed to reach a member, as Linux does.
 const MAX_LINKS: usize = 40;
 
@@ -76,6 +80,8 @@ pub struct TarIndex {
     entries: Vec<Entry>,
     /// Shared with the indexes of edited archives: an edit rarely adds a member, and never renames one.
     by_path: Rc<HashMap<Rc<str>, usize>>,
+    /// For a member whose path an earlier one has too, that one.
+    earlier: Rc<HashMap<usize, usize>>,
     end: u64,
     end_blocks: bool,
 }
@@ -93,8 +99,14 @@ impl TarIndex {
             let normal = normal(&entry.path);
             if *entry.path == *normal { entry.path.clone() } else { normal.into() }
         };
-        let by_path = entries.iter().enumerate().map(|(index, entry)| (key(entry), index)).collect();
-        Self { entries, by_path: Rc::new(by_path), end, end_blocks }
+        let mut by_path = HashMap::with_capacity(entries.len());
+        let mut earlier = HashMap::new();
+        for (index, entry) in entries.iter().enumerate() {
+            if let Some(other) = by_path.insert(key(entry), index) {
+                earlier.insert(index, other);
+            }
+        }
+        Self { entries, by_path: Rc::new(by_path), earlier: Rc::new(earlier), end, end_blocks }
     }
 
     /// The members, in the tar's order.
@@ -121,43 +133,69 @@ impl TarIndex {
     /// The regular file at `path`, reached through symbolic and hard links and linked directories as Docker
     /// reaches it after unpacking. `None` where there is none, where links loop, or where they leave the archive.
     pub fn resolve(&self, path: &str) -> Option<usize> {
-        let mut hops = 0;
-        let mut done: Vec<String> = Vec::new();
-        let mut todo: Vec<String> = components(path).rev().map(str::to_owned).collect();
+        self.walk(path).0
+    }
+
+    /// As [`Self::resolve`], and how much had to be looked at.
+    pub(crate) fn walk(&self, path: &str) -> (Option<usize>, u64) {
+        let mut walked = 0;
+        (self.follow(path, &mut walked), walked)
+    }
+
+    fn follow(&self, path: &str, walked: &mut u64) -> Option<usize> {
+        let (mut links, mut len) = (0, path.len());
+        if len > MAX_PATH {
+            return None;
+        }
+        let mut done = String::new();
+        let mut todo: Vec<&str> = components(path).rev().collect();
         while let Some(component) = todo.pop() {
             if component == ".." {
-                done.pop()?;
+                if done.is_empty() {
+                    return None;
+                }
+                done.truncate(parent(&done));
                 continue;
             }
-            done.push(component);
-            let Some(entry) =
-                self.by_path.get(done.join("/").as_str()).and_then(|&index| self.entries.get(index))
-            else {
+            let directory = done.len();
+            if directory > 0 {
+                done.push('/');
+            }
+            done.push_str(component);
+            *walked += done.len() as u64;
+            let entry = self.by_path.get(done.as_str()).and_then(|&index| self.entries.get(index));
+            let Some((entry, link)) = entry.and_then(|entry| Some((entry, entry.link.as_deref()?))) else {
                 continue;
             };
-            let Some(link) = entry.link.as_deref() else { continue };
-            hops += 1;
-            if hops > MAX_LINKS {
+            links += 1;
+            len += link.len();
+            if links > MAX_LINKS || len > MAX_PATH {
                 return None;
             }
             // A hard link names a member from the root; a symbolic link goes on from its own directory.
-            if entry.kind == EntryKind::HardLink || link.starts_with('/') {
-                done.clear();
-            } else {
-                done.pop();
-            }
-            todo.extend(components(link).rev().map(str::to_owned));
+            let from_root = entry.kind == EntryKind::HardLink || link.starts_with('/');
+            done.truncate(if from_root { 0 } else { directory });
+            todo.extend(components(link).rev());
         }
-        let index = *self.by_path.get(done.join("/").as_str())?;
+        let index = *self.by_path.get(done.as_str())?;
         self.entries.get(index).is_some_and(|entry| entry.kind == EntryKind::File).then_some(index)
     }
 
-    /// All members that have the path of that one, itself included.
+    /// All regular files that have the path of that member, in order.
     pub(crate) fn same_path(&self, entry: usize) -> Vec<usize> {
-        let Some(path) = self.entries.get(entry).map(|entry| normal(&entry.path)) else { return Vec::new() };
-        let same =
-            |(_, entry): &(usize, &Entry)| entry.kind == EntryKind::File && normal(&entry.path) == path;
-        self.entries.iter().enumerate().filter(same).map(|(index, _)| index).collect()
+        let last = self.entries.get(entry).and_then(|entry| self.find(&entry.path));
+        let all = std::iter::successors(last, |index| self.earlier.get(index).copied());
+        let is_file = |&index: &usize| self.entries.get(index).is_some_and(|e| e.kind == EntryKind::File);
+        let mut files: Vec<usize> = all.filter(is_file).collect();
+        files.reverse();
+        files
+    }
+
+    /// All regular files that have the path of one of those members.
+    pub(crate) fn same_paths(&self, entries: impl IntoIterator<Item = usize>) -> BTreeSet<usize> {
+        let last = |entry: usize| self.entries.get(entry).and_then(|entry| self.find(&entry.path));
+        let lasts: HashSet<usize> = entries.into_iter().filter_map(last).collect();
+        lasts.into_iter().flat_map(|last| self.same_path(last)).collect()
     }
 
     /// Members whose path a later member has too.
@@ -171,26 +209,25 @@ impl TarIndex {
 
     /// Replaces the content of some members, appends new ones and leaves some out; nothing else changes by a byte.
     ///
-    /// Gives the recipe of the edited archive and its index. `replaced` is in the members' order; appended members
-    /// are regular files with mode 0644 and no times.
+    /// Gives the recipe of the edited archive and its index. Appended members are regular files with mode 0644 and no times.
     pub(crate) fn splice<S: Source + Clone>(
         &self,
         data: &Recipe<S>,
-        replaced: &[(usize, Vec<u8>)],
-        appended: &[(String, Vec<u8>)],
+        replaced: &[(usize, NewContent)],
+        appended: &[(String, NewContent)],
         removed: &BTreeSet<usize>,
     ) -> Result<(Recipe<S>, Self)> {
         let mut recipe = Recipe::default();
         let mut entries = Vec::with_capacity(self.entries.len() + appended.len());
         let mut copied = 0;
+        let replaced: HashMap<usize, &NewContent> =
+            replaced.iter().map(|(index, new)| (*index, new)).collect();
         for (index, old) in self.entries.iter().enumerate() {
             if removed.contains(&index) {
                 recipe.push_slice(data, copied..old.start);
                 copied = old.end();
                 continue;
             }
-            let new_content =
-                replaced.iter().find(|(replaced, _)| *replaced == index).map(|(_, bytes)| bytes);
             let delta = recipe.len();
             let place = |offset: u64| offset - copied + delta;
             let mut entry = Entry {
@@ -199,26 +236,32 @@ impl TarIndex {
                 data: place(old.data),
                 ..old.clone()
             };
-            if let Some(content) = new_content {
-                let head = resized_head(data, old, content.len() as u64)?;
+            if let Some(content) = replaced.get(&index) {
+                let head = resized_head(data, old, content.len())?;
                 recipe.push_slice(data, copied..old.start);
-                entry.size = content.len() as u64;
-                entry.magic = magic(content);
+                entry.size = content.len();
+                entry.magic = content.magic();
                 entry.overruled = None;
                 entry.data = entry.start + head.len() as u64;
                 entry.header = entry.data - BLOCK;
                 recipe.push_bytes(head);
-                recipe.push_bytes(padded(content));
+                recipe.push_bytes(content.padded.clone());
                 copied = old.end();
             }
             entries.push(entry);
         }
+        let mut end = self.end - copied + recipe.len();
         recipe.push_slice(data, copied..self.end);
+        if !appended.is_empty() {
+            // The file may end before its last member's padding does.
+            let padding = bounded(end - recipe.len(), self.end)?;
+            recipe.push_bytes(vec![0; padding]);
+        }
         for (path, content) in appended {
             let start = recipe.len();
-            let header = new_header(path, content.len() as u64);
+            let header = new_header(path, content.len());
             recipe.push_bytes(&header.as_bytes()[..]);
-            recipe.push_bytes(padded(content));
+            recipe.push_bytes(content.padded.clone());
             entries.push(Entry {
                 path: path.as_str().into(),
                 kind: EntryKind::File,
@@ -226,16 +269,17 @@ impl TarIndex {
                 start,
                 header: start,
                 data: start + BLOCK,
-                size: content.len() as u64,
-                magic: magic(content),
+                size: content.len(),
+                magic: content.magic(),
                 utf8: true,
                 overruled: None,
             });
         }
-        let end = recipe.len();
+        end = end.max(recipe.len());
         recipe.push_slice(data, self.end..data.len());
         let index = if appended.is_empty() && removed.is_empty() {
-            Self { entries, by_path: self.by_path.clone(), end, end_blocks: self.end_blocks }
+            let (by_path, earlier) = (self.by_path.clone(), self.earlier.clone());
+            Self { entries, by_path, earlier, end, end_blocks: self.end_blocks }
         } else {
             Self::new(entries, end, self.end_blocks)
         };
@@ -253,15 +297,34 @@ pub(crate) fn normal(path: &str) -> String {
     components(path).collect::<Vec<_>>().join("/")
 }
 
-fn magic(content: &[u8]) -> [u8; 6] {
-    content.first_chunk().copied().unwrap_or_default()
+/// The length of the path of the directory that holds what is at `path`.
+fn parent(path: &str) -> usize {
+    path.rfind('/').unwrap_or(0)
 }
 
-/// `content`, filled up with zeros to whole blocks.
-fn padded(content: &[u8]) -> Vec<u8> {
-    let mut bytes = content.to_vec();
-    bytes.resize(content.len().next_multiple_of(512), 0);
-    bytes
+/// New content of a member, filled up with zeros to whole blocks. Several members may share it.
+#[derive(Debug, Clone)]
+pub(crate) struct NewContent {
+    padded: Rc<[u8]>,
+    len: u64,
+}
+
+impl From<Vec<u8>> for NewContent {
+    fn from(mut bytes: Vec<u8>) -> Self {
+        let len = bytes.len() as u64;
+        bytes.resize(bytes.len().next_multiple_of(512), 0);
+        Self { padded: bytes.into(), len }
+    }
+}
+
+impl NewContent {
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn magic(&self) -> [u8; 6] {
+        self.padded.first_chunk().copied().filter(|_| self.len >= 6).unwrap_or_default()
+    }
 }
 
 fn set_name(header: &mut Header, path: &str) {
@@ -318,6 +381,8 @@ struct Extensions {
 pub struct Indexer {
     at: u64,
     entries: Vec<Entry>,
+    /// How long their paths are together.
+    names: u64,
     extensions: Extensions,
     end_blocks: bool,
 }
@@ -380,6 +445,7 @@ impl Indexer {
         }
         if self.entries.len() >= MAX_ENTRIES {
             return Err(Error::new(Code::LimitExceeded, "The archive has too many members.")
+                .with("limit", "members")
                 .with("expected", MAX_ENTRIES)
                 .with("offset", at));
         }
@@ -459,6 +525,13 @@ impl Indexer {
             data = past_sparse_map(source, header, data)?;
         }
         let path_text = String::from_utf8_lossy(&path);
+        self.names += (path_text.len() + link.as_ref().map_or(0, Vec::len)) as u64;
+        if self.names > MAX_NAMES {
+            return Err(Error::new(Code::LimitExceeded, "The paths of the archive's members are too long.")
+                .with("limit", "paths")
+                .with("expected", MAX_NAMES)
+                .with("offset", at));
+        }
         if size > source.len().saturating_sub(data) {
             return Err(Error::new(
                 Code::Truncated,
@@ -554,7 +627,13 @@ fn size_of(header: &Header, at: u64) -> Result<u64> {
 /// Where the content of an old GNU sparse file begins: after the blocks that continue its map.
 fn past_sparse_map(source: &impl Source, header: &Header, mut data: u64) -> Result<u64> {
     let mut more = header.as_gnu().is_some_and(tar::GnuHeader::is_extended);
+    let start = data;
     while more {
+        if data - start > MAX_EXTENSION {
+            return Err(Error::new(Code::LimitExceeded, "The map of a sparse file is too long.")
+                .with("offset", start)
+                .with("expected", MAX_EXTENSION));
+        }
         let block = read_vec(source, data, 512)?;
         more = block.get(504).is_some_and(|&flag| flag == 1);
         data += BLOCK;

@@ -3,14 +3,14 @@
 //! The bytes are measured elsewhere, in parallel if there is more than one processor: [`Archive::blobs_to_measure`]
 //! says what is to be measured, [`Archive::report`] what follows from it. [`Archive::verify`] does it all in one go.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 
 use serde::Serialize;
 
 use crate::archive::Archive;
 use crate::digest::{self, Algorithm};
-use crate::error::{Finding, FindingCode, Result, Severity};
+use crate::error::{Fact, Finding, FindingCode, Result, Severity};
 use crate::formats::{manifest_json, oci, oci_index, repositories};
 use crate::measure::{Measured, measure};
 use crate::model::{Image, Layer, Name};
@@ -124,8 +124,9 @@ impl<S: Source + Clone> Archive<S> {
         let members = &self.members;
         let mut layers: BTreeMap<usize, &Layer> = BTreeMap::new();
         for layer in self.images().iter().flat_map(|image| &image.layers) {
+            let Some(entry) = layer.entry.filter(|entry| !layers.contains_key(entry)) else { continue };
             // Readers differ on which of several members of one path is the layer.
-            for entry in layer.entry.into_iter().flat_map(|entry| members.index.same_path(entry)) {
+            for entry in members.index.same_path(entry) {
                 layers.entry(entry).or_insert(layer);
             }
         }
@@ -158,24 +159,27 @@ impl<S: Source + Clone> Archive<S> {
     pub fn report(&self, measured: &HashMap<usize, Measured>) -> Result<Report> {
         let mut findings = self.findings().to_vec();
         let mut damaged: BTreeSet<usize> = BTreeSet::new();
+        let is_mismatch = |finding: &&Finding| finding.code == FindingCode::DigestMismatch;
+        let expected = |finding: &Finding| finding.detail.get("expected").cloned();
+        let mut mismatches: HashSet<_> = findings.iter().filter(is_mismatch).map(expected).collect();
         let mut note = |entry: Option<usize>, finding: Finding| {
             if finding.severity == Severity::Error {
                 damaged.extend(entry);
             }
-            let is_known = |known: &Finding| {
-                known.code == finding.code && known.detail.get("expected") == finding.detail.get("expected")
-            };
-            if finding.code != FindingCode::DigestMismatch || !findings.iter().any(is_known) {
+            if !is_mismatch(&&finding) || mismatches.insert(expected(&finding)) {
                 findings.push(finding);
             }
         };
+        let configs: HashSet<usize> = self.images().iter().map(|image| image.config_entry).collect();
+        let layers = self.images().iter().flat_map(|image| &image.layers);
+        let layers: HashSet<usize> = layers.filter_map(|layer| layer.entry).collect();
         for (&number, measured) in sorted(measured) {
             let Some(entry) = self.members.entry(number) else { continue };
             let Some(stated) = digest::in_name(&entry.path) else { continue };
             if Algorithm::of(&stated) == Algorithm::of(&measured.digest) && stated != measured.digest {
                 // Elsewhere than in a layout, the name of a file is no promise.
                 let is_promise = is_blob(&entry.path);
-                let is_config = self.images().iter().any(|image| image.config_entry == number);
+                let is_config = configs.contains(&number);
                 let severity = if is_promise { Severity::Error } else { Severity::Warning };
                 // Of a config, opening it has told already.
                 if is_promise || !is_config {
@@ -183,11 +187,15 @@ impl<S: Source + Clone> Archive<S> {
                 }
             }
         }
+        let mut compared = HashSet::new();
         for image in self.images() {
             for layer in &image.layers {
                 let Some(entry) = layer.entry else { continue };
                 if let Some(measured) = measured.get(&entry) {
                     check_layer(image, layer, measured, &mut |finding| note(Some(entry), finding));
+                }
+                if !compared.insert(entry) {
+                    continue;
                 }
                 for other in self.members.index.same_path(entry) {
                     let (one, two) = (measured.get(&entry), measured.get(&other));
@@ -212,11 +220,28 @@ impl<S: Source + Clone> Archive<S> {
         let blobs: Vec<BlobReport> = sorted(measured)
             .filter_map(|(&number, measured)| {
                 let verdict = if damaged.contains(&number) { Verdict::Damaged } else { Verdict::Intact };
-                self.blob_report(number, measured, verdict, !orphans.contains(&number))
+                let role = if configs.contains(&number) {
+                    Role::Config
+                } else if layers.contains(&number) {
+                    Role::Layer
+                } else if orphans.contains(&number) {
+                    Role::Unreferenced
+                } else {
+                    Role::Other
+                };
+                self.blob_report(number, measured, verdict, role)
             })
             .collect();
-        let images: Vec<ImageReport> =
-            self.images().iter().map(|image| self.image_report(image, &damaged, &findings)).collect();
+        // What is wrong with each image, by its ID.
+        let mut wrong: HashMap<&str, Verdict> = HashMap::new();
+        for finding in findings.iter().filter(|finding| finding.severity == Severity::Error) {
+            if let Some(Fact::Text(id)) = finding.detail.get("image") {
+                let worst = wrong.entry(id).or_insert(Verdict::Intact);
+                *worst = verdict_of(finding).max(*worst);
+            }
+        }
+        let report = |image| self.image_report(image, &damaged, &wrong);
+        let images: Vec<ImageReport> = self.images().iter().map(report).collect();
         let worst =
             images.iter().map(|image| image.verdict).chain(blobs.iter().map(|blob| blob.verdict)).max();
         let of_findings =
@@ -245,18 +270,8 @@ impl<S: Source + Clone> Archive<S> {
         number: usize,
         measured: &Measured,
         verdict: Verdict,
-        known: bool,
+        role: Role,
     ) -> Option<BlobReport> {
-        let is_layer = |image: &Image| image.layers.iter().any(|layer| layer.entry == Some(number));
-        let role = if self.images().iter().any(|image| image.config_entry == number) {
-            Role::Config
-        } else if self.images().iter().any(is_layer) {
-            Role::Layer
-        } else if known {
-            Role::Other
-        } else {
-            Role::Unreferenced
-        };
         let content = measured.content.as_ref().ok().filter(|_| role == Role::Layer);
         Some(BlobReport {
             path: self.members.entry(number)?.path.to_string(),
@@ -270,16 +285,17 @@ impl<S: Source + Clone> Archive<S> {
         })
     }
 
-    fn image_report(&self, image: &Image, damaged: &BTreeSet<usize>, findings: &[Finding]) -> ImageReport {
+    fn image_report(
+        &self,
+        image: &Image,
+        damaged: &BTreeSet<usize>,
+        wrong: &HashMap<&str, Verdict>,
+    ) -> ImageReport {
         let manifest = image.digest.as_deref().and_then(digest::blob_path);
         let manifest = manifest.and_then(|path| self.members.index.resolve(&path));
         let entries = image.layers.iter().filter_map(|layer| layer.entry);
         let entries = entries.chain([image.config_entry]).chain(manifest);
-        let is_about = |finding: &&Finding| {
-            finding.severity == Severity::Error
-                && finding.detail.get("image").is_some_and(|about| *about == image.id.as_str().into())
-        };
-        let of_findings = findings.iter().filter(is_about).map(verdict_of).max();
+        let of_findings = wrong.get(image.id.as_str()).copied();
         let of_members = if { entries }.any(|entry| damaged.contains(&entry)) {
             Verdict::Damaged
         } else {
@@ -312,15 +328,17 @@ impl<S: Source + Clone> Archive<S> {
                 known.insert(number);
             }
         }
-        let same: Vec<usize> = known.iter().flat_map(|&entry| index.same_path(entry)).collect();
+        let same = index.same_paths(known.iter().copied());
         known.extend(same);
         known
     }
 
     /// What stands after the end of the tar.
     fn tail(&self) -> Result<Option<Finding>> {
-        let (start, len) = (self.members.index.end(), self.recipe().len());
-        let size = usize::try_from(len.saturating_sub(start).min(TAIL)).unwrap_or(0);
+        let len = self.recipe().len();
+        // The file may end before its last member's padding does.
+        let start = self.members.index.end().min(len);
+        let size = usize::try_from((len - start).min(TAIL)).unwrap_or(0);
         let tail = read_vec(self.recipe(), start, size)?;
         let Some(first) = tail.iter().position(|&byte| byte != 0) else { return Ok(None) };
         let sentence = if first < 1024 {

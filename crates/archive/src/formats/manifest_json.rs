@@ -1,6 +1,8 @@
 //! `manifest.json`: the list of images that every Docker archive since 1.10 has (moby `image/tarexport`).
 
-use super::Identity;
+use std::collections::{HashMap, HashSet};
+
+use super::{Identity, note_repeated_key};
 use crate::compression::Compression;
 use crate::config::Config;
 use crate::digest::{self, digest, sha256};
@@ -34,6 +36,7 @@ pub(crate) fn read<S: Source + Clone>(
         );
     }
     let items = json::array(document.value).ok_or_else(|| invalid("it is not an array"))?;
+    members.spend_items(items.len())?;
     if items.is_empty() {
         findings.push(Finding::new(
             FindingCode::NoImages,
@@ -78,6 +81,7 @@ fn image<S: Source + Clone>(
         );
     }
     let names = names(&item, index)?;
+    members.spend_items(names.len())?;
     let paths: Vec<String> = match item.get("Layers") {
         None => Vec::new(),
         Some(_) => {
@@ -85,9 +89,12 @@ fn image<S: Source + Clone>(
         }
     };
     let config_path: String = item.read("Config").ok_or_else(|| invalid("an item of it has no Config"))?;
-    let config_entry = members.index.resolve(&config_path).ok_or_else(|| missing("config", &config_path))?;
+    members.spend_items(paths.len())?;
+    let config_entry = members.resolve(&config_path).ok_or_else(|| missing("config", &config_path))?;
     let bytes = members.document(config_entry)?;
     let config = Config::read(&bytes, &config_path)?;
+    members.spend_items(config.items())?;
+    note_repeated_key(&config_path, &bytes, findings);
     let id = sha256(&bytes);
     if let Some(claimed) = digest::in_name(&config_path).filter(|claimed| *claimed != id) {
         findings.push(
@@ -102,6 +109,8 @@ fn image<S: Source + Clone>(
         );
     }
     let sources = item.object("LayerSources").unwrap_or_default();
+    // Here the keys are data, of which there may be many.
+    let sources: HashMap<&str, &str> = sources.members().collect();
     let mut layers = Vec::with_capacity(paths.len());
     for (position, path) in paths.into_iter().enumerate() {
         let diff_id = config.diff_ids.get(position);
@@ -114,14 +123,14 @@ fn layer<S: Source + Clone>(
     members: &Members<S>,
     path: String,
     diff_id: Option<&String>,
-    sources: &Object<'_>,
+    sources: &HashMap<&str, &str>,
     image: &str,
     findings: &mut Vec<Finding>,
 ) -> Result<Layer> {
     let diff_id = diff_id.cloned();
-    let source = diff_id.as_deref().and_then(|diff_id| sources.object(diff_id));
+    let source = diff_id.as_deref().and_then(|diff_id| Object::parse(sources.get(diff_id)?));
     let stated: Option<String> = source.as_ref().and_then(|source| source.read("mediaType"));
-    let Some(entry) = members.index.resolve(&path) else {
+    let Some(entry) = members.resolve(&path) else {
         let foreign = source.as_ref().is_some_and(|source| source.get("urls").is_some())
             || stated
                 .as_deref()
@@ -184,13 +193,8 @@ fn names(item: &Object<'_>, index: usize) -> Result<Vec<Name>> {
     let texts: Vec<String> = item
         .read("RepoTags")
         .ok_or_else(|| invalid("the RepoTags of an item are not a list of names").with("item", index))?;
-    let mut names: Vec<Name> = Vec::new();
-    for name in texts.into_iter().map(Name::new) {
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
-    Ok(names)
+    let mut seen = HashSet::new();
+    Ok(texts.into_iter().map(Name::new).filter(|name| seen.insert(name.clone())).collect())
 }
 
 /// The document with other names; `None` where it has them already. `names` is per image.

@@ -10,6 +10,7 @@ use crate::compression::Compression;
 use crate::config::Config;
 use crate::digest::digest;
 use crate::error::{Finding, FindingCode, Severity};
+use crate::json;
 use crate::members::Members;
 use crate::model::{Image, Layer, Name};
 use crate::source::Source;
@@ -84,6 +85,20 @@ fn image(identity: Identity, config: Config, layers: Vec<Layer>, findings: &mut 
         config: container,
         config_entry,
     }
+}
+
+/// Notes a document in which an object has a key twice: Go's readers take the last, others the first or none.
+fn note_repeated_key(path: &str, bytes: &[u8], findings: &mut Vec<Finding>) {
+    let Some(key) = json::first_value(bytes).ok().and_then(|document| json::repeated_key(document.value))
+    else {
+        return;
+    };
+    let sentence = format!("{path} has the key \"{key}\" twice in one object; Go's readers take the last.");
+    findings.push(
+        Finding::new(FindingCode::DuplicateKey, Severity::Warning, sentence)
+            .with("entry", path)
+            .with("key", key),
+    );
 }
 
 /// The compression that a layer's first bytes show.

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use super::{Identity, check_media_type, image};
+use super::{Identity, check_media_type, image, note_repeated_key};
 use crate::config::Config;
 use crate::digest::{Algorithm, blob_path, digest};
 use crate::error::{Code, Error, Finding, FindingCode, Result, Severity};
@@ -70,7 +70,7 @@ impl Descriptor {
 
     /// The member that holds the blob.
     pub(crate) fn entry<S: Source + Clone>(&self, members: &Members<S>) -> Option<usize> {
-        blob_path(&self.digest).and_then(|path| members.index.resolve(&path))
+        blob_path(&self.digest).and_then(|path| members.resolve(&path))
     }
 }
 
@@ -114,10 +114,16 @@ pub(crate) struct Walk {
     pub(crate) leaves: Vec<Leaf>,
     pub(crate) findings: Vec<Finding>,
     seen: HashSet<String>,
-    followed: usize,
+    /// Descriptors followed so far, those of earlier walks over the same index included.
+    pub(crate) followed: usize,
 }
 
 impl Walk {
+    /// A walk after others over the same index, which followed so many descriptors.
+    pub(crate) fn after(followed: usize) -> Self {
+        Self { followed, ..Self::default() }
+    }
+
     /// Follows the descriptor whose text this is.
     pub(crate) fn follow<S: Source + Clone>(&mut self, members: &Members<S>, text: &str) {
         self.descend(members, text, 0);
@@ -154,6 +160,7 @@ impl Walk {
             self.find(FindingCode::InvalidDescriptor, &sentence, &descriptor.digest);
             return self.leaves.push(Leaf { descriptor, found: Found::Other(OtherKind::Artifact) });
         };
+        note_repeated_key(&descriptor.digest, &bytes, &mut self.findings);
         let children = object.array("manifests");
         let is_manifest = object.get("config").is_some() || object.get("layers").is_some();
         if children.is_some() && is_manifest {
@@ -309,6 +316,8 @@ pub(crate) fn read_image<S: Source + Clone>(
     let config_entry = manifest.config.entry(members).ok_or_else(|| missing("config", config_digest))?;
     let bytes = members.document(config_entry)?;
     let config = Config::read(&bytes, config_digest)?;
+    members.spend_items(manifest.layers.len() + config.items())?;
+    note_repeated_key(config_digest, &bytes, findings);
     let mut layers = Vec::with_capacity(manifest.layers.len());
     for (position, descriptor) in manifest.layers.iter().enumerate() {
         layers.push(layer(members, descriptor, config.diff_ids.get(position), findings)?);

@@ -2,9 +2,10 @@
 //! containerd exports.
 
 use std::borrow::Cow;
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
-use super::check_media_type;
 use super::oci::{self, Found, Leaf, Manifest, Walk};
+use super::{check_media_type, note_repeated_key};
 use crate::digest::sha256;
 use crate::error::{Code, Error, Finding, FindingCode, Result, Severity};
 use crate::json::{self, Object};
@@ -50,13 +51,17 @@ pub(crate) fn read<S: Source + Clone>(
 ) -> Option<Listing> {
     let (_, mut descriptors) = descriptors(members, bytes, images, findings)?;
     let mut others: Vec<Other> = Vec::new();
+    let mut known_others: HashMap<String, usize> = HashMap::new();
     let mut unread = None;
-    for image in images.iter_mut() {
-        let leaves = descriptors.iter().flat_map(|descriptor| &descriptor.leaves);
-        let Some((leaf, manifest)) = leaves.filter_map(image_of).find(|(_, found)| is_of(found, image))
-        else {
-            continue;
-        };
+    let mut by_config: HashMap<&str, (&Leaf, &Manifest)> = HashMap::new();
+    for (leaf, manifest) in descriptors.iter().flat_map(|descriptor| &descriptor.leaves).filter_map(image_of)
+    {
+        by_config.entry(&manifest.config.digest).or_insert((leaf, manifest));
+    }
+    let mut by_digest: HashMap<String, usize> = HashMap::new();
+    for (number, image) in images.iter_mut().enumerate() {
+        let Some((leaf, manifest)) = by_config.get(image.id.as_str()) else { continue };
+        by_digest.entry(leaf.descriptor.digest.clone()).or_insert(number);
         image.digest = Some(leaf.descriptor.digest.clone());
         for (layer, stated) in image.layers.iter_mut().zip(&manifest.layers) {
             stated.media_type.clone_into(&mut layer.media_type);
@@ -68,21 +73,19 @@ pub(crate) fn read<S: Source + Clone>(
         let names: Vec<Name> = descriptor.name.iter().cloned().collect();
         for leaf in &descriptor.leaves {
             if let Some(other) = oci::other(leaf, names.clone()) {
-                match others.iter_mut().find(|known| known.digest == other.digest) {
+                let known = *known_others.entry(other.digest.clone()).or_insert(others.len());
+                match others.get_mut(known) {
                     Some(known) => known.names.extend(other.names),
                     None => others.push(other),
                 }
             }
             let Some((_, manifest)) = image_of(leaf) else { continue };
             let digest = leaf.descriptor.digest.as_str();
-            let known = images.iter().position(|image| match &image.digest {
-                Some(known) => known == digest,
-                None => is_of(manifest, image),
-            });
-            let number = match known {
-                Some(known) => known,
+            let number = match by_digest.get(digest) {
+                Some(&known) => known,
                 None => match oci::read_image(members, digest, manifest, Vec::new(), findings) {
                     Ok(image) => {
+                        by_digest.insert(digest.to_owned(), images.len());
                         images.push(image);
                         images.len() - 1
                     }
@@ -117,16 +120,16 @@ pub(crate) fn read<S: Source + Clone>(
             }
         }
     }
-    let names_of = |image: usize| {
-        let mut names: Vec<Name> = Vec::new();
-        for descriptor in descriptors.iter().filter(|descriptor| descriptor.images.contains(&image)) {
-            names.extend(
-                descriptor.name.iter().filter(|name| !names.contains(name)).cloned().collect::<Vec<_>>(),
-            );
+    let mut names: Vec<Vec<Name>> = vec![Vec::new(); images.len()];
+    let mut seen = HashSet::new();
+    for descriptor in &descriptors {
+        let Some(name) = &descriptor.name else { continue };
+        for &image in &descriptor.images {
+            if let Some(names) = names.get_mut(image).filter(|_| seen.insert((image, name))) {
+                names.push(name.clone());
+            }
         }
-        names
-    };
-    let names = (0..images.len()).map(names_of).collect();
+    }
     Some(Listing { others, names, unread })
 }
 
@@ -135,10 +138,6 @@ fn image_of(leaf: &Leaf) -> Option<(&Leaf, &Manifest)> {
         Found::Image(manifest) => Some((leaf, manifest)),
         _ => None,
     }
-}
-
-fn is_of(manifest: &Manifest, image: &Image) -> bool {
-    manifest.config.digest == image.id
 }
 
 /// The index with other names; `Ok(None)` where it has them already, or is no index. `names` is per image.
@@ -153,9 +152,24 @@ pub(crate) fn rewrite<S: Source + Clone>(
         return Ok(None);
     };
     let style = Style::of(&descriptors);
+    let wanted: HashSet<(usize, &Name)> = names
+        .iter()
+        .enumerate()
+        .flat_map(|(image, names)| names.iter().map(move |name| (image, name)))
+        .collect();
     let is_wanted = |descriptor: &Descriptor<'_>, name: &Name| {
-        descriptor.images.iter().any(|&image| names.get(image).is_some_and(|names| names.contains(name)))
+        descriptor.images.iter().any(|&image| wanted.contains(&(image, name)))
     };
+    // The descriptors of each image.
+    let mut owned: Vec<Vec<usize>> = vec![Vec::new(); names.len()];
+    for (number, descriptor) in descriptors.iter().enumerate() {
+        for &image in &descriptor.images {
+            if let Some(own) = owned.get_mut(image) {
+                own.push(number);
+            }
+        }
+    }
+    let mut manifests = None;
     // What becomes of each descriptor: kept (as it is, or renamed), or dropped.
     let mut kept: Vec<Option<Slot<'_>>> =
         descriptors.iter().map(|descriptor| Some(Slot::of(descriptor))).collect();
@@ -165,30 +179,24 @@ pub(crate) fn rewrite<S: Source + Clone>(
             *slot = None;
         }
     }
-    for (image, wanted) in names.iter().enumerate() {
-        let own: Vec<usize> = (0..descriptors.len())
-            .filter(|&i| descriptors.get(i).is_some_and(|d| d.images.contains(&image)))
-            .collect();
-        let is_there = |name: &Name, kept: &[Option<Slot<'_>>]| {
-            own.iter()
-                .any(|&i| kept.get(i).and_then(Option::as_ref).is_some_and(|slot| slot.names.contains(&name)))
-        };
+    for ((image, wanted), own) in names.iter().enumerate().zip(&owned) {
+        let slots = || own.iter().filter_map(|&i| kept.get(i).map(|slot| (i, slot.as_ref())));
+        let mut there: HashSet<&Name> =
+            slots().filter_map(|(_, slot)| slot).flat_map(|slot| slot.names.iter().copied()).collect();
+        let mut free: VecDeque<usize> = slots().filter(|(_, slot)| slot.is_none()).map(|(i, _)| i).collect();
+        let is_nameless = |slot: Option<&Slot<'_>>| slot.is_some_and(|slot| slot.names.is_empty());
+        free.extend(slots().filter(|(_, slot)| is_nameless(*slot)).map(|(i, _)| i));
+        let last = own.last().copied();
         for name in wanted {
-            if is_there(name, &kept) {
+            if !there.insert(name) {
                 continue;
             }
             // A descriptor that lost its name takes the new one; one without a name takes it; else a copy does.
-            let free = own.iter().copied().find(|&i| kept.get(i).is_some_and(Option::is_none));
-            let nameless = || {
-                let is_nameless = |slot: &Slot<'_>| slot.names.is_empty();
-                own.iter().copied().find(|&i| kept.get(i).and_then(Option::as_ref).is_some_and(is_nameless))
-            };
-            let last = || own.iter().copied().rev().find(|&i| kept.get(i).is_some_and(Option::is_some));
-            let Some(at) = free.or_else(nameless).or_else(last) else {
+            let Some(at) = free.pop_front().or(last) else {
                 let id = images.get(image).map_or("", |image| &image.id);
-                let found = images.get(image).and_then(|image| find_manifest(members, image));
-                let (media_type, digest, size) = found.ok_or_else(|| not_listed(id))?;
-                let text = descriptor(&media_type, &digest, size, &[]);
+                let manifests = manifests.get_or_insert_with(|| manifests_by_config(members));
+                let (media_type, digest, size) = manifests.get(id).ok_or_else(|| not_listed(id))?;
+                let text = descriptor(media_type, digest, *size, &[]);
                 kept.push(Some(Slot { text: text.into(), name: None, names: vec![name] }));
                 continue;
             };
@@ -204,6 +212,9 @@ pub(crate) fn rewrite<S: Source + Clone>(
         {
             *slot = Some(Slot::nameless(descriptor));
         }
+    }
+    for slot in kept.iter().flatten() {
+        members.spend(slot.names.len() as u64 * slot.text.len() as u64)?;
     }
     let texts = json::array_of(kept.into_iter().flatten().flat_map(|slot| slot.into_texts(style)));
     if texts == json::array_of(descriptors.iter().map(|descriptor| descriptor.text.to_owned())) {
@@ -332,22 +343,37 @@ fn descriptors<'a, S: Source + Clone>(
         None => Vec::new(),
         Some(text) => json::array(text)?,
     };
+    note_repeated_key(PATH, document.value.as_bytes(), findings);
+    // An image whose manifest is known is that manifest's, another one is that of its config.
+    let mut by_digest: HashMap<&str, Vec<usize>> = HashMap::new();
+    let mut by_config: HashMap<&str, Vec<usize>> = HashMap::new();
+    for (number, image) in images.iter().enumerate() {
+        let (map, key) = match &image.digest {
+            Some(digest) => (&mut by_digest, digest),
+            None => (&mut by_config, &image.id),
+        };
+        map.entry(key).or_default().push(number);
+    }
+    let mut known: HashSet<Finding> = findings.iter().cloned().collect();
+    let mut followed = 0;
     let mut read = |text: &'a str| {
         let object = Object::parse(text)?;
-        let mut walk = Walk::default();
+        let mut walk = Walk::after(followed);
         walk.follow(members, text);
-        for finding in walk.findings {
-            if !findings.contains(&finding) {
-                findings.push(finding);
+        followed = walk.followed;
+        findings.extend(walk.findings.into_iter().filter(|finding| known.insert(finding.clone())));
+        let mut own = BTreeSet::new();
+        for (leaf, manifest) in walk.leaves.iter().filter_map(image_of) {
+            let of_digest = by_digest.get(leaf.descriptor.digest.as_str());
+            let of_config = by_config.get(manifest.config.digest.as_str());
+            for numbers in of_digest.into_iter().chain(of_config) {
+                // Images that are listed many times over, each by many descriptors.
+                if members.spend(8 * numbers.len() as u64).is_ok() {
+                    own.extend(numbers);
+                }
             }
         }
-        let leads_to = |image: &Image| {
-            walk.leaves.iter().filter_map(image_of).any(|(leaf, manifest)| match &image.digest {
-                Some(digest) => leaf.descriptor.digest == *digest,
-                None => is_of(manifest, image),
-            })
-        };
-        let own: Vec<usize> = (0..images.len()).filter(|&i| images.get(i).is_some_and(leads_to)).collect();
+        let own: Vec<usize> = own.into_iter().collect();
         Some(Descriptor { text, name: name(&object, &own, images), leaves: walk.leaves, images: own })
     };
     let descriptors = manifests.into_iter().map(&mut read).collect::<Option<_>>()?;
@@ -376,12 +402,13 @@ fn name(descriptor: &Object<'_>, own: &[usize], images: &[Image]) -> Option<Name
     )
 }
 
-/// The manifest of an image that the index leaves out: its media type, digest and size. Docker 25 to 29 leave out an untagged
-/// image saved beside a tagged one, but still write its manifest as a blob.
-pub(crate) fn find_manifest<S: Source + Clone>(
+/// The image manifests among the blobs, by the digests of their configs: media type, digest and size of the first of
+/// each. Docker 25 to 29 leave out of the index an untagged image saved beside a tagged one, but still write its
+/// manifest.
+pub(crate) fn manifests_by_config<S: Source + Clone>(
     members: &Members<S>,
-    image: &Image,
-) -> Option<(String, String, u64)> {
+) -> HashMap<String, (String, String, u64)> {
+    let mut found = HashMap::new();
     let blobs = members.index.entries().iter().enumerate().filter(|(_, entry)| {
         entry.path.contains("blobs/sha256/") && entry.magic.first() == Some(&b'{') && entry.size < 1 << 20
     });
@@ -389,10 +416,10 @@ pub(crate) fn find_manifest<S: Source + Clone>(
         let Ok(bytes) = members.document(number) else { continue };
         let Ok(document) = json::first_value(&bytes) else { continue };
         let Some(object) = Object::parse(document.value) else { continue };
-        if Manifest::read(&object).is_some_and(|manifest| manifest.config.digest == image.id) {
-            let media_type = object.read("mediaType").unwrap_or_else(|| OCI_MANIFEST.to_owned());
-            return Some((media_type, sha256(&bytes), Source::len(&bytes)));
-        }
+        let Some(manifest) = Manifest::read(&object) else { continue };
+        let media_type = object.read("mediaType").unwrap_or_else(|| OCI_MANIFEST.to_owned());
+        let described = || (media_type, sha256(&bytes), Source::len(&bytes));
+        found.entry(manifest.config.digest).or_insert_with(described);
     }
-    None
+    found
 }

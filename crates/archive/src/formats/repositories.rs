@@ -1,7 +1,7 @@
 //! `repositories`: names by repository and tag, each with the ID of the image's top layer (Docker up to 1.9; written
 //! ever since, by Docker up to 28 and by skopeo and podman).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::json::{self, Object};
 use crate::members::Members;
@@ -38,24 +38,26 @@ pub(crate) fn rewrite<S: Source + Clone>(
     let present = read(document.value.as_bytes())?;
     let known: HashMap<&Name, &String> = present.iter().map(|(name, id)| (name, id)).collect();
     let mut wanted: HashMap<&Name, String> = HashMap::new();
+    let linked = linked_directories(members);
     for (image, names) in images.iter().zip(names) {
         let top = image.names.iter().find_map(|name| known.get(name).map(|&id| id.clone()));
         // Without a document, only readers that know layer directories alone would look for it.
-        let Some(top) = top.or_else(|| top_layer_id(members, image, bytes.is_some())) else { continue };
+        let Some(top) = top.or_else(|| top_layer_id(members, image, &linked, bytes.is_some())) else {
+            continue;
+        };
         // Docker gives a name that several images have to the last of them.
         wanted.extend(names.iter().map(|name| (name, top.clone())));
     }
     let mut added: HashMap<&str, Vec<&Name>> = HashMap::new();
     let mut added_repositories = Vec::new();
-    for name in names.iter().flatten().filter(|name| !known.contains_key(name)) {
+    let mut seen = HashSet::new();
+    for name in names.iter().flatten().filter(|name| !known.contains_key(name) && seen.insert(*name)) {
         let Some((repository, _)) = split(name) else { continue };
         let names = added.entry(repository).or_default();
         if names.is_empty() {
             added_repositories.push(repository);
         }
-        if !names.contains(&name) {
-            names.push(name);
-        }
+        names.push(name);
     }
     let id_of = |name: &Name| wanted.get(name).map(|id| json::string(id));
     let add = |tags: &mut Object<'_>, names: Vec<&Name>| {
@@ -100,22 +102,38 @@ fn split(name: &Name) -> Option<(&str, &str)> {
 
 /// What the document calls the image's top layer: the directory that holds it or a link to it, or else the digest
 /// in its path. With `any_layout` false, only the former.
-fn top_layer_id<S: Source + Clone>(members: &Members<S>, image: &Image, any_layout: bool) -> Option<String> {
+fn top_layer_id<S: Source + Clone>(
+    members: &Members<S>,
+    image: &Image,
+    linked: &HashMap<usize, &str>,
+    any_layout: bool,
+) -> Option<String> {
     let top = image.layers.last()?;
-    let is_directory_of_layer = |directory: &str| members.index.find(&format!("{directory}/json")).is_some();
     if let Some(directory) =
-        top.path.strip_suffix("/layer.tar").filter(|directory| is_directory_of_layer(directory))
+        top.path.strip_suffix("/layer.tar").filter(|directory| is_directory_of_layer(members, directory))
     {
         return Some(directory.trim_start_matches("./").to_owned());
     }
-    // skopeo and podman keep `<digest>.tar` and directories with links to it, in the layers' order.
-    let directories = members.index.entries().iter().rev().filter(|entry| entry.kind == EntryKind::Symlink);
-    for entry in directories {
-        let Some(directory) = entry.path.strip_suffix("/layer.tar") else { continue };
-        if is_directory_of_layer(directory) && members.index.resolve(&entry.path) == top.entry {
-            return Some(directory.trim_start_matches("./").to_owned());
-        }
+    if let Some(directory) = top.entry.and_then(|entry| linked.get(&entry)) {
+        return Some(directory.trim_start_matches("./").to_owned());
     }
     // The top layer's diff ID, as Docker 25 and later have it.
     top.diff_id.as_deref()?.strip_prefix("sha256:").filter(|_| any_layout).map(str::to_owned)
+}
+
+fn is_directory_of_layer<S: Source + Clone>(members: &Members<S>, directory: &str) -> bool {
+    members.index.find(&format!("{directory}/json")).is_some()
+}
+
+/// For each layer the last directory that has a link to it: skopeo and podman keep `<digest>.tar` and such
+/// directories, in the layers' order.
+fn linked_directories<S: Source + Clone>(members: &Members<S>) -> HashMap<usize, &str> {
+    let links = members.index.entries().iter().filter(|entry| entry.kind == EntryKind::Symlink);
+    links
+        .filter_map(|entry| {
+            let directory = entry.path.strip_suffix("/layer.tar")?;
+            let layer = is_directory_of_layer(members, directory).then(|| members.resolve(&entry.path))??;
+            Some((layer, directory))
+        })
+        .collect()
 }

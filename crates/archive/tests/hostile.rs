@@ -1,0 +1,574 @@
+//! Archives that were made to do harm: what they claim is bounded before it is believed, work stays linear, and what
+//! is refused says why.
+//!
+//! Beside these: `odd.rs` has every kind of broken file, `formats.rs` cycles, depth, digests that are none and documents
+//! of two kinds, `verify.rs` damage and ambiguity, `laws.rs` random damage, and `unpack.rs` bombs of the other formats.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a failure should stop the test"
+)]
+
+use std::fmt::Write as _;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use longshore_archive::{
+    Algorithm, Archive, Code, EntryKind, Error, FindingCode, Limits, Recipe, RenameRule, Source, TarIndex,
+    Verdict, measure, sha256,
+};
+use longshore_fixtures::{
+    Content, Entry, ImageSpec, Kind, Layer, docker_legacy, docker_legacy_entries, oci_entries, tar,
+};
+
+type Bytes = Rc<Vec<u8>>;
+
+fn open(bytes: Vec<u8>) -> Archive<Bytes> {
+    Archive::open(Rc::new(bytes)).unwrap()
+}
+
+fn refused(bytes: Vec<u8>) -> Error {
+    Archive::open(Rc::new(bytes)).err().unwrap()
+}
+
+fn codes(archive: &Archive<Bytes>) -> Vec<FindingCode> {
+    archive.findings().iter().map(|finding| finding.code).collect()
+}
+
+fn flat(recipe: &Recipe<Bytes>) -> Vec<u8> {
+    let mut bytes = vec![0; usize::try_from(recipe.len()).unwrap()];
+    recipe.read_at(0, &mut bytes).unwrap();
+    bytes
+}
+
+/// What takes longer is not linear. A test is built without optimization, and shares its machine.
+fn quickly<T>(work: impl FnOnce() -> T) -> T {
+    let start = Instant::now();
+    let result = work();
+    let most = Duration::from_secs(if cfg!(debug_assertions) { 30 } else { 5 });
+    assert!(start.elapsed() < most, "{:?}", start.elapsed());
+    result
+}
+
+/// A legacy archive of one image, bent.
+fn bent(bend: impl FnOnce(&mut Vec<Entry>)) -> Vec<u8> {
+    let mut entries = docker_legacy_entries(&[ImageSpec::new("app:1")]);
+    bend(&mut entries);
+    tar(&entries)
+}
+
+fn replace(entries: &mut [Entry], path: &str, text: &str) {
+    let entry = entries.iter_mut().find(|entry| entry.path == path).unwrap();
+    entry.content = Content::Bytes(text.into());
+}
+
+/// An archive of `manifest.json` and some more.
+fn listed(manifest: &str, more: &[Entry]) -> Vec<u8> {
+    tar(&[&[Entry::file("manifest.json", manifest)], more].concat())
+}
+
+fn tiny_config() -> Entry {
+    Entry::file("c", "{}")
+}
+
+/// Puts bytes into the first header and makes its checksum right again.
+fn with_header(mut bytes: Vec<u8>, at: usize, field: &[u8]) -> Vec<u8> {
+    bytes[at..at + field.len()].copy_from_slice(field);
+    bytes[148..156].fill(b' ');
+    let sum: u32 = bytes[..512].iter().copied().map(u32::from).sum();
+    bytes[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    bytes
+}
+
+fn one_file() -> Vec<u8> {
+    tar(&[Entry::file("manifest.json", "[]"), Entry::file("next", "")])
+}
+
+// Sizes and offsets
+
+#[test]
+fn sizes_that_make_no_sense_are_refused() {
+    let size = |field: &[u8; 12]| TarIndex::read(&with_header(one_file(), 124, field)).unwrap_err().code();
+    // Base-256: -1, 2^53, 2^63, and all that eleven bytes hold.
+    assert_eq!(size(&[0xff; 12]), Code::InvalidTar);
+    assert_eq!(size(b"\x80\0\0\0\0\x20\0\0\0\0\0\0"), Code::InvalidTar);
+    assert_eq!(size(b"\x80\0\0\0\x80\0\0\0\0\0\0\0"), Code::InvalidTar);
+    assert_eq!(size(b"\x80\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"), Code::InvalidTar);
+    assert_eq!(size(b"-0000000001\0"), Code::InvalidTar);
+    assert_eq!(size(b"0x10\0\0\0\0\0\0\0\0"), Code::InvalidTar);
+    // What could be, but is not there.
+    assert_eq!(size(b"\x80\0\0\0\0\x1f\xff\xff\xff\xff\xff\xff"), Code::Truncated);
+    assert_eq!(size(b"77777777777\0"), Code::Truncated);
+}
+
+#[test]
+fn pax_sizes_that_make_no_sense_are_refused() {
+    let with = |size: &str| {
+        let pax = vec![("size".to_owned(), size.to_owned())];
+        TarIndex::read(&tar(&[Entry { pax, ..Entry::file("a", "b") }])).unwrap_err().code()
+    };
+    for size in ["-1", "", "1e3", "0x1", "18446744073709551616", "1 "] {
+        assert_eq!(with(size), Code::InvalidTar, "{size}");
+    }
+    for size in ["18446744073709551615", "9007199254740992", "1000000"] {
+        assert_eq!(with(size), Code::Truncated, "{size}");
+    }
+}
+
+#[test]
+fn malformed_pax_records_are_refused() {
+    let with = |payload: &[u8]| {
+        let pax = Entry { kind: Kind::Other(b'x'), ..Entry::file("pax", payload) };
+        TarIndex::read(&tar(&[pax, Entry::file("a", "b")])).map(|index| index.entries()[0].path.to_string())
+    };
+    for payload in
+        [&b"9 path=b"[..], b"99 path=b\n", b"path=b\n", b"0 path=b\n", b"-9 path=b\n", b"9 path b\n"]
+    {
+        let shown = String::from_utf8_lossy(payload).into_owned();
+        assert_eq!(with(payload).unwrap_err().code(), Code::InvalidTar, "{shown}");
+    }
+    assert_eq!(with(b"9 path=b\n").unwrap(), "b");
+    assert_eq!(with(b"9 path=b\n9 path=c\n").unwrap(), "c", "the last counts, as everywhere");
+}
+
+#[test]
+fn long_extension_headers_are_refused_unread() {
+    let long = Entry { kind: Kind::Other(b'x'), ..Entry::file("pax", vec![b'a'; (1 << 20) + 1]) };
+    let error = TarIndex::read(&tar(&[long, Entry::file("a", "b")])).unwrap_err();
+    assert_eq!((error.code(), &error.detail()["expected"]), (Code::LimitExceeded, &(1_u64 << 20).into()));
+}
+
+// Members
+
+#[test]
+fn more_members_than_are_allowed_are_refused_with_the_limit() {
+    let bytes = many_members(250_001);
+    let error = quickly(|| TarIndex::read(&bytes)).unwrap_err();
+    assert_eq!(error.code(), Code::LimitExceeded);
+    assert_eq!(
+        (&error.detail()["limit"], &error.detail()["expected"]),
+        (&"members".into(), &250_000_u64.into())
+    );
+}
+
+#[test]
+fn as_many_members_as_are_allowed_open() {
+    let bytes = Rc::new(many_members(249_000));
+    let archive = quickly(|| Archive::open(bytes)).unwrap();
+    assert_eq!(archive.index().entries().len(), 249_000 + 7);
+    let edit = quickly(|| archive.tag("app:1", "app:2")).unwrap();
+    assert!(edit.archive.recipe().parts().len() < 10);
+    let report = quickly(|| archive.verify(Limits::default())).unwrap();
+    assert_eq!(report.verdict, Verdict::Intact);
+}
+
+/// A legacy archive and so many empty files.
+fn many_members(count: usize) -> Vec<u8> {
+    let image = docker_legacy(&[ImageSpec::new("app:1")]);
+    let mut bytes = Vec::with_capacity(image.len() + count * 512);
+    let mut empty = tar(&[Entry::file("empty/0000000", "")]);
+    empty.truncate(512);
+    for number in 0..count {
+        let named = with_header(empty.clone(), 6, format!("{number:07}").as_bytes());
+        bytes.extend(named);
+    }
+    bytes.extend(image);
+    bytes
+}
+
+#[test]
+fn a_last_member_without_its_padding_is_followed_by_what_is_added() {
+    let mut entries = docker_legacy_entries(&[ImageSpec::untagged()]);
+    let manifest = entries.iter().position(|entry| entry.path == "manifest.json").unwrap();
+    let manifest = entries.remove(manifest);
+    entries.insert(0, manifest);
+    entries.push(Entry::file("last", "x"));
+    let whole = tar(&entries);
+    let archive = open(whole[..whole.len() - 1024 - 511].to_vec());
+    // There is no `repositories` yet: it is added at the end.
+    let edit = archive.tag(&archive.images()[0].id, "app:1").unwrap();
+    let again = open(flat(edit.archive.recipe()));
+    assert_eq!(again.images(), edit.archive.images());
+    assert_eq!(again.index().entries(), edit.archive.index().entries());
+    assert!(again.index().find("repositories").is_some());
+    // And where nothing is added, the end is where it would be.
+    assert_eq!(archive.verify(Limits::default()).unwrap().verdict, Verdict::Intact);
+    let once_more = archive.rename(&[]).unwrap();
+    assert_eq!(open(flat(once_more.archive.recipe())).findings(), once_more.archive.findings());
+}
+
+#[test]
+fn long_paths_are_bounded_together() {
+    let long = "d/".repeat(500_000);
+    let entries: Vec<_> = (0..80).map(|number| Entry::file(format!("{long}{number}"), "")).collect();
+    let error = quickly(|| TarIndex::read(&tar(&entries))).unwrap_err();
+    assert_eq!((error.code(), &error.detail()["limit"]), (Code::LimitExceeded, &"paths".into()));
+}
+
+#[test]
+fn one_path_many_times_is_linear() {
+    let mut entries = docker_legacy_entries(&[ImageSpec::new("app:1")]);
+    let layer = entries.iter().find(|entry| entry.path.ends_with("layer.tar")).unwrap().path.clone();
+    let manifest = entries.iter().find(|entry| entry.path == "manifest.json").unwrap().clone();
+    for _ in 0..20_000 {
+        entries.insert(0, Entry::file(&layer, "x"));
+        entries.push(manifest.clone());
+    }
+    let archive = quickly(|| open(tar(&entries)));
+    let edit = quickly(|| archive.tag("app:1", "app:2")).unwrap();
+    assert_eq!(open(flat(edit.archive.recipe())).images(), edit.archive.images());
+    let report = quickly(|| archive.verify(Limits::default())).unwrap();
+    assert_eq!(report.verdict, Verdict::Ambiguous);
+}
+
+// Names of members
+
+#[test]
+fn paths_are_keys_and_lead_nowhere_else() {
+    let hostile =
+        ["../../etc/passwd", "/etc/passwd", "a/../../b", "a\nb", "a\u{202e}gpj.exe", "..", "\u{1b}[2J"];
+    let entries: Vec<_> = hostile.iter().map(|path| Entry::file(*path, "x")).collect();
+    let index = TarIndex::read(&tar(&entries)).unwrap();
+    for (number, path) in hostile.iter().enumerate() {
+        assert_eq!(&*index.entries()[number].path, *path, "a path stays what it is");
+        assert_eq!(index.find(path), Some(number));
+    }
+    assert_eq!(index.resolve("../../etc/passwd"), None, "above the root there is nothing");
+    assert_eq!(index.resolve("a/../../b"), None);
+    assert_eq!(index.resolve("/etc/passwd"), Some(1), "the root is the archive's");
+    assert_eq!(index.resolve("x/y/../../etc/./passwd"), Some(1));
+}
+
+#[test]
+fn names_end_at_nul_and_need_not_be_utf8() {
+    let index = TarIndex::read(&with_header(one_file(), 0, b"a\0b")).unwrap();
+    assert_eq!((&*index.entries()[0].path, index.entries()[0].utf8), ("a", true));
+    let archive = open(tar(&docker_legacy_entries(&[ImageSpec::new("app:1")])));
+    assert!(codes(&archive).is_empty());
+    let mut bytes = tar(&[Entry::file("xx", "")]);
+    bytes.truncate(512);
+    let mut bytes = with_header(bytes, 0, b"\xff\xfe");
+    bytes.extend(docker_legacy(&[ImageSpec::new("app:1")]));
+    let archive = open(bytes.clone());
+    assert_eq!(codes(&archive), [FindingCode::InvalidUtf8]);
+    // The bytes of the name survive an edit.
+    let edited = flat(archive.tag("app:1", "app:2").unwrap().archive.recipe());
+    assert_eq!(edited[..512], bytes[..512]);
+}
+
+#[test]
+fn links_stay_inside_and_end() {
+    let mut entries = vec![
+        Entry::file("target", "x"),
+        Entry::symlink("loop-a", "loop-b"),
+        Entry::symlink("loop-b", "loop-a"),
+        Entry::symlink("grow", "grow/x"),
+        Entry::symlink("out", "../../../etc/passwd"),
+        Entry::symlink("root", "/"),
+        Entry::symlink("dot", "."),
+        Entry::hard_link("hard", "../target"),
+        Entry::symlink("far", "a/".repeat(3000)),
+    ];
+    entries.push(Entry::symlink("chain-0", "target"));
+    entries.extend((1..60).map(|n| Entry::symlink(format!("chain-{n}"), format!("chain-{}", n - 1))));
+    let index = TarIndex::read(&tar(&entries)).unwrap();
+    for path in ["loop-a", "grow", "out", "root", "dot", "hard", "far", "chain-40", "chain-59"] {
+        assert_eq!(index.resolve(path), None, "{path}");
+    }
+    for path in ["target", "root/target", "dot/dot/target", "root/root/dot/target", "chain-39"] {
+        assert_eq!(index.resolve(path), Some(0), "{path}");
+    }
+    // A path as long as a document may be.
+    assert_eq!(quickly(|| index.resolve(&"a/".repeat(10 << 20))), None);
+    assert!(index.entries().iter().filter(|entry| entry.kind == EntryKind::Symlink).count() > 60);
+}
+
+#[test]
+fn a_long_way_to_many_layers_is_refused() {
+    let way = Entry::symlink("l", format!("{}layer", "a/../".repeat(800)));
+    let mut manifest = r#"[{"Config":"c","Layers":["l""#.to_owned();
+    manifest.push_str(&r#","l""#.repeat(900_000));
+    manifest.push_str("]}]");
+    let bytes = listed(&manifest, &[tiny_config(), Entry::file("layer", ""), way]);
+    let error = quickly(|| refused(bytes));
+    assert_eq!((error.code(), error.detail()["limit"].clone()), (Code::LimitExceeded, "metadata".into()));
+}
+
+// Documents
+
+#[test]
+fn documents_that_are_too_long_are_refused_with_the_limit() {
+    for (path, limit) in
+        [("manifest.json", 20_u64 << 20), ("index.json", 20 << 20), ("repositories", 20 << 20)]
+    {
+        let text = " ".repeat(usize::try_from(limit).unwrap() + 1);
+        let error = refused(tar(&[Entry::file(path, text)]));
+        assert_eq!(error.code(), Code::LimitExceeded, "{path}");
+        assert_eq!((&error.detail()["entry"], &error.detail()["expected"]), (&path.into(), &limit.into()));
+    }
+    let config = ImageSpec { config: Some(vec![b' '; (4 << 20) + 1]), ..ImageSpec::new("app:1") };
+    let error = refused(docker_legacy(&[config]));
+    assert_eq!((error.code(), &error.detail()["expected"]), (Code::LimitExceeded, &(4_u64 << 20).into()));
+}
+
+#[test]
+fn depth_does_no_harm_wherever_it_is() {
+    for (left, right) in [("[", "]"), (r#"{"a":"#, "}")] {
+        let deep = format!("{}0{}", left.repeat(100_000), right.repeat(100_000));
+        // Where nobody looks, it is kept as the text that it is.
+        let manifest = format!(r#"[{{"Config":"c","RepoTags":["a:1"],"Layers":[],"x":{deep}}}]"#);
+        let edit = open(listed(&manifest, &[tiny_config()])).tag("a:1", "a:2").unwrap();
+        assert!(flat(edit.archive.recipe()).windows(1000).any(|bytes| bytes == &deep.as_bytes()[..1000]));
+        let index = format!(r#"{{"manifests":[],"x":{deep}}}"#);
+        assert_eq!(codes(&open(tar(&[Entry::file("index.json", index)]))), [FindingCode::NoImages]);
+        for key in ["config", "rootfs", "history"] {
+            let config = format!(r#"{{"{key}":{deep}}}"#);
+            let archive = open(listed(r#"[{"Config":"c"}]"#, &[Entry::file("c", config)]));
+            let _ = archive.inspect(&archive.images()[0].id);
+        }
+        // Where it stands for something, it is the wrong thing.
+        let manifest = format!(r#"[{{"Config":"c","Layers":{deep}}}]"#);
+        assert_eq!(refused(listed(&manifest, &[tiny_config()])).code(), Code::InvalidManifest);
+        let repositories = bent(|entries| replace(entries, "repositories", &deep));
+        assert_eq!(codes(&open(repositories)), [FindingCode::InvalidListing]);
+    }
+}
+
+#[test]
+fn objects_of_many_keys_are_linear() {
+    let mut object = String::new();
+    for number in 0..200_000 {
+        write!(object, r#""k{number}":0,"#).unwrap();
+    }
+    let manifest = format!(r#"[{{{object}"Config":"c","RepoTags":["a:1"],"Layers":[]}}]"#);
+    let archive = quickly(|| open(listed(&manifest, &[tiny_config()])));
+    assert!(!codes(&archive).contains(&FindingCode::DuplicateKey));
+    assert_eq!(quickly(|| archive.tag("a:1", "a:2")).unwrap().archive.images()[0].names.len(), 2);
+    let manifest = format!(r#"[{{{object}"K7":0,"Config":"c","Layers":[]}}]"#);
+    assert!(
+        codes(&quickly(|| open(listed(&manifest, &[tiny_config()])))).contains(&FindingCode::DuplicateKey)
+    );
+
+    // As many layers, each looked for among as many sources.
+    let layers = vec![r#""l""#; 150_000].join(",");
+    let manifest = format!(r#"[{{"Config":"c","Layers":[{layers}],"LayerSources":{{{object}"":0}}}}]"#);
+    let ids = vec![r#""k""#; 150_000].join(",");
+    let config = Entry::file("c", format!(r#"{{"rootfs":{{"diff_ids":[{ids}]}}}}"#));
+    quickly(|| open(listed(&manifest, &[config, Entry::file("l", "")])));
+}
+
+#[test]
+fn one_image_of_many_names_is_linear() {
+    let mut names = String::from(r#""a:0""#);
+    for number in 1..50_000 {
+        write!(names, r#","a:{number}""#).unwrap();
+    }
+    let manifest = format!(r#"[{{"Config":"c","RepoTags":[{names}],"Layers":[]}}]"#);
+    let archive = quickly(|| open(listed(&manifest, &[tiny_config()])));
+    assert_eq!(archive.images()[0].names.len(), 50_000);
+    let rule = RenameRule { from: String::new(), to: "r.example".into() };
+    let edit = quickly(|| archive.rename(&[rule])).unwrap();
+    assert_eq!(edit.changes.len(), 50_000);
+}
+
+#[test]
+fn few_bytes_do_not_become_many() {
+    // Each item reads the same config of 4 MiB again.
+    let config = Entry::file("c", format!(r#"{{"author":"{}"}}"#, "a".repeat(4_000_000)));
+    let items = vec![r#"{"Config":"c"}"#; 100_000].join(",");
+    let over = |error: &Error| (error.code(), error.detail().get("limit").cloned());
+    let limit = (Code::LimitExceeded, Some("metadata".into()));
+    let error = quickly(|| refused(listed(&format!("[{items}]"), &[config])));
+    assert_eq!(over(&error), limit);
+    // Layers and names of three bytes.
+    for list in [r#""Layers":["c""#, r#""RepoTags":["c""#] {
+        let manifest = format!(r#"[{{"Config":"c",{list}{}]}}]"#, r#","c""#.repeat(1_100_000));
+        let result = quickly(|| Archive::open(Rc::new(listed(&manifest, &[tiny_config()]))));
+        // A name that stands there twice is one.
+        match result {
+            Ok(archive) => assert_eq!(archive.images()[0].names.len(), 1),
+            Err(error) => assert_eq!(over(&error), limit),
+        }
+    }
+    // A history of nothing, for each image anew.
+    let history = Entry::file("c", format!(r#"{{"history":[{{}}{}]}}"#, ",{}".repeat(1_100_000)));
+    assert_eq!(over(&quickly(|| refused(listed(r#"[{"Config":"c"}]"#, &[history])))), limit);
+}
+
+#[test]
+fn an_index_that_leads_many_times_to_the_same_is_bounded() {
+    let absent = |n: usize| format!(r#"{{"digest":"sha256:{n:064x}","size":1}}"#);
+    let nested: Vec<_> = (0..30_000).map(absent).collect();
+    let nested = format!(r#"{{"manifests":[{}]}}"#, nested.join(","));
+    let digest = sha256(nested.as_bytes());
+    let blob = Entry::file(format!("blobs/{}", digest.replace(':', "/")), nested.as_str());
+    let descriptor = format!(r#"{{"digest":"{digest}","size":{}}}"#, nested.len());
+    let index = format!(r#"{{"manifests":[{}]}}"#, vec![descriptor; 10_000].join(","));
+    // Its descriptors lead nowhere, and not every one of them is followed to see that.
+    assert_eq!(
+        quickly(|| refused(tar(&[blob, Entry::file("index.json", index)]))).code(),
+        Code::MissingEntry
+    );
+}
+
+#[test]
+fn a_key_that_stands_twice_is_told_wherever_it_is() {
+    let twice = |bytes: Vec<u8>| {
+        let archive = open(bytes);
+        let found = archive.findings().iter().filter(|finding| finding.code == FindingCode::DuplicateKey);
+        found.map(|finding| finding.detail["key"].clone()).collect::<Vec<_>>()
+    };
+    let config = r#"{"rootfs":{"diff_ids":[]},"config":{"User":"nobody","User":"root"}}"#;
+    let spec = ImageSpec { config: Some(config.into()), layers: Vec::new(), ..ImageSpec::new("app:1") };
+    assert_eq!(twice(docker_legacy(std::slice::from_ref(&spec))), ["User".into()]);
+    assert_eq!(twice(tar(&oci_entries(&[spec]))), ["User".into()]);
+    let mut entries = oci_entries(&[ImageSpec::new("localhost/app:1")]);
+    let index = entries.iter_mut().find(|entry| entry.path == "index.json").unwrap();
+    let Content::Bytes(bytes) = &mut index.content else { panic!("the index is text") };
+    *bytes = String::from_utf8(bytes.clone())
+        .unwrap()
+        .replacen("\"digest\"", "\"digest\":\"\",\"digest\"", 1)
+        .into();
+    assert_eq!(twice(tar(&entries)), ["digest".into()]);
+}
+
+#[test]
+fn numbers_and_types_that_make_no_sense_are_findings() {
+    for size in ["-1", "1.5", "1e3", "\"7\"", "18446744073709551616", "null"] {
+        let index = format!(r#"{{"manifests":[{{"digest":"sha256:{:064}","size":{size}}}]}}"#, 0);
+        let archive = open(tar(&[Entry::file("index.json", index)]));
+        assert!(codes(&archive).contains(&FindingCode::InvalidDescriptor), "{size}");
+    }
+    let config = r#"{"os":7,"config":[],"history":{},"rootfs":"x","created":[]}"#;
+    let spec = ImageSpec { config: Some(config.into()), layers: Vec::new(), ..ImageSpec::new("app:1") };
+    let archive = open(docker_legacy(&[spec]));
+    assert_eq!((archive.images()[0].platform.os.as_str(), archive.images()[0].history.len()), ("", 0));
+}
+
+// Many images
+
+/// A test is some twenty times as slow without optimization.
+const MANY: usize = if cfg!(debug_assertions) { 1000 } else { 5000 };
+
+#[test]
+fn thousands_of_images_open_and_are_edited_in_no_time() {
+    let specs: Vec<_> = (0..MANY)
+        .map(|number| ImageSpec {
+            config: Some(format!(r#"{{"author":"{number}","rootfs":{{"diff_ids":[]}}}}"#).into()),
+            layers: Vec::new(),
+            ..ImageSpec::new(&format!("team/app:{number}"))
+        })
+        .collect();
+    for (what, entries) in [
+        ("legacy", docker_legacy_entries(&specs)),
+        ("hybrid", longshore_fixtures::docker_hybrid_entries(&specs)),
+        ("containerd", longshore_fixtures::containerd_entries(&specs)),
+        ("oci", oci_entries(&specs)),
+    ] {
+        let bytes = Rc::new(tar(&entries));
+        let timed = |step: &str, work: &mut dyn FnMut()| {
+            let start = Instant::now();
+            work();
+            println!("{what}, {step}: {:?}", start.elapsed());
+            let most = Duration::from_secs(if cfg!(debug_assertions) { 20 } else { 1 });
+            assert!(start.elapsed() < most, "{what}, {step}: {:?}", start.elapsed());
+        };
+        let mut archive = None;
+        timed("open", &mut || archive = Some(Archive::open(bytes.clone()).unwrap()));
+        let archive = archive.unwrap();
+        assert_eq!(archive.images().len(), MANY);
+        let mut edit = None;
+        timed("tag", &mut || edit = Some(archive.tag("team/app:999", "other:1").unwrap()));
+        assert_eq!(edit.unwrap().archive.images()[999].names.len(), 2);
+        timed("untag", &mut || drop(archive.untag("team/app:7").unwrap()));
+        let rule = RenameRule { from: String::new(), to: "r.example".into() };
+        timed("rename", &mut || {
+            assert_eq!(archive.rename(std::slice::from_ref(&rule)).unwrap().changes.len(), MANY);
+        });
+        timed("verify", &mut || {
+            assert_eq!(archive.verify(Limits::default()).unwrap().images.len(), MANY);
+        });
+    }
+}
+
+#[test]
+fn an_index_that_leaves_out_many_images_takes_their_names() {
+    let specs: Vec<_> = (0..500)
+        .map(|number| ImageSpec {
+            config: Some(format!(r#"{{"author":"{number}","rootfs":{{"diff_ids":[]}}}}"#).into()),
+            layers: Vec::new(),
+            ..ImageSpec::new(&format!("app:{number}"))
+        })
+        .collect();
+    let mut entries = longshore_fixtures::docker_hybrid_entries(&specs);
+    replace(&mut entries, "index.json", r#"{"manifests":[]}"#);
+    let edit = quickly(|| open(tar(&entries)).tag("app:0", "app:x")).unwrap();
+    assert!(!codes(&edit.archive).contains(&FindingCode::NamesDisagree));
+}
+
+// Layers
+
+#[test]
+fn a_bomb_in_a_layer_is_damage_with_its_limit() {
+    let bomb = Layer::Tar(vec![0; 100 << 20]);
+    let spec = ImageSpec { gzip: true, layers: vec![bomb], ..ImageSpec::new("localhost/bomb:1") };
+    let archive = open(longshore_fixtures::oci(&[spec]));
+    for limits in [Limits { bytes: 10 << 20, ratio: 1 << 30 }, Limits { bytes: 1 << 40, ratio: 20 }] {
+        let report = archive.verify(limits).unwrap();
+        let finding = report.findings.iter().find(|f| f.code == FindingCode::DamagedLayer).unwrap();
+        assert_eq!(finding.detail["reason"], "limit-exceeded".into());
+        assert_eq!(report.verdict, Verdict::Damaged);
+    }
+    assert_eq!(archive.verify(Limits { bytes: 1 << 40, ratio: 1 << 30 }).unwrap().verdict, Verdict::Intact);
+}
+
+#[test]
+fn tiny_frames_that_ask_for_much_memory_are_cheap() {
+    // A zstd frame of one byte that wants a window of 128 MiB.
+    let frame = b"\x28\xb5\x2f\xfd\x00\x88\x09\x00\x00x".repeat(20_000);
+    let len = frame.len() as u64;
+    let found = quickly(|| {
+        measure(&frame, 0..len, Algorithm::Sha256, Algorithm::Sha256, Some(Limits::default())).unwrap()
+    });
+    assert_eq!(found.content.unwrap().size, 20_000);
+}
+
+#[test]
+fn many_wrong_digests_are_told_in_linear_time() {
+    let mut entries = oci_entries(&[ImageSpec::new("localhost/app:1")]);
+    entries.extend((0..20_000).map(|n| Entry::file(format!("blobs/sha256/{n:064x}"), "x")));
+    let archive = open(tar(&entries));
+    let report = quickly(|| archive.verify(Limits::default())).unwrap();
+    let wrong = report.findings.iter().filter(|finding| finding.code == FindingCode::DigestMismatch);
+    assert_eq!(wrong.count(), 20_000);
+}
+
+// Names of images
+
+#[test]
+fn names_that_no_reader_takes_stay_text() {
+    let hostile = [
+        "<script>alert(1)</script>",
+        "app:1\u{202e}",
+        "app:1\u{0}",
+        "../../etc:1",
+        "app:1\nroot:x",
+        "\u{feff}app:1",
+        "аpp:1",
+    ];
+    let list = serde_json::to_string(&hostile).unwrap();
+    let archive =
+        open(listed(&format!(r#"[{{"Config":"c","RepoTags":{list},"Layers":[]}}]"#), &[tiny_config()]));
+    let image = &archive.images()[0];
+    for (name, text) in image.names.iter().zip(hostile) {
+        assert_eq!((name.text(), name.reference()), (text, None));
+    }
+    let invalid = codes(&archive).into_iter().filter(|code| *code == FindingCode::InvalidName);
+    assert_eq!(invalid.count(), hostile.len());
+    // They can be taken away, and come through an edit unchanged.
+    let edit = archive.untag(hostile[0]).unwrap();
+    let again = open(flat(edit.archive.recipe()));
+    assert_eq!(again.images()[0].names.len(), hostile.len() - 1);
+    assert_eq!(again.images()[0].names[0].text(), hostile[1]);
+}
