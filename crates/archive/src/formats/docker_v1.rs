@@ -56,11 +56,26 @@ pub(crate) fn read<S: Source + Clone>(
     if order.is_empty() {
         findings.push(Finding::new(FindingCode::NoImages, Severity::Warning, "repositories lists no image."));
     }
-    let image = |id: String| {
+    let mut images = Vec::with_capacity(order.len());
+    let mut unread = None;
+    for id in order {
         let names = names.remove(&id).unwrap_or_default();
-        chain(members, id, names, findings)
-    };
-    order.into_iter().map(image).collect()
+        let is_asked_for = !names.is_empty();
+        match chain(members, id, names, findings) {
+            Ok(image) => images.push(image),
+            Err(error) if is_asked_for || error.is_of_source() => return Err(error),
+            // A layer that nobody names may be a part of what was saved elsewhere.
+            Err(error) => {
+                let sentence = format!("An image without a name cannot be read. {}", error.message());
+                findings.push(Finding::new(FindingCode::IncompleteImage, Severity::Warning, sentence));
+                unread.get_or_insert(error);
+            }
+        }
+    }
+    match unread {
+        Some(error) if images.is_empty() => Err(error),
+        _ => Ok(images),
+    }
 }
 
 fn parent<S: Source + Clone>(members: &Members<S>, id: &str) -> Option<String> {
