@@ -55,7 +55,12 @@ fn with_checksums(mut bytes: Vec<u8>) -> Vec<u8> {
 fn look_at(archive: &Archive<Bytes>) {
     for image in archive.images() {
         archive.inspect(&image.id).unwrap();
-        assert!(image.layers.iter().all(|layer| layer.entry.is_none_or(|entry| entry < archive.index().entries().len())));
+        assert!(
+            image
+                .layers
+                .iter()
+                .all(|layer| layer.entry.is_none_or(|entry| entry < archive.index().entries().len()))
+        );
         let known = |layer: Option<usize>| layer.is_none_or(|layer| layer < image.layers.len());
         assert!(image.history.iter().all(|step| known(step.layer)));
     }
