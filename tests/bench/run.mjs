@@ -1,4 +1,5 @@
-// `npm run bench`: Longshore beside the programs that do the same, in one run, as a Markdown table.
+// `npm run bench`: Longshore beside the programs that do the same, in one run, as Markdown tables. `npm run bench -- PART...`
+// runs only some of its parts: retag, convert, verify.
 //
 // BENCH_BYTES (4 GiB), BENCH_RUNS (4) and BENCH_DIR (the system's temporary directory; it needs six times BENCH_BYTES) may be
 // set. How it is measured:
@@ -9,7 +10,7 @@
 //   removed and `sync` waits for the disk, so that nobody pays for another's writes. No run waits for the disk at its end.
 // - Times are of whole processes, start to exit; in the browser, of calls in a page that has opened one archive before.
 import { readFileSync } from 'node:fs';
-import { rm, stat } from 'node:fs/promises';
+import { mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { cpus, release, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -20,6 +21,7 @@ import { skipUnless, skopeo, skopeoNames } from '../support/peers.mjs';
 import { run } from '../support/run.mjs';
 import { temporary } from '../support/temp.mjs';
 import { serve } from '../../web/serve.mjs';
+import { fastest, goal, median, ms, table } from './report.mjs';
 
 const BYTES = Number(process.env.BENCH_BYTES ?? 2 ** 32);
 const RUNS = Number(process.env.BENCH_RUNS ?? 4);
@@ -27,6 +29,10 @@ const PARENT = process.env.BENCH_DIR ?? tmpdir();
 const SMALL = Math.min(40e6, BYTES / 100);
 /** Calls in a browser take milliseconds: the median of a few would be noise. */
 const BROWSER_RUNS = 5 * RUNS;
+/** What the layers with programs in them hold, before they are compressed. */
+const PACKED = Math.min(6e8, BYTES / 4);
+/** Which parts are to run. */
+const wanted = (part) => process.argv.length < 3 || process.argv.slice(2).includes(part);
 // 7 layers make an archive of 31 members; the first layer is a small one.
 const LAYERS = 7;
 
@@ -55,8 +61,18 @@ async function main() {
   console.log(await machine());
   const size = (await stat(large)).size;
   console.log(`Archive: ${size} bytes; the small one: ${(await stat(small)).size}. Runs: ${RUNS}.\n`);
-  await browser(large, small);
-  await processes(directory, large);
+  if (wanted('retag')) {
+    await browser(large, small);
+    await processes(directory, large);
+  }
+  if (wanted('convert')) await converting(directory, large);
+  await rm(large);
+  if (wanted('verify')) {
+    const plain = await makeArchive(join(directory, 'plain.tar'), BYTES / 2);
+    const { file, layers } = await makePacked(directory);
+    await run('cksum', [plain, file, ...layers]);
+    await verifying(directory, plain, file, layers);
+  }
   console.log(await run('cargo', ['xtask', 'sizes'], { cwd: root }));
 }
 
@@ -127,36 +143,29 @@ async function processes(directory, large) {
   const engine = await startDocker(context, { parent: PARENT });
   const output = join(directory, 'output.tar');
   const node = (...args) => run(process.execPath, [join(root, 'tests/bench/retag.mjs'), large, SOURCE, TARGET, ...args]);
+  const check = async () => {
+    const names = await skopeoNames(output);
+    if (!names.includes(TARGET)) throw new Error(`this is no retagged archive: ${names}`);
+  };
   let told;
   const contenders = {
     cp: () => run('cp', [large, output]),
-    longshore: async () => {
+    longshore: timed(async () => {
       told = JSON.parse(await node(output));
-    },
+    }, check),
     edit: () => node(),
-    skopeo: () => skopeo('copy', '--quiet', `docker-archive:${large}`, `docker-archive:${output}:${TARGET}`),
-    engine: async () => {
+    skopeo: timed(() => skopeo('copy', '--quiet', `docker-archive:${large}`, `docker-archive:${output}:${TARGET}`), check),
+    engine: timed(async () => {
       await engine.docker('load', '--quiet', '--input', large);
       await engine.docker('tag', SOURCE, TARGET);
       await engine.docker('save', '--output', output, SOURCE, TARGET);
-    },
+    }, check),
   };
-  const times = Object.fromEntries(Object.keys(contenders).map((name) => [name, []]));
-  for (let turn = 0; turn < RUNS; turn += 1) {
-    const order = Object.entries(contenders);
-    // Each turn begins with another one.
-    order.push(...order.splice(0, turn % order.length));
-    for (const [name, work] of order) {
-      await rm(output, { force: true });
-      await engine.empty();
-      await run('sync', []);
-      const start = performance.now();
-      await work();
-      times[name].push(performance.now() - start);
-      if (name !== 'cp' && name !== 'edit') await check(name, output);
-    }
-  }
-  const time = Object.fromEntries(Object.entries(times).map(([name, list]) => [name, Math.min(...list)]));
+  const time = await fastest(contenders, RUNS, async () => {
+    await rm(output, { force: true });
+    await engine.empty();
+    await run('sync', []);
+  });
   const rows = [
     ['`cp A B`', 'cp', ''],
     ['Longshore in Node, A → B', 'longshore', '≤ 1.15 × cp', time.longshore / time.cp <= 1.15],
@@ -176,10 +185,143 @@ async function processes(directory, large) {
   console.log(`Longshore in Node read ${told.reads.bytes} bytes to edit; peak resident memory ${told.rss} bytes.\n`);
 }
 
-/** A contender that does not do the work is not one. */
-async function check(name, output) {
-  const names = await skopeoNames(output);
-  if (!names.includes(TARGET)) throw new Error(`${name} wrote ${names}`);
+/** Work that is timed by itself, and then checked: a contender that does not do it is not one. */
+function timed(work, check) {
+  return async () => {
+    const start = performance.now();
+    await work();
+    const time = performance.now() - start;
+    await check?.();
+    return time;
+  };
+}
+
+/** Verifying in Chromium, with one Worker and with all, against `sha256sum` of the same bytes. */
+async function verifying(directory, plain, packed, layers) {
+  const page = '<!doctype html><link rel="icon" href="data:,"><input type="file" id="plain"><input type="file" id="packed">';
+  const server = await serve({ policy: '', pages: { '/bench.html': page } });
+  context.after(server.close);
+  const inChromium = async (id, workers) =>
+    withPage('chromium', server.origin, async (chromium) => {
+      await chromium.goto('/bench.html');
+      await chromium.setFiles('#plain', plain);
+      await chromium.setFiles('#packed', packed);
+      const results = [];
+      for (let turn = 0; turn <= RUNS; turn += 1) results.push(await chromium.evaluate(verifyInPage, { id, workers }));
+      // The first one starts the Workers.
+      return { time: Math.min(...results.slice(1).map(({ time }) => time)), memory: Math.max(...results.map(({ memory }) => memory)) };
+    });
+  const work = (...args) => run(process.execPath, [join(root, 'tests/bench/work.mjs'), ...args]);
+  const copy = join(directory, 'copy');
+  const time = await fastest(
+    {
+      sum: () => run('sha256sum', [plain]),
+      plain: () => work('verify', plain),
+      gzip: () => run('sh', ['-c', 'gzip -dc "$@" | sha256sum', 'sh', ...layers]),
+      skopeo: () => skopeo('copy', '--quiet', `oci-archive:${packed}`, `dir:${copy}`),
+      packed: () => work('verify', packed),
+    },
+    RUNS,
+    () => rm(copy, { recursive: true, force: true }),
+  );
+  const one = await inChromium('plain', 1);
+  const two = await inChromium('plain', 2);
+  const both = await inChromium('packed', 2);
+  const peak = Math.max(one.memory, two.memory, both.memory);
+  const { size: plainSize } = await stat(plain);
+  const { size: packedSize } = await stat(packed);
+  table(
+    [`verify: ${plainSize} bytes, layers not compressed`, 'time', 'speed ÷ sha256sum', 'goal'],
+    [
+      ['`sha256sum`', ms(time.sum), '1.00', ''],
+      ['Longshore in Node', ms(time.plain), (time.sum / time.plain).toFixed(2), ''],
+      ['Longshore in Chromium, one Worker', ms(one.time), (time.sum / one.time).toFixed(2), goal('≥ 0.9', time.sum / one.time >= 0.9)],
+      ['Longshore in Chromium, two Workers', ms(two.time), (time.sum / two.time).toFixed(2), goal('> 1', time.sum / two.time > 1)],
+    ],
+  );
+  const best = Math.min(time.gzip, time.skopeo);
+  table(
+    [`verify: ${packedSize} bytes, an OCI archive with gzip layers`, 'time', 'time ÷ the faster of the first two', 'goal'],
+    [
+      ['`gzip -dc LAYERS \\| sha256sum`', ms(time.gzip), (time.gzip / best).toFixed(2), ''],
+      ['`skopeo copy oci-archive: dir:`', ms(time.skopeo), (time.skopeo / best).toFixed(2), ''],
+      ['Longshore in Node', ms(time.packed), (time.packed / best).toFixed(2), goal('≤ 1', time.packed <= best)],
+      ['Longshore in Chromium, two Workers', ms(both.time), (both.time / best).toFixed(2), goal('≤ 1.3', both.time / best <= 1.3)],
+    ],
+  );
+  console.log(`Peak wasm memory of one module in these rows: ${peak} bytes (${goal('< 64 MB', peak < 64e6)}).\n`);
+}
+
+/** Runs in the page. */
+async function verifyInPage({ id, workers }) {
+  Object.defineProperty(navigator, 'hardwareConcurrency', { value: workers, configurable: true });
+  const { memoryUsed, openArchive } = await import('/lib/index.js');
+  const archive = await openArchive(document.getElementById(id).files[0]);
+  const start = performance.now();
+  const { verdict } = await archive.verify();
+  const time = performance.now() - start;
+  if (verdict !== 'intact') throw new Error(`the archive is ${verdict}`);
+  const memory = await memoryUsed();
+  await archive.close();
+  return { time, memory };
+}
+
+/** docker to OCI and back, layers as they are, by whole processes to disk. */
+async function converting(directory, large) {
+  const layout = join(directory, 'layout.tar');
+  const output = join(directory, 'converted.tar');
+  const work = (format, from) => run(process.execPath, [join(root, 'tests/bench/work.mjs'), 'save', format, from, output]);
+  const rows = [];
+  for (const [what, from, to] of [
+    ['docker → OCI', large, 'oci'],
+    ['OCI → docker', layout, 'docker'],
+  ]) {
+    const source = to === 'oci' ? `docker-archive:${large}` : `oci-archive:${layout}`;
+    const target = to === 'oci' ? `oci-archive:${output}` : `docker-archive:${output}:${SOURCE}`;
+    const time = await fastest(
+      {
+        longshore: () => work(to, from),
+        skopeo: () => skopeo('copy', '--quiet', ...(to === 'oci' ? ['--dest-oci-accept-uncompressed-layers'] : []), source, target),
+      },
+      Math.max(2, RUNS / 2),
+      async () => {
+        await rm(output, { force: true });
+        await run('sync', []);
+      },
+    );
+    const ratio = time.skopeo / time.longshore;
+    rows.push([what, ms(time.longshore), ms(time.skopeo), ratio.toFixed(2), goal('≥ 3', ratio >= 3)]);
+    if (to === 'oci') {
+      await rm(output, { force: true });
+      await run(process.execPath, [join(root, 'tests/bench/work.mjs'), 'save', 'oci', large, layout]);
+    }
+  }
+  await rm(output, { force: true });
+  await rm(layout, { force: true });
+  table(['convert to disk, layers as they are', 'Longshore in Node', '`skopeo copy`', 'skopeo ÷ Longshore', 'goal'], rows);
+}
+
+/** An archive of an image whose layers hold this machine's own programs, as OCI with gzip; and those layers as files. */
+async function makePacked(directory) {
+  const found = (await run('find', ['/usr/lib', '/usr/bin', '-xdev', '-type', 'f', '-size', '+256k', '-printf', '%s %p\n'])).trim().split('\n');
+  const files = found.map((line) => line.split(' ')).filter(([, path]) => path).sort(([, a], [, b]) => (a < b ? -1 : 1));
+  const chosen = [];
+  let bytes = 0;
+  for (const [size, path] of files) {
+    if (bytes > PACKED) break;
+    bytes += Number(size);
+    chosen.push('--file', `${path.slice(1)}=${path}`);
+  }
+  const file = join(directory, 'packed.tar');
+  const perLayer = `${Math.ceil(chosen.length / 2 / 4)}`;
+  await fixtures(['oci-gzip', '--layers', '1', '--name', 'packed:1', ...chosen, '--per-layer', perLayer, file], { release: true });
+  const blobs = join(directory, 'blobs');
+  await mkdir(blobs);
+  await run('tar', ['-xf', file, '-C', blobs]);
+  const inside = join(blobs, 'blobs/sha256');
+  const layers = [];
+  for (const name of await readdir(inside)) if ((await stat(join(inside, name))).size > 100_000) layers.push(join(inside, name));
+  return { file, layers };
 }
 
 async function machine() {
@@ -192,23 +334,4 @@ async function machine() {
     (await run('chromium', ['--version'])).trim().split(' built')[0],
   ];
   return `${processor}, ${cpus().length} cores, ${memory} GiB, Linux ${release()}; ${versions.join('; ')}.\n`;
-}
-
-function median(list) {
-  const sorted = list.toSorted((a, b) => a - b);
-  const middle = Math.floor(sorted.length / 2);
-  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
-}
-
-function ms(time) {
-  return time < 1000 ? `${time.toFixed(1)} ms` : `${(time / 1000).toFixed(2)} s`;
-}
-
-function goal(text, met) {
-  return `${text}: ${met ? 'met' : '**missed**'}`;
-}
-
-function table(head, rows) {
-  const line = (cells) => `| ${cells.join(' | ')} |`;
-  console.log([line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n') + '\n');
 }

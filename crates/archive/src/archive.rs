@@ -14,7 +14,7 @@ use crate::model::{Format, Image, Name, Other, OtherKind};
 use crate::recipe::Recipe;
 use crate::reference::Reference;
 use crate::source::Source;
-use crate::tar::TarIndex;
+use crate::tar::{Entry, TarIndex};
 use crate::verify::two_contents;
 use crate::write;
 
@@ -381,53 +381,56 @@ fn index_findings(images: &[Image], own: usize, listed: &[Vec<Name>], findings: 
     }
 }
 
+/// So many members are listed for each thing that is odd about them; of the others it is said how many there are.
+const LISTED: usize = 100;
+
 fn tar_findings(index: &TarIndex) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for entry in index.duplicates() {
-        findings.push(
-            Finding::new(
-                FindingCode::DuplicateEntry,
-                Severity::Warning,
-                format!(
-                    "The archive has {} more than once. Docker takes the last, skopeo, podman and crane the first.",
-                    entry.path
-                ),
-            )
-            .with("entry", &*entry.path)
-            .with("offset", entry.header),
-        );
-    }
-    for entry in index.entries() {
-        // A size that the header has no room for leaves the field empty.
-        let Some(stated) = entry.overruled.filter(|&stated| stated != 0 && stated != entry.size) else {
-            continue;
+    let mut note =
+        |code, severity, entries: &mut dyn Iterator<Item = &Entry>, sentence: &dyn Fn(&Entry) -> String| {
+            for entry in Iterator::take(&mut *entries, LISTED) {
+                let finding = Finding::new(code, severity, sentence(entry)).with("entry", &*entry.path);
+                findings.push(match entry.overruled.filter(|_| code == FindingCode::Ambiguous) {
+                    None => finding.with("offset", entry.header),
+                    Some(stated) => finding
+                        .with("offset", entry.header)
+                        .with("expected", entry.size)
+                        .with("actual", stated),
+                });
+            }
+            let more = entries.count();
+            if more > 0 {
+                let sentence = format!("The same is true of {more} members more.");
+                findings.push(Finding::new(code, severity, sentence).with("actual", more));
+            }
         };
-        findings.push(
-            Finding::new(
-                FindingCode::Ambiguous,
-                Severity::Error,
-                format!(
-                    "The header of {} says {stated} bytes, its pax record {}: Docker, containerd, skopeo and crane go by the record, some other readers by the header, and read another archive from there on.",
-                    entry.path, entry.size
-                ),
-            )
-            .with("entry", &*entry.path)
-            .with("offset", entry.header)
-            .with("expected", entry.size)
-            .with("actual", stated),
-        );
-    }
-    for entry in index.entries().iter().filter(|entry| !entry.utf8) {
-        findings.push(
-            Finding::new(
-                FindingCode::InvalidUtf8,
-                Severity::Info,
-                format!("The path of the member {} is not UTF-8.", entry.path),
-            )
-            .with("entry", &*entry.path)
-            .with("offset", entry.header),
-        );
-    }
+    let all = || index.entries().iter();
+    note(FindingCode::DuplicateEntry, Severity::Warning, &mut index.duplicates(), &|entry| {
+        format!(
+            "The archive has {} more than once. Docker takes the last, skopeo, podman and crane the first.",
+            entry.path
+        )
+    });
+    // A size that the header has no room for leaves the field empty.
+    let disagrees =
+        |entry: &&Entry| entry.overruled.is_some_and(|stated| stated != 0 && stated != entry.size);
+    note(FindingCode::Ambiguous, Severity::Error, &mut all().filter(disagrees), &|entry| {
+        format!(
+            "The header of {} says {} bytes, its pax record {}: Docker, containerd, skopeo and crane go by the record, some other readers by the header, and read another archive from there on.",
+            entry.path,
+            entry.overruled.unwrap_or_default(),
+            entry.size
+        )
+    });
+    note(FindingCode::InvalidUtf8, Severity::Info, &mut all().filter(|entry| !entry.utf8), &|entry| {
+        format!("The path of the member {} is not UTF-8.", entry.path)
+    });
+    note(FindingCode::OddPath, Severity::Info, &mut all().filter(|entry| is_odd(&entry.path)), &|entry| {
+        format!(
+            "The path of the member {} leads out of the archive, is absolute, or has characters that cannot be seen.",
+            entry.path
+        )
+    });
     if !index.has_end_blocks() {
         findings.push(
             Finding::new(
@@ -439,6 +442,16 @@ fn tar_findings(index: &TarIndex) -> Vec<Finding> {
         );
     }
     findings
+}
+
+/// Whether whoever unpacks or prints a path may be surprised by it.
+fn is_odd(path: &str) -> bool {
+    // Controls, and those that turn the direction of the text around them.
+    let is_unseen = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    path.starts_with('/') || path.split('/').any(|part| part == "..") || path.contains(is_unseen)
 }
 
 fn name_findings(

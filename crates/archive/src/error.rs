@@ -132,6 +132,8 @@ codes! {
         NoEndBlocks = "no-end-blocks",
         /// A member's path is not UTF-8.
         InvalidUtf8 = "invalid-utf8",
+        /// A member's path leads out of the archive, is absolute, or has characters that cannot be seen.
+        OddPath = "odd-path",
         /// `manifest.json`, `repositories` and `index.json` do not give the images the same names.
         NamesDisagree = "names-disagree",
         /// A name in the archive that Docker would refuse.

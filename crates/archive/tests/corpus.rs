@@ -9,13 +9,15 @@
     reason = "a failure should stop the test"
 )]
 
+mod saving;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use longshore_archive::{
-    Archive, Compression, FindingCode, Format, Limits, Source, Unpacked, Verdict, sha256,
+    Archive, Compression, FindingCode, Format, Limits, Source, Target, Unpacked, Verdict, sha256,
 };
 use serde_json::Value;
 
@@ -126,6 +128,44 @@ fn disagreement(row: &Row, found: &Found) -> Option<String> {
         .then(|| format!("{}: {found:?}, but it is: {} ({})", row.path.display(), row.validity, row.kind))
 }
 
+/// What has to survive a conversion: IDs, names that Docker knows, diff IDs.
+fn essence(archive: &saving::Open) -> BTreeSet<(String, Vec<String>, Vec<Option<String>>)> {
+    let image = |image: &longshore_archive::Image| {
+        let tagged =
+            image.names.iter().filter(|name| name.reference().is_some_and(|name| name.tag().is_some()));
+        let mut names: Vec<_> = tagged.map(ToString::to_string).collect();
+        names.sort();
+        (image.id.clone(), names, image.layers.iter().map(|layer| layer.diff_id.clone()).collect())
+    };
+    archive.images().iter().map(image).collect()
+}
+
+/// docker → oci → docker → docker-legacy: what is written is intact, and still the same images.
+fn round_trip(archive: &saving::Open) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let oci = saving::all(archive, Target::Oci);
+    let docker = saving::all(&oci, Target::Docker);
+    for (what, written) in [("oci", &oci), ("docker", &docker)] {
+        let report = written.verify(Limits::default()).unwrap();
+        if report.verdict != Verdict::Intact || essence(written) != essence(archive) {
+            wrong.push(format!("as {what}: {:?} {:?}", essence(written), report.findings));
+        }
+    }
+    // The older layout has no place for what is not there, nor for several platforms of one name.
+    let is_simple = |image: &longshore_archive::Image| {
+        image.index.is_none() && image.layers.iter().all(|layer| layer.entry.is_some())
+    };
+    if archive.images().iter().all(is_simple) {
+        let legacy = saving::all(&docker, Target::DockerLegacy);
+        if legacy.verify(Limits::default()).unwrap().verdict != Verdict::Intact
+            || essence(&legacy) != essence(archive)
+        {
+            wrong.push(format!("as docker-legacy: {:?}", essence(&legacy)));
+        }
+    }
+    wrong
+}
+
 #[derive(Debug)]
 enum Found {
     Opened(Verdict),
@@ -143,6 +183,7 @@ fn every_archive_is_what_the_index_says() {
     let mut wrong = Vec::new();
     let mut table: BTreeMap<String, BTreeMap<String, usize>> = BTreeMap::new();
     let mut refused_by_peers = Vec::new();
+    let mut converted = 0;
     for row in rows(&corpus) {
         let tar = unpacked(&row.path);
         let opened = tar.as_ref().map_err(Clone::clone).and_then(|tar| Archive::open(Rc::new(tar.clone())));
@@ -177,6 +218,20 @@ fn every_archive_is_what_the_index_says() {
             let mut same = vec![0; tar.len()];
             archive.recipe().read_at(0, &mut same).unwrap();
             assert!(same == *tar, "{}: same is the same", row.path.display());
+            let is_whole = matches!(found, Found::Opened(Verdict::Intact)) && !archive.images().is_empty();
+            let names: Vec<_> = archive
+                .images()
+                .iter()
+                .filter(|image| image.index.is_none())
+                .flat_map(|image| &image.names)
+                .collect();
+            // Two images of one name cannot be written.
+            let is_clear = names.iter().collect::<std::collections::HashSet<_>>().len() == names.len();
+            if is_whole && is_clear {
+                converted += 1;
+                let told = |what| format!("{} {what}", row.path.display());
+                wrong.extend(round_trip(archive).into_iter().map(told));
+            }
         }
         let outcome = match found {
             Found::Opened(verdict) => format!("opened, {verdict:?}").to_lowercase(),
@@ -191,6 +246,7 @@ fn every_archive_is_what_the_index_says() {
             println!("{count:>6}  {outcome}");
         }
     }
+    println!("converted, and intact afterwards: {converted}");
     println!("valid, and refused by skopeo or podman: {}", refused_by_peers.len());
     for name in &refused_by_peers {
         println!("        {name}");

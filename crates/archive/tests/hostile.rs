@@ -238,6 +238,14 @@ fn paths_are_keys_and_lead_nowhere_else() {
     assert_eq!(index.resolve("a/../../b"), None);
     assert_eq!(index.resolve("/etc/passwd"), Some(1), "the root is the archive's");
     assert_eq!(index.resolve("x/y/../../etc/./passwd"), Some(1));
+
+    let mut image = docker_legacy_entries(&[ImageSpec::new("app:1")]);
+    image.extend(entries);
+    let odd = codes(&open(tar(&image))).into_iter().filter(|code| *code == FindingCode::OddPath);
+    assert_eq!(odd.count(), hostile.len());
+    // Many of them are counted, not listed.
+    image.extend((0..1000).map(|number| Entry::file(format!("../{number}"), "")));
+    assert_eq!(codes(&open(tar(&image))).len(), 101);
 }
 
 #[test]
