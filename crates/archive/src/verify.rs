@@ -318,7 +318,7 @@ impl<S: Source + Clone> Archive<S> {
             known.extend(image.layers.iter().filter_map(|layer| layer.entry));
         }
         if let Some(Ok(listing)) = self.members.listing(oci_index::PATH) {
-            known.extend(oci::reachable(&self.members, &listing.bytes));
+            known.extend(oci::reachable(&self.members, &listing.bytes).into_values());
         }
         // Docker's layer directories hold three files.
         for (number, entry) in index.entries().iter().enumerate() {

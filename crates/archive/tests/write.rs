@@ -311,6 +311,204 @@ fn sha512_layouts_come_through() {
     let again = all(&layout, Target::Oci);
     assert_eq!(essence(&again), essence(&layout));
     assert_clean(&again, "sha512 again");
+    // Readers of manifest.json know an image by its config's sha256, and so does the index beside it.
+    for target in [Target::Docker, Target::DockerLegacy] {
+        let written = all(&layout, target);
+        assert_clean(&written, "sha512 for Docker");
+        assert_eq!(
+            (written.images().len(), written.images()[0].id.as_str()),
+            (1, archive.images()[0].id.as_str())
+        );
+    }
+}
+
+/// A layout of blobs, and of what `index.json` lists: descriptors, each with its name.
+struct Layout(Vec<longshore_fixtures::Entry>);
+
+impl Layout {
+    fn blob(&mut self, bytes: impl Into<Vec<u8>>) -> (String, usize) {
+        let bytes = bytes.into();
+        let (digest, size) = (sha256(&bytes), bytes.len());
+        let path = format!("blobs/{}", digest.replace(':', "/"));
+        self.0.push(longshore_fixtures::Entry::file(path, bytes));
+        (digest, size)
+    }
+
+    /// An image of one layer; its descriptor.
+    fn image(&mut self, architecture: &str, media_type: &str) -> String {
+        let layer = longshore_fixtures::tar(&[longshore_fixtures::Entry::file("file", architecture)]);
+        let (layer, len) = self.blob(layer);
+        let (config, config_len) = self.blob(format!(
+            r#"{{"os":"linux","architecture":"{architecture}","rootfs":{{"type":"layers","diff_ids":["{layer}"]}}}}"#
+        ));
+        let (digest, size) = self.blob(format!(
+            r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{config}","size":{config_len}}},"layers":[{{"mediaType":"{media_type}","digest":"{layer}","size":{len},"annotations":{{"key":"kept"}}}}]}}"#
+        ));
+        format!(
+            r#"{{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"{digest}","size":{size},"platform":{{"os":"linux","architecture":"{architecture}"}}}}"#
+        )
+    }
+
+    fn index(&mut self, descriptors: &[&String]) -> String {
+        let list: Vec<&str> = descriptors.iter().map(|text| text.as_str()).collect();
+        let (digest, size) = self.blob(format!(
+            r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[{}]}}"#,
+            list.join(",")
+        ));
+        format!(
+            r#"{{"mediaType":"application/vnd.oci.image.index.v1+json","digest":"{digest}","size":{size}}}"#
+        )
+    }
+
+    fn open(mut self, tops: &[(&String, &str)]) -> Open {
+        let top = |(descriptor, name): &(&String, &str)| {
+            let open = descriptor.trim_end_matches('}');
+            let closed = &descriptor[open.len()..descriptor.len() - 1];
+            format!(
+                r#"{open}{closed},"annotations":{{"org.opencontainers.image.ref.name":"docker.io/library/{name}"}}}}"#
+            )
+        };
+        let list: Vec<String> = tops.iter().map(top).collect();
+        let index = format!(r#"{{"schemaVersion":2,"manifests":[{}]}}"#, list.join(","));
+        self.0.push(longshore_fixtures::Entry::file("index.json", index));
+        open(longshore_fixtures::tar(&self.0))
+    }
+}
+
+const PLAIN: &str = "application/vnd.oci.image.layer.v1.tar";
+
+/// Each image's architecture and names.
+fn named(archive: &Open) -> Vec<(String, Vec<String>)> {
+    let image = |image: &longshore_archive::Image| {
+        let mut names: Vec<_> = image.names.iter().map(ToString::to_string).collect();
+        names.sort();
+        (image.platform.architecture.clone(), names)
+    };
+    let mut all: Vec<_> = archive.images().iter().map(image).collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn an_index_below_an_index_stays_one_image() {
+    let mut layout = Layout(Vec::new());
+    let [amd64, arm64, s390x] = ["amd64", "arm64", "s390x"].map(|name| layout.image(name, PLAIN));
+    let below = layout.index(&[&amd64, &arm64]);
+    let top = layout.index(&[&below, &s390x]);
+    let archive = layout.open(&[(&top, "app:1")]);
+    for target in [Target::Oci, Target::Docker] {
+        let written = all(&archive, target);
+        assert_clean(&written, "nested");
+        assert_eq!(named(&written), named(&archive));
+        assert_eq!(written.images()[0].index, archive.images()[0].index, "{target:?}");
+        // Some of them stay together, too.
+        let two = open(save_some(&[(&archive, 1), (&archive, 2)], target, None).unwrap());
+        assert_clean(&two, "two of nested");
+        assert_eq!(named(&two), named(&archive)[1..]);
+        assert!(two.images()[0].index.is_some() && two.images()[0].index == two.images()[1].index);
+    }
+}
+
+#[test]
+fn names_lead_to_what_they_led_to() {
+    // An image by itself and under an index, and one under two indexes.
+    let mut layout = Layout(Vec::new());
+    let [amd64, arm64, s390x] = ["amd64", "arm64", "s390x"].map(|name| layout.image(name, PLAIN));
+    let first = layout.index(&[&arm64, &amd64]);
+    let second = layout.index(&[&amd64, &s390x]);
+    let archive = layout.open(&[(&first, "one:1"), (&second, "two:1"), (&amd64, "three:1")]);
+    let expected = named(&archive);
+    assert_eq!(expected[0].1, ["one:1", "three:1", "two:1"]);
+    assert_eq!(
+        (&expected[1].1[..], &expected[2].1[..]),
+        (&["one:1".to_owned()][..], &["two:1".to_owned()][..])
+    );
+    for target in [Target::Oci, Target::Docker] {
+        let written = all(&archive, target);
+        assert_eq!(written.verify(Limits::default()).unwrap().verdict, Verdict::Intact);
+        assert_eq!(named(&written), expected, "{target:?}");
+        assert_eq!(named(&all(&written, Target::Oci)), expected, "{target:?}, again");
+    }
+    let legacy = all(&archive, Target::DockerLegacy);
+    assert_clean(&legacy, "overlapping, legacy");
+    assert_eq!(named(&legacy)[0].1, ["one:1", "three:1", "two:1"]);
+}
+
+#[test]
+fn an_image_with_two_manifests_keeps_each_name_once() {
+    let mut layout = Layout(Vec::new());
+    let [one, other] =
+        [PLAIN, "application/vnd.docker.image.rootfs.diff.tar"].map(|kind| layout.image("amd64", kind));
+    let archive = layout.open(&[(&one, "app:1"), (&other, "app:1"), (&other, "app:2")]);
+    for target in [Target::Oci, Target::Docker, Target::DockerLegacy] {
+        let written = all(&archive, target);
+        assert_clean(&written, "two manifests");
+        assert!(
+            written.images().iter().any(|image| image.names.iter().any(|name| name.to_string() == "app:2"))
+        );
+        let owners =
+            written.images().iter().flat_map(|image| &image.names).filter(|name| name.to_string() == "app:1");
+        assert_eq!(owners.count(), 1, "{target:?}");
+    }
+}
+
+#[test]
+fn a_layer_that_stays_keeps_its_annotations() {
+    let mut layout = Layout(Vec::new());
+    // The bytes are no matter: nobody without a key can tell.
+    let image = layout.image("amd64", "application/vnd.oci.image.layer.v1.tar+encrypted");
+    let archive = layout.open(&[(&image, "app:1")]);
+    let written = save_some(&[(&archive, 0)], Target::Oci, Some(Packing::Gzip)).unwrap();
+    assert_eq!(open(written.clone()).images()[0].digest, archive.images()[0].digest);
+
+    let mut layout = Layout(Vec::new());
+    let image = layout.image("amd64", "application/vnd.docker.image.rootfs.diff.tar");
+    // A config that is not what its digest says makes a new manifest, in the OCI's own words.
+    let config = layout.0.iter().position(|entry| matches!(&entry.content, longshore_fixtures::Content::Bytes(bytes) if bytes.starts_with(br#"{"os""#)));
+    let entry = &mut layout.0[config.unwrap()];
+    let longshore_fixtures::Content::Bytes(bytes) = &entry.content else { panic!("it is a config") };
+    entry.content = longshore_fixtures::Content::Bytes(
+        String::from_utf8(bytes.clone()).unwrap().replace("linux", "Linux").into(),
+    );
+    let written = open(save_some(&[(&layout.open(&[(&image, "app:1")]), 0)], Target::Oci, None).unwrap());
+    assert_clean(&written, "another config");
+    assert_eq!(written.images()[0].layers[0].media_type, PLAIN);
+}
+
+#[test]
+fn a_name_of_a_file_is_no_digest() {
+    use longshore_fixtures::Entry;
+    // Named by what it holds, not by what it is.
+    let layer = longshore_fixtures::tar(&[Entry::file("file", "content")]);
+    let diff_id = sha256(&layer);
+    let config = format!(r#"{{"os":"linux","rootfs":{{"type":"layers","diff_ids":["{diff_id}"]}}}}"#);
+    let path = format!("{}.tar.gz", &diff_id[7..]);
+    let manifest = format!(r#"[{{"Config":"config.json","RepoTags":["app:1"],"Layers":["{path}"]}}]"#);
+    let archive = open(longshore_fixtures::tar(&[
+        Entry::file("config.json", config),
+        Entry::file(path, packed(&layer, Packing::Gzip)),
+        Entry::file("manifest.json", manifest),
+    ]));
+    for target in [Target::Docker, Target::Oci] {
+        assert_clean(&all(&archive, target), "named by its diff ID");
+    }
+}
+
+#[test]
+fn thousands_of_images_are_no_trouble() {
+    let mut layout = Layout(Vec::new());
+    let images: Vec<String> = (0..1000).map(|number| layout.image(&number.to_string(), PLAIN)).collect();
+    let top = layout.index(&images.iter().collect::<Vec<_>>());
+    let mut tops: Vec<(&String, &str)> = vec![(&top, "all:1")];
+    let names: Vec<String> = (0..1000).map(|number| format!("app:{number}")).collect();
+    tops.extend(images.iter().zip(&names).map(|(image, name)| (image, name.as_str())));
+    let archive = layout.open(&tops);
+    let start = std::time::Instant::now();
+    for target in [Target::Oci, Target::Docker, Target::DockerLegacy] {
+        let images: Vec<_> = (0..1000).map(|image| (&archive, image)).collect();
+        save_some(&images, target, None).unwrap();
+    }
+    assert!(start.elapsed().as_secs() < 30, "{:?}", start.elapsed());
 }
 
 fn spec() -> impl Strategy<Value = ImageSpec> {

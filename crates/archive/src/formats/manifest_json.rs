@@ -197,6 +197,13 @@ fn names(item: &Object<'_>, index: usize) -> Result<Vec<Name>> {
     Ok(texts.into_iter().map(Name::new).filter(|name| seen.insert(name.clone())).collect())
 }
 
+/// The `LayerSources` of the item with that number: descriptors by diff ID.
+pub(crate) fn sources(bytes: &[u8], item: usize) -> Option<HashMap<String, String>> {
+    let item = Object::parse(json::array(json::first_value(bytes).ok()?.value)?.get(item)?)?;
+    let sources = item.object("LayerSources")?;
+    Some(sources.members().map(|(diff_id, text)| (diff_id.to_owned(), text.to_owned())).collect())
+}
+
 /// The document with other names; `None` where it has them already. `names` is per image.
 pub(crate) fn rewrite(bytes: &[u8], names: &[Vec<Name>]) -> Option<Vec<u8>> {
     let document = json::first_value(bytes).ok()?;

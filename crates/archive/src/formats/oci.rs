@@ -1,7 +1,7 @@
 //! OCI image layouts (OCI image specification, `image-layout.md`): what `index.json` leads to, through nested indexes,
 //! to image manifests, and to what is no image.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::{Identity, check_media_type, image, note_repeated_key};
 use crate::config::Config;
@@ -201,9 +201,12 @@ impl Walk {
     }
 }
 
-/// The members that an index leads to: indexes, manifests, configs, layers and whatever else has a descriptor.
-pub(crate) fn reachable<S: Source + Clone>(members: &Members<S>, index: &[u8]) -> HashSet<usize> {
-    let mut found = HashSet::new();
+/// The blobs that an index leads to, and the members that hold them: indexes, manifests, configs, layers and whatever
+/// else has a descriptor.
+pub(crate) fn reachable<S: Source + Clone>(members: &Members<S>, index: &[u8]) -> HashMap<String, usize> {
+    let mut found = HashMap::new();
+    // Links can make one member many blobs.
+    let mut read = HashSet::new();
     let text = json::first_value(index).map(|document| document.value.to_owned());
     let mut todo: Vec<String> = text.into_iter().collect();
     while let Some(document) = todo.pop() {
@@ -213,7 +216,9 @@ pub(crate) fn reachable<S: Source + Clone>(members: &Members<S>, index: &[u8]) -
         let one = ["config", "subject"].into_iter().filter_map(|key| object.get(key));
         for descriptor in lists.chain(one).filter_map(Descriptor::read) {
             let Some(entry) = descriptor.entry(members) else { continue };
-            if found.len() < MAX_DESCRIPTORS && found.insert(entry) && descriptor.may_have_descriptors() {
+            let may_have_descriptors = descriptor.may_have_descriptors();
+            found.insert(descriptor.digest, entry);
+            if read.len() < MAX_DESCRIPTORS && may_have_descriptors && read.insert(entry) {
                 let text = members.document(entry).ok().and_then(|bytes| {
                     json::first_value(&bytes).ok().map(|document| document.value.to_owned())
                 });

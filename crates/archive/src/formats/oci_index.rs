@@ -224,6 +224,25 @@ pub(crate) fn rewrite<S: Source + Clone>(
     Ok(Some(document.with_value(&index.to_json())))
 }
 
+/// What one descriptor of the index leads to.
+pub(crate) struct Top {
+    pub(crate) text: String,
+    pub(crate) digest: String,
+    pub(crate) name: Option<Name>,
+    /// The images, by their numbers.
+    pub(crate) images: Vec<usize>,
+    pub(crate) leaves: Vec<Leaf>,
+}
+
+/// The descriptors of the index, for whoever knows its images already. None where it is no index.
+pub(crate) fn tops<S: Source + Clone>(members: &Members<S>, bytes: &[u8], images: &[Image]) -> Vec<Top> {
+    let descriptors = descriptors(members, bytes, images, &mut Vec::new());
+    let top = |Descriptor { text, name, leaves, images }| {
+        Some(Top { text: text.to_owned(), digest: oci::Descriptor::read(text)?.digest, name, images, leaves })
+    };
+    descriptors.into_iter().flat_map(|(_, descriptors)| descriptors).filter_map(top).collect()
+}
+
 fn not_listed(id: &str) -> Error {
     Error::new(
         Code::IndexMismatch,
@@ -288,7 +307,7 @@ impl Style {
 }
 
 /// A descriptor with another name, or without one.
-fn with_name(descriptor: &str, name: Option<&Name>, style: Style) -> String {
+pub(crate) fn with_name(descriptor: &str, name: Option<&Name>, style: Style) -> String {
     let mut descriptor = Object::parse(descriptor).unwrap_or_default();
     let text = descriptor.get("annotations").unwrap_or("{}").to_owned();
     let mut annotations = Object::parse(&text).unwrap_or_default();

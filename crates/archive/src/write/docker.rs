@@ -5,17 +5,17 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::oci::{index_json, put_blobs};
 use super::tarball::{Content, Members, Meta, Tarball};
-use super::{Blob, Packed, groups, v1};
+use super::{Blob, Group, Packed, preferred, v1};
 use crate::formats::oci_index::Style;
 use crate::json;
 use crate::model::Name;
 use crate::recipe::Recipe;
 use crate::source::Source;
 
-pub(super) fn write<S: Source + Clone>(images: &[Packed<S>]) -> Recipe<S> {
-    let groups = groups(images);
+pub(super) fn write<S: Source + Clone>(groups: &[Group<'_, S>]) -> Recipe<S> {
+    let images = || groups.iter().flat_map(|group| &group.images);
     let mut blobs = Members::new();
-    for image in images {
+    for image in images() {
         // Nothing refers to these, but Docker writes them, and its archives are to be met to the byte.
         for layer in v1::layers(image) {
             let path = format!(
@@ -26,10 +26,9 @@ pub(super) fn write<S: Source + Clone>(images: &[Packed<S>]) -> Recipe<S> {
             blobs.insert(path, (meta, Content::Bytes(layer.json.into_bytes())));
         }
     }
-    put_blobs(&mut blobs, &groups, true);
-    let items = groups.iter().filter_map(|group| Some((group.preferred()?, group.names)));
-    let items: Vec<(&Packed<S>, &[Name])> = items.collect();
-    let created = images.first().map_or(0, |image| image.created);
+    put_blobs(&mut blobs, groups, true);
+    let items = preferred(groups);
+    let created = images().next().map_or(0, |image| image.created);
     let folder = Meta { mode: 0o755, mtime: created };
     let listing = Meta { mode: 0o644, mtime: 0 };
     let mut tarball = Tarball::new();
@@ -38,7 +37,7 @@ pub(super) fn write<S: Source + Clone>(images: &[Packed<S>]) -> Recipe<S> {
         tarball.push(&algorithm, folder, &Content::Directory);
     }
     tarball.push_all(&blobs);
-    let index = index_json(&groups, Style::Containerd);
+    let index = index_json(groups, Style::Containerd);
     tarball.push("index.json", listing, &Content::Bytes(index.into_bytes()));
     let manifest = json::array_of(items.iter().map(|(image, names)| item(image, names)));
     tarball.push("manifest.json", listing, &Content::Bytes((manifest + "\n").into_bytes()));
@@ -46,7 +45,7 @@ pub(super) fn write<S: Source + Clone>(images: &[Packed<S>]) -> Recipe<S> {
     tarball.push("oci-layout", listing, &Content::Bytes(layout.to_vec()));
     let tops = items.iter().map(|(image, names)| {
         let top = image.layers.last().map_or("", |layer| layer.diff_id.trim_start_matches("sha256:"));
-        (*names, top.to_owned())
+        (names.as_slice(), top.to_owned())
     });
     if let Some(repositories) = repositories(tops) {
         tarball.push("repositories", listing, &Content::Bytes(repositories.into_bytes()));

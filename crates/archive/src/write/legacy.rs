@@ -1,27 +1,27 @@
 //! What `docker save` of Docker 1.10 to 24 wrote: the lexical walk of a directory with one folder for each layer.
 
-use std::collections::BTreeMap;
+use std::collections::{HashMap, HashSet};
 
 use super::docker::{repositories, tags};
 use super::tarball::{Content, Members, Meta, Tarball};
-use super::{Packed, groups, v1};
+use super::{Group, Packed, preferred, v1};
 use crate::error::{Code, Error, Result};
 use crate::json;
 use crate::model::Name;
 use crate::recipe::Recipe;
 use crate::source::Source;
 
-pub(super) fn write<S: Source + Clone>(images: &[Packed<S>]) -> Result<Recipe<S>> {
-    let groups = groups(images);
+pub(super) fn write<S: Source + Clone>(images: &[Packed<S>], groups: &[Group<'_, S>]) -> Result<Recipe<S>> {
+    // Of the images for several platforms, one has the names: this layout has no place for an index.
+    let mut by_id: HashMap<&str, Vec<Name>> =
+        preferred(groups).into_iter().map(|(image, names)| (image.id.as_str(), names)).collect();
     let mut members: Members<S> = Members::new();
-    let mut stored: BTreeMap<String, String> = BTreeMap::new();
+    let mut stored: HashMap<&str, String> = HashMap::new();
     let mut items = Vec::new();
-    let mut tops: Vec<(&[Name], String)> = Vec::new();
-    for image in images {
-        // Of the images for several platforms, one has the names: this layout has no place for an index.
-        let is_named =
-            |group: &&super::Group<'_, S>| group.preferred().is_some_and(|named| named.is_same(image));
-        let names = groups.iter().find(is_named).map_or(&[][..], |group| group.names);
+    let mut tops: Vec<(Vec<Name>, String)> = Vec::new();
+    let mut known = HashSet::new();
+    for image in images.iter().filter(|image| known.insert(&image.id)) {
+        let names = by_id.remove(image.id.as_str()).unwrap_or_default();
         let meta = |mode: u32| Meta { mode, mtime: image.created };
         let mut paths = Vec::new();
         let mut top = String::new();
@@ -33,7 +33,7 @@ pub(super) fn write<S: Source + Clone>(images: &[Packed<S>]) -> Result<Recipe<S>
             if members.contains_key(&folder) {
                 continue;
             }
-            let content = match (stored.get(&layer.diff_id), &layer.content) {
+            let content = match (stored.get(layer.diff_id.as_str()), &layer.content) {
                 (Some(first), _) => Content::Link(format!("../{first}")),
                 (None, Some(content)) => Content::Stored(content.clone()),
                 (None, None) => {
@@ -44,7 +44,7 @@ pub(super) fn write<S: Source + Clone>(images: &[Packed<S>]) -> Result<Recipe<S>
                 }
             };
             let mode = if matches!(content, Content::Link(_)) { 0o777 } else { 0o644 };
-            stored.entry(layer.diff_id.clone()).or_insert_with(|| path.clone());
+            stored.entry(&layer.diff_id).or_insert_with(|| path.clone());
             members.insert(format!("{folder}VERSION"), (meta(0o644), Content::Bytes(b"1.0".to_vec())));
             members.insert(format!("{folder}json"), (meta(0o644), Content::Bytes(v1.json.into_bytes())));
             members.insert(path, (meta(mode), content));
@@ -54,7 +54,7 @@ pub(super) fn write<S: Source + Clone>(images: &[Packed<S>]) -> Result<Recipe<S>
         items.push(format!(
             r#"{{"Config":{},"RepoTags":{},"Layers":{}}}"#,
             json::string(&config),
-            tags(names),
+            tags(&names),
             json::array_of(paths.iter().map(|path| json::string(path)))
         ));
         members.insert(config, (meta(0o644), Content::Bytes(image.config.to_vec())));
@@ -64,7 +64,8 @@ pub(super) fn write<S: Source + Clone>(images: &[Packed<S>]) -> Result<Recipe<S>
     let mut tarball = Tarball::legacy();
     tarball.push_all(&members);
     tarball.push("manifest.json", listing, &Content::Bytes((json::array_of(items) + "\n").into_bytes()));
-    if let Some(repositories) = repositories(tops.into_iter()) {
+    if let Some(repositories) = repositories(tops.iter().map(|(names, top)| (names.as_slice(), top.clone())))
+    {
         tarball.push("repositories", listing, &Content::Bytes(repositories.into_bytes()));
     }
     Ok(tarball.finish())

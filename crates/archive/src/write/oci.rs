@@ -2,17 +2,16 @@
 
 use super::docker::algorithms;
 use super::tarball::{Content, Members, Meta, Tarball};
-use super::{Document, Group, OCI_INDEX, Packed, bytes_of, descriptor, groups};
+use super::{Document, Group, OCI_INDEX, Packed, bytes_of, descriptor};
 use crate::digest::{blob_path, sha256};
 use crate::formats::oci_index::{Style, annotations_of};
 use crate::json;
 use crate::recipe::Recipe;
 use crate::source::Source;
 
-pub(super) fn write<S: Source + Clone>(images: &[Packed<S>]) -> Recipe<S> {
-    let groups = groups(images);
+pub(super) fn write<S: Source + Clone>(groups: &[Group<'_, S>]) -> Recipe<S> {
     let mut blobs = Members::new();
-    put_blobs(&mut blobs, &groups, false);
+    put_blobs(&mut blobs, groups, false);
     let folder = Meta { mode: 0o755, mtime: 0 };
     let file = Meta { mode: 0o644, mtime: 0 };
     let mut tarball = Tarball::new();
@@ -21,7 +20,7 @@ pub(super) fn write<S: Source + Clone>(images: &[Packed<S>]) -> Recipe<S> {
         tarball.push(&algorithm, folder, &Content::Directory);
     }
     tarball.push_all(&blobs);
-    let index = index_json(&groups, Style::Both);
+    let index = index_json(groups, Style::Both);
     tarball.push("index.json", file, &Content::Bytes(index.into_bytes()));
     let layout = br#"{"imageLayoutVersion":"1.0.0"}"#;
     tarball.push("oci-layout", file, &Content::Bytes(layout.to_vec()));
@@ -51,55 +50,33 @@ pub(super) fn put_blobs<S: Source + Clone>(blobs: &mut Members<S>, groups: &[Gro
                 }
             }
         }
-        if let Some(index) = platforms(group) {
+        if let Some(index) = &group.index {
             put(&index.digest, 0o644, 0, Content::Stored(bytes_of(&index.bytes)));
         }
     }
     // What a whole index leads to beside its images.
-    for index in
-        groups.iter().filter(|group| is_whole(group)).filter_map(|group| group.images.first()?.index.as_ref())
-    {
-        for (path, content) in &index.others {
-            let meta = Meta { mode: 0o644, mtime: 0 };
-            blobs.entry(path.clone()).or_insert_with(|| (meta, Content::Stored(content.clone())));
-        }
+    for (path, content) in groups.iter().flat_map(|group| &group.blobs) {
+        let meta = Meta { mode: 0o644, mtime: 0 };
+        blobs.entry(path.clone()).or_insert_with(|| (meta, Content::Stored(content.clone())));
     }
 }
 
-/// Whether all images are there that the index lists and the archive held.
-fn is_whole<S>(group: &Group<'_, S>) -> bool {
-    let selected = |digest: &String| group.images.iter().any(|image| image.manifest.digest == *digest);
-    group
-        .images
-        .first()
-        .and_then(|image| image.index.as_ref())
-        .is_some_and(|index| index.images.iter().all(selected))
-}
-
-/// The index of a group of images for several platforms: its own if all of them are there, else one of those that
-/// are. `None` where one image stands for itself.
-fn platforms<S: Source + Clone>(group: &Group<'_, S>) -> Option<Document> {
-    let index = group.images.first()?.index.as_ref()?;
-    if is_whole(group) {
-        return Some(index.document.clone());
-    }
-    if group.images.len() == 1 {
-        return None;
-    }
-    let own = group.images.iter().copied().map(listed);
+/// An index of some images for several platforms.
+pub(super) fn index_of<S>(images: &[&Packed<S>]) -> Document {
+    let own = images.iter().copied().map(listed);
     let text =
         format!(r#"{{"schemaVersion":2,"mediaType":"{OCI_INDEX}","manifests":{}}}"#, json::array_of(own));
-    Some(Document {
+    Document {
         media_type: OCI_INDEX.to_owned(),
         digest: sha256(text.as_bytes()),
         bytes: text.into_bytes().into(),
-    })
+    }
 }
 
 /// An image's descriptor in the index of its group: the one that it came with, of the manifest that it has now.
 fn listed<S>(image: &Packed<S>) -> String {
-    let text = image.index.as_ref().map_or("{}", |index| &index.descriptor);
-    let mut descriptor = json::Object::parse(text).unwrap_or_default();
+    let text = image.index.as_ref().and_then(|index| index.descriptors.get(image.digest.as_ref()?));
+    let mut descriptor = text.and_then(|text| json::Object::parse(text)).unwrap_or_default();
     descriptor.set("mediaType", &json::string(&image.manifest.media_type));
     descriptor.set("digest", &json::string(&image.manifest.digest));
     descriptor.set("size", &image.manifest.bytes.len().to_string());
@@ -110,10 +87,7 @@ fn listed<S>(image: &Packed<S>) -> String {
 pub(super) fn index_json<S: Source + Clone>(groups: &[Group<'_, S>], style: Style) -> String {
     let mut descriptors = Vec::new();
     for group in groups {
-        let Some(top) = platforms(group).or_else(|| group.images.first().map(|image| image.manifest.clone()))
-        else {
-            continue;
-        };
+        let Some(top) = group.top() else { continue };
         let of = |annotations: &[(&str, String)]| {
             descriptor(&top.media_type, &top.digest, top.bytes.len(), annotations)
         };
