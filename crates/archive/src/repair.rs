@@ -1,6 +1,6 @@
 //! Repairs that lose nothing: documents made anew from those that are sound, and members left out that nothing needs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -11,10 +11,10 @@ use crate::formats::oci_index::{self, Style, annotations_of};
 use crate::formats::{manifest_json, repositories};
 use crate::json;
 use crate::members::Place;
-use crate::model::{Format, Image, Name};
+use crate::model::{Format, Image, Layer, Name};
 use crate::source::Source;
 use crate::tar::EntryKind;
-use crate::write::{OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, descriptor};
+use crate::write::{OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, descriptor, manifest_of};
 
 /// Something that can be repaired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,22 +127,50 @@ impl<S: Source + Clone> Archive<S> {
         let mut changed = Vec::new();
         let mut descriptors = Vec::new();
         let manifests = oci_index::manifests_by_config(&self.members);
-        for image in self.images().iter().filter(|image| image.index.is_none()) {
-            let (media_type, digest, size) = if let Some(found) = manifests.get(&image.id).cloned() {
-                found
-            } else {
-                let text = self.manifest_of(image)?;
-                let digest = sha256(text.as_bytes());
-                let size = text.len() as u64;
-                let path = blob_path(&digest).unwrap_or_default();
-                if self.index().find(&path).is_none() {
-                    changed.push((Place::New(path), text.into_bytes()));
-                }
-                (OCI_MANIFEST.to_owned(), digest, size)
-            };
+        let listed = listing.as_ref().map(|listing| &listing.bytes);
+        let tops =
+            listed.map(|bytes| oci_index::tops(&self.members, bytes, self.images())).unwrap_or_default();
+        // What is no image stays as it is, and so does an index of images for several platforms.
+        descriptors.extend(tops.iter().filter(|top| top.images.is_empty()).map(|top| top.text.clone()));
+        let indexes: HashMap<&String, &String> = tops.iter().map(|top| (&top.digest, &top.text)).collect();
+        // An image that is there with several manifests has a descriptor for each.
+        let own = |image: &Image| {
+            let digest = image.digest.as_ref()?;
+            let entry = self.index().resolve(&blob_path(digest)?)?;
+            let media_type = json::Object::parse(indexes.get(digest)?)?.read("mediaType")?;
+            Some((media_type, digest.clone(), self.members.entry(entry)?.size))
+        };
+        let mut known = HashSet::new();
+        // The images of manifest.json come first: their names are theirs.
+        let mut taken = HashSet::new();
+        for image in self.images() {
+            let index = image.index.as_ref().and_then(|index| indexes.get(index));
+            if index.is_some() && !known.insert(&image.index) {
+                continue;
+            }
+            let names: Vec<&Name> = image.names.iter().filter(|name| taken.insert(*name)).collect();
+            if let Some(text) = index {
+                let of = |name| oci_index::with_name(text, name, Style::Containerd);
+                descriptors.extend(names.iter().map(|name| of(Some(name))));
+                descriptors.extend(names.is_empty().then(|| of(None)));
+                continue;
+            }
+            let (media_type, digest, size) =
+                if let Some(found) = own(image).or_else(|| manifests.get(&image.id).cloned()) {
+                    found
+                } else {
+                    let text = self.manifest_of(image)?;
+                    let digest = sha256(text.as_bytes());
+                    let size = text.len() as u64;
+                    let path = blob_path(&digest).unwrap_or_default();
+                    if self.index().find(&path).is_none() {
+                        changed.push((Place::New(path), text.into_bytes()));
+                    }
+                    (OCI_MANIFEST.to_owned(), digest, size)
+                };
             let of = |annotations: &[(&str, String)]| descriptor(&media_type, &digest, size, annotations);
-            descriptors.extend(image.names.iter().map(|name| of(&annotations_of(name, Style::Containerd))));
-            if image.names.is_empty() {
+            descriptors.extend(names.iter().map(|name| of(&annotations_of(name, Style::Containerd))));
+            if names.is_empty() {
                 descriptors.push(of(&[]));
             }
         }
@@ -164,7 +192,7 @@ impl<S: Source + Clone> Archive<S> {
         };
         let is_there =
             |digest: &str| blob_path(digest).and_then(|path| self.index().resolve(&path)).is_some();
-        let layer = |layer: &crate::model::Layer| {
+        let layer = |layer: &Layer| {
             let digest = layer.digest.as_deref().filter(|digest| is_there(digest)).ok_or_else(fail)?;
             Ok(descriptor(&layer.media_type, digest, layer.size, &[]))
         };
@@ -178,29 +206,73 @@ impl<S: Source + Clone> Archive<S> {
         ))
     }
 
+    /// Of each index, the image that most people mean: see [`Self::preferred`].
+    fn all_preferred(&self) -> HashMap<&String, usize> {
+        let mut preferred = HashMap::new();
+        for (number, image) in self.images().iter().enumerate() {
+            let Some(index) = &image.index else { continue };
+            let is_common =
+                |image: &Image| image.platform.os == "linux" && image.platform.architecture == "amd64";
+            let known = *preferred.entry(index).or_insert(number);
+            if is_common(image) && !self.images().get(known).is_some_and(is_common) {
+                preferred.insert(index, number);
+            }
+        }
+        preferred
+    }
+
+    /// `LayerSources` of the layers that may not be distributed and are not there: without them, readers would miss
+    /// these.
+    fn absent_sources(&self, image: &Image) -> String {
+        let manifest = image.digest.as_deref().and_then(|digest| manifest_of(self, digest));
+        let stated = manifest.map(|manifest| manifest.layers).unwrap_or_default();
+        let absent = |(number, layer): (usize, &Layer)| {
+            let diff_id = layer.diff_id.as_ref().filter(|_| layer.entry.is_none())?;
+            Some(format!("{}:{}", json::string(diff_id), stated.get(number)?.text))
+        };
+        let sources: Vec<String> = image.layers.iter().enumerate().filter_map(absent).collect();
+        if sources.is_empty() {
+            return String::new();
+        }
+        format!(r#","LayerSources":{{{}}}"#, sources.join(","))
+    }
+
     fn with_manifest(&self) -> Result<Self> {
         let path = |entry: Option<usize>| {
             let path = entry.and_then(|entry| self.members.entry(entry)).map_or("", |entry| &*entry.path);
             json::string(path)
         };
-        let mut items = Vec::new();
-        let mut seen = BTreeSet::new();
+        let mut items: Vec<(&Image, Vec<&Name>)> = Vec::new();
+        let mut known: HashMap<&str, usize> = HashMap::new();
+        let preferred = self.all_preferred();
         for (number, image) in self.images().iter().enumerate() {
             // Of the images for several platforms, the one that most people mean, as containerd does it.
-            let is_other = image.index.is_some() && self.preferred(number) != number;
-            if is_other || !seen.insert(&image.id) {
+            let is_other = image.index.as_ref().is_some_and(|index| preferred.get(index) != Some(&number));
+            if is_other {
                 continue;
             }
-            let tagged =
-                image.names.iter().filter_map(|name| name.reference().filter(|name| name.tag().is_some()));
+            // An image that is there with several manifests has the names of all of them.
+            let at = *known.entry(&image.id).or_insert(items.len());
+            match items.get_mut(at) {
+                Some((_, names)) => names.extend(&image.names),
+                None => items.push((image, image.names.iter().collect())),
+            }
+        }
+        let item = |(image, names): (&Image, Vec<&Name>)| {
+            let mut seen = HashSet::new();
+            let tagged = names.into_iter().filter(|name| seen.insert(*name));
+            let tagged = tagged.filter_map(|name| name.reference().filter(|name| name.tag().is_some()));
             let tags: Vec<_> = tagged.map(|name| json::string(&name.to_string())).collect();
             let tags = if tags.is_empty() { "null".to_owned() } else { json::array_of(tags) };
-            items.push(format!(
-                r#"{{"Config":{},"RepoTags":{tags},"Layers":{}}}"#,
-                path(Some(image.config_entry)),
-                json::array_of(image.layers.iter().map(|layer| path(layer.entry)))
-            ));
-        }
+            let layers = image.layers.iter().map(|layer| match layer.entry {
+                Some(entry) => path(Some(entry)),
+                None => json::string(&layer.path),
+            });
+            let (config, layers) = (path(Some(image.config_entry)), json::array_of(layers));
+            let sources = self.absent_sources(image);
+            format!(r#"{{"Config":{config},"RepoTags":{tags},"Layers":{layers}{sources}}}"#)
+        };
+        let items: Vec<String> = items.into_iter().map(item).collect();
         let place = Place::New(manifest_json::PATH.to_owned());
         Self::assemble(self.members.with(vec![(place, json::array_of(items).into_bytes())])?)
     }

@@ -13,7 +13,7 @@ use crate::digest::{self, Algorithm};
 use crate::error::{Fact, Finding, FindingCode, Result, Severity};
 use crate::formats::{manifest_json, oci, oci_index, repositories};
 use crate::measure::{Measured, measure};
-use crate::model::{Image, Layer, Name};
+use crate::model::{Format, Image, Layer, Name};
 use crate::source::{Source, read_vec};
 use crate::tar::EntryKind;
 use crate::unpack::Limits;
@@ -301,7 +301,11 @@ impl<S: Source + Clone> Archive<S> {
         } else {
             Verdict::Intact
         };
-        let unproven = image.layers.iter().any(|layer| layer.diff_id.is_none() && layer.digest.is_none());
+        // A digest of an algorithm that is not known proves as little as none.
+        let is_proof =
+            |digest: &Option<String>| digest.as_deref().is_some_and(|d| Algorithm::of(d).is_some());
+        let is_unproven = |layer: &Layer| !is_proof(&layer.diff_id) && !is_proof(&layer.digest);
+        let unproven = image.layers.iter().any(|layer| layer.entry.is_some() && is_unproven(layer));
         let proof = if unproven { Verdict::Unproven } else { Verdict::Intact };
         let verdict = of_members.max(proof).max(of_findings.unwrap_or(Verdict::Intact));
         ImageReport { id: image.id.clone(), names: image.names.clone(), verdict }
@@ -320,11 +324,16 @@ impl<S: Source + Clone> Archive<S> {
         if let Some(Ok(listing)) = self.members.listing(oci_index::PATH) {
             known.extend(oci::reachable(&self.members, &listing.bytes).into_values());
         }
-        // Docker's layer directories hold three files.
+        // Docker's layer directories hold three files. In the format of Docker 1.9, one that no image has may belong to
+        // an image that was saved elsewhere.
+        let is_v1 = self.format() == Format::DockerV1;
         for (number, entry) in index.entries().iter().enumerate() {
-            let directory = entry.path.strip_suffix("/json").or_else(|| entry.path.strip_suffix("/VERSION"));
-            let has_layer = |directory: &str| index.find(&format!("{directory}/layer.tar")).is_some();
-            if directory.is_some_and(has_layer) {
+            let Some((directory, name)) = entry.path.rsplit_once('/') else { continue };
+            let has = |name: &str| index.resolve(&format!("{directory}/{name}"));
+            if matches!(name, "json" | "VERSION")
+                && has("layer.tar").is_some_and(|layer| known.contains(&layer))
+                || is_v1 && matches!(name, "json" | "VERSION" | "layer.tar") && has("json").is_some()
+            {
                 known.insert(number);
             }
         }

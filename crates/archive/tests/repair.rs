@@ -10,7 +10,8 @@ use std::rc::Rc;
 
 use longshore_archive::{Archive, Code, FindingCode, Limits, Repair, Source, Verdict};
 use longshore_fixtures::{
-    Content, Entry, ImageSpec, docker_hybrid, docker_hybrid_entries, docker_legacy, oci, tar,
+    Content, Entry, ImageSpec, docker_hybrid, docker_hybrid_entries, docker_legacy, docker_legacy_entries,
+    docker_v1_entries, oci, oci_platforms, tar,
 };
 
 type Open = Archive<Rc<Vec<u8>>>;
@@ -33,7 +34,10 @@ fn repairs(archive: &Open) -> Vec<Repair> {
 fn repaired(archive: &Open, repairs: &[Repair]) -> Open {
     let again = open(bytes(&archive.repair(repairs).unwrap()));
     assert_eq!(again.verify(Limits::default()).unwrap().verdict, Verdict::Intact);
-    let ids = |archive: &Open| archive.images().iter().map(|image| image.id.clone()).collect::<Vec<_>>();
+    // Those of manifest.json come first.
+    let ids = |archive: &Open| {
+        archive.images().iter().map(|image| image.id.clone()).collect::<std::collections::BTreeSet<_>>()
+    };
     assert_eq!(ids(&again), ids(archive));
     again
 }
@@ -115,4 +119,78 @@ fn orphans_are_left_out_and_nothing_else() {
     // Edits go on.
     let edit = archive.repair(&[Repair::Orphans]).unwrap().tag("app:1", "app:2").unwrap();
     assert_eq!(open(bytes(&edit.archive)).images()[0].names.len(), 2);
+}
+
+#[test]
+fn an_index_that_is_made_anew_still_has_all_platforms() {
+    let spec = |architecture: &str| {
+        let mut spec = ImageSpec::new("app:1");
+        architecture.clone_into(&mut spec.architecture);
+        spec
+    };
+    let layout = open(oci_platforms(&[spec("arm64"), spec("amd64")]));
+    let mut both = bytes(&repaired(&layout, &[Repair::Manifest]));
+    let tags = br#""RepoTags":["app:1"]"#;
+    let at = both.windows(tags.len()).position(|window| window == tags).unwrap();
+    both[at + tags.len() - 3] = b'2';
+    let archive = open(both);
+    let again = repaired(&archive, &[Repair::Index]);
+    assert!(again.findings().is_empty(), "{:?}", again.findings());
+    assert_eq!(again.others().len(), layout.others().len(), "and their attestations");
+    assert!(again.images().iter().all(|image| image.index == layout.images()[0].index));
+    assert!(again.images().iter().all(|image| image.names[0].to_string() == "app:2"));
+}
+
+#[test]
+fn an_image_with_two_manifests_keeps_all_its_names() {
+    let zipped = ImageSpec { gzip: true, ..ImageSpec::new("app:2") };
+    let archive = open(oci(&[ImageSpec::new("app:1"), zipped]));
+    let again = repaired(&archive, &[Repair::Manifest]);
+    let names: Vec<_> = again.images()[0].names.iter().map(ToString::to_string).collect();
+    assert_eq!(names, ["app:1", "app:2"]);
+}
+
+#[test]
+fn a_layer_that_is_absent_by_right_is_no_obstacle() {
+    let entry = |path: &str, bytes: &str| Entry::file(path.to_owned(), bytes);
+    let blob = |bytes: &str| {
+        let digest = longshore_archive::sha256(bytes.as_bytes());
+        (digest.clone(), Entry::file(format!("blobs/{}", digest.replace(':', "/")), bytes))
+    };
+    let absent = format!("sha256:{}", "ab".repeat(32));
+    let config = format!(r#"{{"os":"windows","architecture":"amd64","rootfs":{{"diff_ids":["{absent}"]}}}}"#);
+    let (config_digest, config_entry) = blob(&config);
+    let manifest = format!(
+        r#"{{"schemaVersion":2,"config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{config_digest}","size":{}}},"layers":[{{"mediaType":"application/vnd.oci.image.layer.v1.tar+gzip","digest":"{absent}","size":7,"urls":["https://example.com/layer"]}}]}}"#,
+        config.len()
+    );
+    let (digest, manifest_entry) = blob(&manifest);
+    let index = format!(
+        r#"{{"schemaVersion":2,"manifests":[{{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"{digest}","size":{}}}]}}"#,
+        manifest.len()
+    );
+    let archive = open(tar(&[config_entry, manifest_entry, entry("index.json", &index)]));
+    let again = repaired(&archive, &[Repair::Manifest]);
+    assert_eq!(again.images()[0].layers[0].size, 7);
+}
+
+#[test]
+fn layer_directories_are_left_out_as_a_whole_or_not_at_all() {
+    let id = "ab".repeat(32);
+    let files = || [("json", "{}"), ("VERSION", "1.0"), ("layer.tar", "no image has it")];
+    let with = |mut entries: Vec<Entry>, json: Option<&str>| {
+        for (name, content) in files() {
+            let content = json.filter(|_| name == "json").unwrap_or(content);
+            entries.push(Entry::file(format!("{id}/{name}"), content));
+        }
+        open(tar(&entries))
+    };
+    let archive = with(docker_legacy_entries(&images()), None);
+    let again = repaired(&archive, &[Repair::Orphans]);
+    assert!(repairs(&again).is_empty(), "{:?}", again.repairs());
+    // In the format of Docker 1.9 it is part of an image whose other layers are elsewhere.
+    let elsewhere = format!(r#"{{"id":"{id}","parent":"{}"}}"#, "cd".repeat(32));
+    let archive = with(docker_v1_entries(&images()), Some(&elsewhere));
+    assert!(archive.findings().iter().any(|finding| finding.code == FindingCode::IncompleteImage));
+    assert!(repairs(&archive).is_empty(), "{:?}", archive.repairs());
 }

@@ -59,6 +59,20 @@ fn what_every_producer_writes_is_intact() {
     assert_eq!(verify(docker_v1(&[spec()])).verdict, Verdict::Unproven);
 }
 
+#[test]
+fn a_digest_that_nobody_can_compute_proves_nothing() {
+    let config = format!(r#"{{"os":"linux","rootfs":{{"diff_ids":["sha384:{}"]}}}}"#, "ab".repeat(48));
+    let report = verify(tar(&[
+        Entry::file("config.json", config),
+        Entry::file("layer.tar", vec![0; 1024]),
+        Entry::file(
+            "manifest.json",
+            r#"[{"Config":"config.json","RepoTags":["app:1"],"Layers":["layer.tar"]}]"#,
+        ),
+    ]));
+    assert_eq!((report.verdict, errors(&report)), (Verdict::Unproven, vec![]));
+}
+
 /// Bends the layer with that number of the members.
 fn bent(mut entries: Vec<Entry>, layer: usize, bend: impl Fn(&mut Vec<u8>)) -> Vec<u8> {
     let layers = entries.iter_mut().filter(|entry| matches!(entry.content, Content::Blob(_)));
