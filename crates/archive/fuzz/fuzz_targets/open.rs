@@ -1,11 +1,16 @@
 //! Any bytes: an archive or an error. What opens can be looked at, edited and verified, and keeps its promises.
 #![no_main]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 
 use libfuzzer_sys::fuzz_target;
-use longshore_archive::{Archive, Edit, Limits, Recipe, RenameRule, Source};
+use longshore_archive::{
+    Algorithm, Archive, Edit, Limits, Need, Recipe, RenameRule, Selection, Source, Target, Verdict,
+    compatibility, measure, needs, save,
+};
+
+const LIMITS: Limits = Limits { bytes: 1 << 20, ratio: 100 };
 
 type Bytes = Rc<Vec<u8>>;
 
@@ -38,9 +43,65 @@ fuzz_target!(|data: &[u8]| {
     }
 
     // Memory and a source that never fails: whatever is wrong is a finding.
-    let report = archive.verify(Limits { bytes: 1 << 20, ratio: 100 }).unwrap();
+    let report = archive.verify(LIMITS).unwrap();
     assert_eq!(report.images.len(), archive.images().len());
+    let predicted = archive.compatibility(&[], &HashMap::new());
+    assert_eq!(predicted, compatibility(bytes, &[], &HashMap::new()));
+    for proposal in archive.repairs() {
+        // Some cannot be had after all; what can be had is sound.
+        let Ok(repaired) = archive.repair(&[proposal.repair]) else { continue };
+        let again = reopened(repaired.recipe());
+        assert_eq!(again.images(), repaired.images());
+        assert!(ids(&again).is_superset(&ids(&archive)), "a repair loses nothing");
+        let verdict = again.verify(LIMITS).unwrap().verdict;
+        assert!(report.verdict != Verdict::Intact || verdict == Verdict::Intact, "{:?}", proposal.repair);
+    }
+    for target in [Target::Docker, Target::DockerLegacy, Target::Oci] {
+        write(&archive, report.verdict, target);
+    }
 });
+
+/// Writes all images, and opens and verifies what was written.
+fn write(archive: &Archive<Bytes>, verdict: Verdict, target: Target) {
+    let mut measured = HashMap::new();
+    for image in 0..archive.images().len() {
+        for (entry, need) in needs(archive, image, target, None) {
+            if need != Need::Measured {
+                return;
+            }
+            let member = &archive.index().entries()[entry];
+            let range = member.data..member.data + member.size;
+            let sha256 = Algorithm::Sha256;
+            let found = measure(archive.recipe().clone(), range, sha256, sha256, Some(LIMITS)).unwrap();
+            measured.insert(entry, found);
+        }
+    }
+    let repacked = HashMap::new();
+    let images = 0..archive.images().len();
+    let selections: Vec<_> =
+        images.map(|image| Selection { archive, image, measured: &measured, repacked: &repacked }).collect();
+    let Ok(recipe) = save(&selections, target) else { return };
+    let written = reopened(&recipe);
+    // Docker 1.9's IDs are none, and only a layout can have others than sha256.
+    let are_kept = archive.images().iter().all(|image| image.id.starts_with("sha256:"));
+    if are_kept {
+        assert_eq!(ids(&written), ids(archive), "{target:?}");
+    }
+    let report = written.verify(LIMITS).unwrap();
+    assert!(
+        verdict != Verdict::Intact || report.verdict == Verdict::Intact,
+        "{target:?}: {:?}",
+        report.findings
+    );
+}
+
+fn ids(archive: &Archive<Bytes>) -> BTreeSet<String> {
+    archive.images().iter().map(|image| image.id.clone()).collect()
+}
+
+fn reopened(recipe: &Recipe<Bytes>) -> Archive<Bytes> {
+    Archive::open(Rc::new(flat(recipe))).unwrap()
+}
 
 /// The fuzzer cannot know what a checksum is.
 fn with_checksums(mut bytes: Vec<u8>) -> Vec<u8> {
