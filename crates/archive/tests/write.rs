@@ -6,94 +6,19 @@
     reason = "a failure should stop the test"
 )]
 
-use std::collections::HashMap;
-use std::io::Write;
+mod saving;
+
 use std::rc::Rc;
 
-use longshore_archive::{
-    Algorithm, Archive, Code, Limits, Measured, Need, Packing, Repacked, Selection, Source, Target, Verdict,
-    measure, needs, save, sha256,
-};
+use longshore_archive::{Archive, Code, Limits, Packing, Source, Target, Verdict, needs, sha256};
 use longshore_fixtures::{
     ImageSpec, Layer, containerd, crane, docker_hybrid, docker_legacy, docker_v1, oci, oci_platforms, skopeo,
 };
 use proptest::prelude::*;
-
-type Open = Archive<Rc<Vec<u8>>>;
-
-/// What was found out about the layers of one archive.
-type Known = (HashMap<usize, Measured>, HashMap<usize, Repacked<Rc<Vec<u8>>>>);
+use saving::{Open, all, packed, save_some};
 
 fn open(bytes: Vec<u8>) -> Open {
     Archive::open(Rc::new(bytes)).unwrap()
-}
-
-/// Finds out what is needed, as an edge would, and writes some images of some archives.
-fn save_some(
-    images: &[(&Open, usize)],
-    target: Target,
-    packing: Option<Packing>,
-) -> longshore_archive::Result<Vec<u8>> {
-    let mut known: Vec<Known> = Vec::new();
-    for (archive, image) in images {
-        let (mut measured, mut repacked) = (HashMap::new(), HashMap::new());
-        for (number, need) in needs(archive, *image, target, packing) {
-            let entry = &archive.index().entries()[number];
-            let range = entry.data..entry.data + entry.size;
-            let limits = Some(Limits::default());
-            let found =
-                measure(archive.recipe().clone(), range, Algorithm::Sha256, Algorithm::Sha256, limits)?;
-            if let Need::Repacked(packing) = need {
-                let mut layer = vec![0; usize::try_from(entry.size).unwrap()];
-                archive.recipe().read_at(entry.data, &mut layer)?;
-                let bytes = packed(&unpacked(&layer), packing);
-                repacked.insert(number, Repacked { digest: sha256(&bytes), source: Rc::new(bytes), packing });
-            }
-            measured.insert(number, found);
-        }
-        known.push((measured, repacked));
-    }
-    let selections: Vec<_> = images
-        .iter()
-        .zip(&known)
-        .map(|(&(archive, image), (measured, repacked))| Selection { archive, image, measured, repacked })
-        .collect();
-    let recipe = save(&selections, target)?;
-    let mut bytes = vec![0; usize::try_from(recipe.len()).unwrap()];
-    recipe.read_at(0, &mut bytes)?;
-    Ok(bytes)
-}
-
-fn unpacked(bytes: &[u8]) -> Vec<u8> {
-    let Some(compression) = longshore_archive::Compression::of(bytes) else { return bytes.to_vec() };
-    let mut unpacked =
-        longshore_archive::Unpacked::new(bytes, 0..bytes.len() as u64, compression, Limits::default());
-    let (mut out, mut buffer) = (Vec::new(), vec![0; 1 << 16]);
-    loop {
-        match unpacked.read(&mut buffer).unwrap() {
-            0 => return out,
-            count => out.extend_from_slice(&buffer[..count]),
-        }
-    }
-}
-
-fn packed(bytes: &[u8], packing: Packing) -> Vec<u8> {
-    match packing {
-        Packing::None => bytes.to_vec(),
-        Packing::Gzip => {
-            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-            encoder.write_all(bytes).unwrap();
-            encoder.finish().unwrap()
-        }
-        Packing::Zstd => {
-            ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest)
-        }
-    }
-}
-
-fn all(archive: &Open, target: Target) -> Open {
-    let images: Vec<_> = (0..archive.images().len()).map(|image| (archive, image)).collect();
-    open(save_some(&images, target, None).unwrap())
 }
 
 /// What has to survive: IDs, names, platforms, diff IDs.

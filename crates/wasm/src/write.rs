@@ -97,7 +97,14 @@ impl Writing {
         for (number, Chosen { core, images, .. }) in self.archives.iter().enumerate() {
             let mut all: BTreeMap<usize, Need> = BTreeMap::new();
             for &image in images {
-                all.extend(needs(core, image, self.target, packing.as_deref().and_then(packing_of)));
+                for (entry, need) in needs(core, image, self.target, packing.as_deref().and_then(packing_of))
+                {
+                    // Packing anew also measures.
+                    let known = all.entry(entry).or_insert(need);
+                    if *known == Need::Measured {
+                        *known = need;
+                    }
+                }
             }
             for (entry, need) in all {
                 let Some(member) = core.index().entries().get(entry) else { continue };

@@ -68,7 +68,7 @@ fn unpacked(bytes: &[u8]) -> Vec<u8> {
     }
 }
 
-fn packed(bytes: &[u8], packing: Packing) -> Vec<u8> {
+pub(crate) fn packed(bytes: &[u8], packing: Packing) -> Vec<u8> {
     match packing {
         Packing::None => bytes.to_vec(),
         Packing::Gzip => {
