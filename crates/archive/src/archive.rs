@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::config;
 use crate::digest::sha256;
@@ -560,7 +560,7 @@ pub struct Inspect {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created: Option<String>,
     pub author: String,
-    pub config: Value,
+    pub config: Box<RawValue>,
     pub architecture: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub variant: Option<String>,

@@ -1,6 +1,6 @@
 //! Image configs (OCI image specification, `config.md`; Docker's image JSON), read with the leniency of Docker.
 
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::error::{Code, Error, Result};
 use crate::json::{self, Object};
@@ -44,8 +44,9 @@ impl Config {
 }
 
 /// The `config` object of a config, as it stands: what `docker image inspect` prints under `Config`.
-pub(crate) fn container_value(bytes: &[u8], path: &str) -> Result<Value> {
-    Ok(object(bytes, path)?.read("config").unwrap_or(Value::Null))
+pub(crate) fn container_value(bytes: &[u8], path: &str) -> Result<Box<RawValue>> {
+    let text = object(bytes, path)?.text("config").map(str::to_owned);
+    Ok(text.and_then(|text| RawValue::from_string(text).ok()).unwrap_or_else(|| RawValue::NULL.to_owned()))
 }
 
 fn object<'a>(bytes: &'a [u8], path: &str) -> Result<Object<'a>> {

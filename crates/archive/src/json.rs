@@ -195,7 +195,8 @@ impl<'de> Visitor<'de> for Search<'_> {
 
 /// A string as JSON text.
 pub(crate) fn string(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    // Writing to memory does not fail.
+    serde_json::to_string(text).unwrap_or_default()
 }
 
 /// Elements as the JSON text of an array.

@@ -5,7 +5,7 @@
 use std::rc::Rc;
 
 use gloo::file::Blob;
-use js_sys::{Array, Function, Uint8Array};
+use js_sys::{Array, Function, JSON, Reflect, Uint8Array};
 use longshore_archive::{
     Archive as Core, Edit, Finding, Format, Image, Indexer, Other, ReadAhead, Reads, RenameRule, Source,
 };
@@ -138,7 +138,11 @@ impl Archive {
     /// What `docker image inspect` prints.
     #[wasm_bindgen(unchecked_return_type = "ImageInspect")]
     pub fn inspect(&self, image: &str) -> JsResult {
-        to_js(&self.core()?.inspect(image).map_err(to_throw)?)
+        let inspect = self.core()?.inspect(image).map_err(to_throw)?;
+        let value = to_js(&inspect)?;
+        // JavaScript's own parser is there already.
+        Reflect::set(&value, &"Config".into(), &JSON::parse(inspect.config.get())?)?;
+        Ok(value)
     }
 
     /// Gives an image one more name.
