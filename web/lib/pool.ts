@@ -154,7 +154,8 @@ function portable<Args extends Tasks[TaskName]['args']>(args: Args, transfer: Ar
   const part = (part: Part): Part => {
     const { source, offset, length } = part instanceof Uint8Array ? { source: part, offset: 0, length: part.length } : part;
     if (!(source instanceof Uint8Array)) return part;
-    const bytes = source.slice(offset, offset + length);
+    // Not `slice`: that of Node's Buffer copies nothing, and the caller's bytes would be gone.
+    const bytes = new Uint8Array(source.subarray(offset, offset + length));
     transfer.push(bytes.buffer);
     return bytes;
   };
