@@ -1,7 +1,7 @@
 /** The operations over the wasm, wherever it runs. */
 import type * as Codec from './codec.js';
 import type * as Core from './core.js';
-import { LongshoreError, aborted } from './errors.js';
+import { LongshoreError, aborted, type ErrorCode } from './errors.js';
 import type { Operation, Operations, ReadSync, SessionFolder, SessionSource } from './protocol.js';
 import type { Progress } from './types.js';
 
@@ -93,17 +93,26 @@ export class Session {
     compatibility: ({ handle, packing }) => this.#examined(handle, (archive) => archive.compatibility(packing)),
     repairs: ({ handle }) => this.#examined(handle, (archive) => archive.repairs()),
     repair: async ({ handle, repairs }) => {
-      const parts = await this.#examined(handle, (archive) => archive.repair(repairs));
-      this.#archive(handle).replace(parts, this.#readSync);
-      return this.#archive(handle).view();
+      const { Examination } = await this.#loadCodec();
+      // From here on at once: an edit in between would be lost.
+      const archive = this.#archive(handle);
+      const examined = new Examination(archive.parts(), this.#readSync);
+      try {
+        archive.replace(examined.repair(repairs), this.#readSync);
+        return archive.view();
+      } finally {
+        examined.free();
+      }
     },
     write: async ({ writing, chosen, platforms, format, packing }) => {
-      const archives = await Promise.all(chosen.map(({ handle }) => this.#examine(handle)));
+      const parts = chosen.map(({ handle }) => this.#archive(handle).parts());
+      const { Examination, Writing } = await this.#loadCodec();
+      const archives: Codec.Examination[] = [];
       try {
+        for (const one of parts) archives.push(new Examination(one, this.#readSync));
         const [first, ...others] = chosen;
         const [one, ...rest] = archives;
         if (!first || !one) throw lost();
-        const { Writing } = await this.#loadCodec();
         const begun = new Writing(one, first.images, platforms, format);
         this.#writings.set(writing, begun);
         rest.forEach((archive, index) => begun.add(archive, others[index]?.images ?? [], platforms));
@@ -115,7 +124,9 @@ export class Session {
     made: ({ writing, found, repacked }) => {
       const begun = this.#writings.get(writing);
       if (!begun) throw lost();
-      for (const { archive, entry, digest, size, compression, content } of found) {
+      for (const { archive, entry, digest, size, compression, content, error } of found) {
+        // Without what it holds there is no true diff ID.
+        if (error) throw new LongshoreError(error.code as ErrorCode, error.message);
         begun.found(archive, entry, digest, size, compression);
         if (content) begun.holds(archive, entry, content.digest, content.size, content.trailing);
       }
@@ -162,8 +173,9 @@ export class Session {
 
   /** The archive as it is now, opened once more where bytes are known: edits that follow are none of its business. */
   async #examine(handle: number): Promise<Codec.Examination> {
+    const parts = this.#archive(handle).parts();
     const { Examination } = await this.#loadCodec();
-    return new Examination(this.#archive(handle).parts(), this.#readSync);
+    return new Examination(parts, this.#readSync);
   }
 
   async #examined<T>(handle: number, work: (archive: Codec.Examination) => T): Promise<T> {
