@@ -1,6 +1,6 @@
 /** An open archive, as both entries of the package give it. */
 import { LongshoreError, aborted } from './errors.js';
-import { findOut, packInto, type Place } from './making.js';
+import { findOut, gzipped, type Place } from './making.js';
 import { measureAll } from './measuring.js';
 import type { Outer } from './packed.js';
 import type { Pool } from './pool.js';
@@ -26,6 +26,13 @@ import type {
   WriteFormat,
 } from './types.js';
 
+/** What a file is written from. */
+export interface Made {
+  parts: Part[];
+  /** Lets go of what had to be made for it. */
+  release(): Promise<void>;
+}
+
 let lastHandle = 0;
 
 /** A handle that no other archive of this program has had. */
@@ -47,8 +54,10 @@ export abstract class BaseArchive {
   readonly #pool: Pool;
   readonly #handle: number;
   readonly #outer: Outer;
-  /** Where layers are that were packed anew for a file that may still be written. */
-  readonly #places: Place[] = [];
+  /** Long work that closing stops, each with its end. */
+  readonly #running = new Map<AbortController, Promise<void>>();
+  /** Lets go of what was made for files that may still be written. */
+  readonly #releases = new Set<() => Promise<void>>();
   #view: ArchiveView;
   #closed = false;
 
@@ -162,21 +171,22 @@ export abstract class BaseArchive {
    * all of it, on all processors; edits meanwhile change nothing of what is checked. What is wrong with the archive is in
    * the report: it is no failure.
    *
-   * Fails with `source-changed` or `read-failed` where the file cannot be read, and `aborted`.
+   * Fails with `source-changed` or `read-failed` where the file cannot be read, `closed` where the archive is closed
+   * meanwhile, and `aborted`.
    */
   async verify(options: UnpackOptions = {}): Promise<VerifyReport> {
     const limits = limitsOf(options.limits);
-    const { signal } = options;
-    if (signal?.aborted) throw aborted(signal);
-    const examination = newHandle();
-    try {
-      const jobs = await this.run('jobs', { examination });
-      const found = await measureAll(this.#pool, jobs, limits, options);
-      const report = await this.#backend.call('report', { examination, found }, signal ? { signal } : {});
-      return { ...report, findings: [...this.#outer.findings, ...report.findings] };
-    } finally {
-      this.#backend.call('forget', { examination }).catch(() => {});
-    }
+    return this.#whileOpen(options.signal, async (signal) => {
+      const examination = newHandle();
+      try {
+        const jobs = await this.run('jobs', { examination });
+        const found = await measureAll(this.#pool, jobs, limits, { ...options, signal });
+        const report = await this.#backend.call('report', { examination, found }, { signal });
+        return { ...report, findings: [...this.#outer.findings, ...report.findings] };
+      } finally {
+        this.#backend.call('forget', { examination }).catch(() => {});
+      }
+    });
   }
 
   /**
@@ -203,56 +213,92 @@ export abstract class BaseArchive {
     this.#view = await this.run('repair', { repairs: [...repairs] });
   }
 
-  /** @internal The parts of the archive that is asked for. What had to be made for them is kept until this one is closed. */
-  protected async make(options: SaveOptions<BaseArchive>): Promise<Part[]> {
+  /** @internal The parts of the archive that is asked for. */
+  protected async make(options: SaveOptions<BaseArchive>): Promise<Made> {
     const limits = limitsOf(options.limits);
-    const { signal, onProgress, gzip = false } = options;
-    if (signal?.aborted) throw aborted(signal);
-    let parts = isSame(options) ? await this.run('parts', {}) : await this.#write(options, limits);
-    if (gzip) {
-      const total = parts.reduce((bytes, part) => bytes + part.length, 0);
-      const onDone = (done: number) => onProgress?.({ phase: 'pack', done, total });
-      // What is written does not become more.
-      const { source, size } = await packInto(this.#pool, parts, 'gzip', {}, await this.#place(), { signal, onDone });
-      parts = [{ source: 'fd' in source ? source.fd : source, offset: 0, length: size }];
-    }
-    return parts;
+    const wanted = checked(options);
+    return this.#whileOpen(options.signal, async (signal) => {
+      const places: Place[] = [];
+      const release = async () => {
+        this.#releases.delete(release);
+        for (const place of places.splice(0)) await place.release();
+      };
+      const place = async () => {
+        const place = await this.place();
+        places.push(place);
+        return place;
+      };
+      const calls = { ...options, signal };
+      try {
+        let parts = wanted.isSame ? await this.run('parts', {}) : await this.#write(wanted, limits, place, calls);
+        if (options.gzip) {
+          const layers = places.splice(0);
+          try {
+            parts = await gzipped(this.#pool, parts, await place(), calls);
+          } finally {
+            for (const layer of layers) await layer.release();
+          }
+        }
+        if (signal.aborted) throw aborted(signal);
+        this.#releases.add(release);
+        return { parts, release };
+      } catch (thrown) {
+        await release();
+        throw thrown;
+      }
+    });
   }
 
   /** @internal A place for new bytes. */
   protected abstract place(): Promise<Place>;
 
-  async #place(): Promise<Place> {
-    const place = await this.place();
-    this.#places.push(place);
-    return place;
-  }
-
-  async #write(options: SaveOptions<BaseArchive>, limits: Limits): Promise<Part[]> {
-    const { format, images, platforms, layers: packing, add } = checked(options);
+  async #write(wanted: Wanted, limits: Limits, place: () => Promise<Place>, options: UnpackOptions): Promise<Part[]> {
+    const { format, images, platforms, layers: packing, add } = wanted;
     const writing = newHandle();
     try {
       const chosen = [this, ...add].map((archive, index) => {
-        if (archive.#closed) throw new LongshoreError('closed', 'The archive is closed.');
+        if (archive.#closed) throw closed();
         return { handle: archive.#handle, images: index === 0 ? images : [] };
       });
       const needs = await this.run('write', { writing, chosen, platforms, format, packing });
-      const known = await findOut(this.#pool, needs, limits, () => this.#place(), options);
+      const known = await findOut(this.#pool, needs, limits, place, options);
       return await this.#backend.call('made', { writing, ...known });
     } finally {
       this.#backend.call('drop', { writing }).catch(() => {});
     }
   }
 
-  /** Lets go of the file and of what was read. Calls that follow fail with `closed`. */
+  /** Runs long work, which ends when the archive is closed: with `closed`. */
+  async #whileOpen<T>(signal: AbortSignal | undefined, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    if (this.#closed) throw closed();
+    if (signal?.aborted) throw aborted(signal);
+    const control = new AbortController();
+    const stop = () => control.abort(signal?.reason);
+    signal?.addEventListener('abort', stop, { once: true });
+    const result = work(control.signal);
+    this.#running.set(control, result.then(() => {}, () => {}));
+    try {
+      return await result;
+    } catch (thrown) {
+      throw this.#closed && !signal?.aborted ? closed() : thrown;
+    } finally {
+      this.#running.delete(control);
+      signal?.removeEventListener('abort', stop);
+    }
+  }
+
+  /** Lets go of the file and of what was read. Calls that still run, and those that follow, fail with `closed`. */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    for (const control of this.#running.keys()) control.abort();
     try {
       await this.#backend.call('close', { handle: this.#handle });
     } finally {
+      // What threads still write to must not be given back: in Node, its number would soon be another file's.
+      await Promise.all(this.#running.values());
+      for (const release of this.#releases) await release();
       await this.#outer.release();
-      for (const place of this.#places.splice(0)) await place.release();
     }
   }
 
@@ -261,7 +307,7 @@ export abstract class BaseArchive {
     op: Op,
     args: Omit<Operations[Op]['args'], 'handle'>,
   ): Promise<Operations[Op]['result']> {
-    if (this.#closed) throw new LongshoreError('closed', 'The archive is closed.');
+    if (this.#closed) throw closed();
     return this.#backend.call(op, { handle: this.#handle, ...args } as Operations[Op]['args']);
   }
 
@@ -293,26 +339,33 @@ export function limitsOf(limits: unknown = {}): Limits {
 const FORMATS: (WriteFormat | 'same' | undefined)[] = [undefined, 'same', 'docker', 'docker-legacy', 'oci'];
 const PACKINGS: (LayerPacking | undefined)[] = [undefined, 'none', 'gzip', 'zstd'];
 
-/** Whether the archive is to be written as it is. */
-function isSame({ format = 'same', images, platforms, layers, add = [] }: SaveOptions<BaseArchive>): boolean {
-  return format === 'same' && !images && !platforms && layers === undefined && add.length === 0;
-}
+type Wanted = ReturnType<typeof checked>;
 
-/** What is to be written, if it is something. */
-function checked({ format, images, platforms, layers, add = [] }: SaveOptions<BaseArchive>) {
+/** @internal What is to be written, if it is something. */
+export function checked(options: SaveOptions<BaseArchive>) {
+  if (typeof options !== 'object' || options === null) throw invalid('the options must be an object');
+  const { format, layers, gzip, add = [] } = options;
   if (!FORMATS.includes(format)) throw invalid(`${String(format)} is no format`);
   if (!PACKINGS.includes(layers)) throw invalid(`${String(layers)} is no packing`);
+  if (gzip !== undefined && typeof gzip !== 'boolean') throw invalid('gzip must be true or false');
   if (!Array.isArray(add) || !add.every((archive) => archive instanceof BaseArchive)) throw invalid('add must be an array of archives');
   const list = (value: readonly string[] | undefined, name: string) => {
     if (value === undefined) return [];
     if (!Array.isArray(value) || value.length === 0) throw invalid(`${name} must be an array that is not empty`);
     return value.map((one) => text(one, name));
   };
-  return {
+  const wanted = {
     format: format === 'same' ? undefined : format,
-    images: list(images, 'images'),
-    platforms: list(platforms, 'platforms'),
+    images: list(options.images, 'images'),
+    platforms: list(options.platforms, 'platforms'),
     layers,
     add: add as readonly BaseArchive[],
   };
+  const lists = [wanted.images, wanted.platforms, wanted.add];
+  const isSame = wanted.format === undefined && layers === undefined && lists.every(({ length }) => length === 0);
+  return { ...wanted, isSame };
+}
+
+function closed(): LongshoreError {
+  return new LongshoreError('closed', 'The archive is closed.');
 }

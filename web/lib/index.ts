@@ -9,7 +9,7 @@
 import { BaseArchive, invalid, limitsOf, newHandle, text } from './archive.js';
 import { browserPool } from './browser-threads.js';
 import { WorkerClient, type Locations } from './client.js';
-import { LongshoreError } from './errors.js';
+import { LongshoreError, aborted } from './errors.js';
 import { fetchArchive, nameOfUrl } from './fetch.js';
 import type { Place } from './making.js';
 import { nameInside, openPacked, type Outer } from './packed.js';
@@ -40,6 +40,11 @@ export interface Saved {
   /** A name for the file. */
   name: string;
   size: number;
+  /**
+   * Removes what was packed anew for the Blob from the browser's storage, when the Blob is no longer needed. Closing the
+   * archive does so too.
+   */
+  release(): Promise<void>;
 }
 
 const client = new WorkerClient();
@@ -66,7 +71,7 @@ export async function openArchive(
   options: UnpackOptions = {},
 ): Promise<Archive> {
   const limits = limitsOf(options.limits);
-  const folder = await folderOf(input);
+  const folder = await folderOf(input, options);
   if (folder) return openFolder(folder, options);
   const { blob, name } = await blobOf(input, options);
   const handle = newHandle();
@@ -116,13 +121,14 @@ export class Archive extends BaseArchive {
    *
    * Fails with `source-changed` where the file did change already, `no-such-image` or `ambiguous-image` for the images,
    * `duplicate-reference` where two of them have one name, `missing-entry`, `invalid-compression`, `limit-exceeded`,
-   * `write-failed` where there is no room for what is packed anew, and `aborted`.
+   * `write-failed` where there is no room for what is packed anew, `closed` where an archive is closed meanwhile, and
+   * `aborted`.
    */
   async save(options: SaveOptions<Archive> = {}): Promise<Saved> {
-    const parts = await this.make(options);
+    const { parts, release } = await this.make(options);
     const type = options.gzip ? 'application/gzip' : 'application/x-tar';
     const blob = new Blob(parts.map(blobPart), { type });
-    return { blob, name: options.gzip ? `${this.name}.gz` : this.name, size: blob.size };
+    return { blob, name: options.gzip ? `${this.name}.gz` : this.name, size: blob.size, release };
   }
 
   /** @internal */
@@ -170,7 +176,7 @@ async function blobOf(input: unknown, options: CallOptions): Promise<{ blob: Blo
 }
 
 /** The files of a folder by their paths in it; nothing where the input is none. */
-async function folderOf(input: unknown): Promise<{ name: string; files: Map<string, Blob> } | undefined> {
+async function folderOf(input: unknown, { signal }: CallOptions): Promise<{ name: string; files: Map<string, Blob> } | undefined> {
   const files = new Map<string, Blob>();
   if (Array.isArray(input)) {
     if (!input.every((file) => file instanceof File)) throw invalid('the files of a folder must be Files');
@@ -181,11 +187,14 @@ async function folderOf(input: unknown): Promise<{ name: string; files: Map<stri
   if (folder?.kind !== 'directory') return undefined;
   const walk = async (folder: Folder, path: string): Promise<void> => {
     for await (const [name, handle] of folder.entries()) {
+      if (signal?.aborted) throw aborted(signal);
       if (handle.kind === 'directory') await walk(handle as unknown as Folder, `${path}${name}/`);
       else files.set(`${path}${name}`, await fileOf(handle as FileSystemFileHandle));
     }
   };
-  await walk(folder as Folder, '');
+  await walk(folder as Folder, '').catch((thrown: unknown) => {
+    throw unreadable('folder', thrown);
+  });
   return { name: folder.name || 'image', files };
 }
 
@@ -205,7 +214,12 @@ async function fileOf(handle: FileGiver): Promise<File> {
   try {
     return await handle.getFile();
   } catch (thrown) {
-    const reason = thrown instanceof Error ? thrown.message : String(thrown);
-    throw new LongshoreError('read-failed', `The file cannot be opened: ${reason}.`, { reason }, { cause: thrown });
+    throw unreadable('file', thrown);
   }
+}
+
+function unreadable(what: string, thrown: unknown): LongshoreError {
+  if (thrown instanceof LongshoreError) return thrown;
+  const reason = thrown instanceof Error ? thrown.message : String(thrown);
+  return new LongshoreError('read-failed', `The ${what} cannot be opened: ${reason}.`, { reason }, { cause: thrown });
 }

@@ -55,8 +55,18 @@ export async function findOut(
   return known;
 }
 
+/** Packs a whole file with gzip, into a place. */
+export async function gzipped(pool: Pool, parts: Part[], place: Place, { signal, onProgress }: UnpackOptions): Promise<Part[]> {
+  const total = parts.reduce((bytes, part) => bytes + part.length, 0);
+  const onDone = (done: number) => onProgress?.({ phase: 'pack', done, total });
+  // What is written does not become more.
+  const { source, size } = await packInto(pool, parts, 'gzip', {}, place, { signal, onDone });
+  onDone(total);
+  return [{ source: 'fd' in source ? source.fd : source, offset: 0, length: size }];
+}
+
 /** Packs bytes anew, into a place. */
-export async function packInto(
+async function packInto(
   pool: Pool,
   parts: Part[],
   packing: LayerPacking,

@@ -90,7 +90,8 @@ export function pieces(
     turn = 1 - turn;
     const buffer = (buffers[turn] ??= new Uint8Array(size));
     const file = files.get(source as number);
-    for (let done = 0; file && done < length; ) {
+    if (!file) throw new LongshoreError('closed', 'The archive is closed.');
+    for (let done = 0; done < length; ) {
       done += await file.read(buffer.subarray(done), length - done, offset + done);
     }
     return buffer.subarray(0, length);

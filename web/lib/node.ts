@@ -4,10 +4,10 @@
  *
  * @module longshore
  */
-import { readFileSync, readSync, readdirSync, statSync } from 'node:fs';
+import { closeSync, readFileSync, readSync, readdirSync, statSync } from 'node:fs';
 import { basename, join, relative, resolve, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { BaseArchive, invalid, limitsOf, newHandle, text } from './archive.js';
+import { BaseArchive, checked, invalid, limitsOf, newHandle, text, type Made } from './archive.js';
 import * as core from './core.js';
 import { LongshoreError, aborted, fromData, isBreakdown, toData } from './errors.js';
 import { fetchArchive, nameOfUrl } from './fetch.js';
@@ -18,7 +18,7 @@ import { temporaryFile, unpackToFile } from './node-unpacking.js';
 import { assertUnchanged, pieces, writeTo } from './node-write.js';
 import { nameInside, openPacked, type Outer } from './packed.js';
 import type { Pool } from './pool.js';
-import type { Backend, Operation, Operations, Part, ReadSync, SessionSource } from './protocol.js';
+import type { Backend, Operation, Operations, ReadSync, SessionSource } from './protocol.js';
 import { Session } from './session.js';
 import type { ArchiveView, CallOptions, Reference, SaveOptions, UnpackOptions, VerifyReport } from './types.js';
 
@@ -38,6 +38,8 @@ export interface Saved {
   writeTo(path: string | URL, options?: CallOptions): Promise<void>;
   /** The archive as a stream. It fails as {@link Saved.writeTo} does. */
   stream(): ReadableStream<Uint8Array>;
+  /** Removes what was packed anew for it, when it is no longer needed. Closing the archive does so too. */
+  release(): Promise<void>;
 }
 
 /** The session of this process, made at the first call. */
@@ -134,7 +136,9 @@ async function openFolder(folder: string, options: CallOptions): Promise<Archive
     return new Archive(local, pool, handle, view, `${basename(resolve(folder))}.tar`, outer, files);
   } catch (thrown) {
     for (const file of files) file.close();
-    throw thrown;
+    if (thrown instanceof LongshoreError) throw thrown;
+    const reason = (thrown as Error).message;
+    throw new LongshoreError('read-failed', `The folder cannot be read: ${reason}.`, { entry: folder, reason }, { cause: thrown });
   }
 }
 
@@ -156,8 +160,8 @@ export function memoryUsed(): Promise<number> {
 /** An open archive, in Node. Close it to close its file. */
 export class Archive extends BaseArchive {
   readonly #files: readonly FileSource[];
-  /** Temporary files with layers that were packed anew. */
-  readonly #made: FileSource[] = [];
+  /** Temporary files with what was packed anew, by their descriptors. */
+  readonly #made = new Map<number, FileSource>();
 
   /** @internal */
   constructor(
@@ -178,19 +182,24 @@ export class Archive extends BaseArchive {
    * which are gone when the archive is closed or the process ends. Fails with the codes of the browser's `save`.
    */
   async save(options: SaveOptions<Archive> = {}): Promise<Saved> {
+    checked(options);
     const files = new Map<number, FileSource>();
     for (const archive of [this, ...(options.add ?? [])]) {
       for (const file of archive.#files) files.set(file.fd, file);
     }
-    const release = [...files.values()].map((file) => file.hold());
-    let parts: Part[];
+    assertUnchanged(files);
+    const held = [...files.values()].map((file) => file.hold());
+    let made: Made;
     try {
-      assertUnchanged(files);
-      parts = await this.make(options);
+      made = await this.make(options);
     } finally {
-      for (const end of release) end();
+      for (const end of held) end();
     }
-    for (const file of this.#made) files.set(file.fd, file);
+    const { parts, release } = made;
+    for (const part of parts) {
+      const file = 'source' in part && this.#made.get(part.source as number);
+      if (file) files.set(file.fd, file);
+    }
     const size = parts.reduce((sum, part) => sum + part.length, 0);
     return {
       name: options.gzip ? `${this.name}.gz` : this.name,
@@ -212,22 +221,26 @@ export class Archive extends BaseArchive {
           cancel: async () => void (await iterator.return(undefined)),
         });
       },
+      release,
     };
   }
 
   /** @internal */
   protected override async place(): Promise<Place> {
     const { path, fd } = temporaryFile();
-    let made: FileSource | undefined;
     return {
       target: { fd },
       source: () => {
-        made = new FileSource(path, fd);
-        this.#made.push(made);
+        const made = new FileSource(path, fd);
+        this.#made.set(fd, made);
         return sessionSource(made);
       },
-      // What nothing was made of is closed all the same.
-      release: async () => (made ?? new FileSource(path, fd)).close(),
+      release: async () => {
+        const made = this.#made.get(fd);
+        this.#made.delete(fd);
+        if (made) made.close();
+        else closeSync(fd);
+      },
     };
   }
 
@@ -258,7 +271,12 @@ export class Archive extends BaseArchive {
 function folderOf(input: unknown): string | undefined {
   if (typeof input !== 'string' && !(input instanceof URL && input.protocol === 'file:')) return undefined;
   const path = pathOf(input);
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ? path : undefined;
+  try {
+    return statSync(path).isDirectory() ? path : undefined;
+  } catch {
+    // Opening it will say why.
+    return undefined;
+  }
 }
 
 /** The path that a caller means. */
