@@ -12,6 +12,7 @@ import { fixtures, namesIn } from '../support/fixtures.mjs';
 import { BUILT, makeArchives } from '../support/images.mjs';
 import { rewrite } from '../support/longshore.mjs';
 import { skipUnless, skopeoNames } from '../support/peers.mjs';
+import { run } from '../support/run.mjs';
 import { temporary } from '../support/temp.mjs';
 import { serve } from '../../web/serve.mjs';
 
@@ -76,6 +77,15 @@ async function fixture(kind, name, ...options) {
   const file = join(directory, `${name}.tar`);
   await fixtures([kind, ...options, file]);
   return file;
+}
+
+/** Whether so many files are in the browser's storage. */
+async function kept(expected) {
+  const root = await navigator.storage.getDirectory();
+  const folder = await root.getDirectoryHandle('longshore-unpacked', { create: true });
+  let count = 0;
+  for await (const _ of folder.keys()) count += 1;
+  return count === expected;
 }
 
 for (const browser of ['chromium', 'firefox']) {
@@ -309,6 +319,7 @@ for (const browser of ['chromium', 'firefox']) {
 describe('the page', { skip: skipUnlessBrowser('chromium') }, () => {
   it('is accessible, light and dark, wide and narrow, and never scrolls sideways', async () => {
     const file = await fixture('docker-hybrid', 'looks', '--images', '2', '--layers', '6', '--size', '50000', '--name', 'registry.local:5000/a-rather-long/repository/name:2.1.10', '--name', 'Bad:Name');
+    const other = await fixture('docker-legacy', 'another-archive-with-a-rather-long-name-that-has-no-place-to-break', '--name', 'other:1');
     const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
     await withPage('chromium', origin, async (page) => {
       for (const colorScheme of ['light', 'dark']) {
@@ -327,10 +338,21 @@ describe('the page', { skip: skipUnlessBrowser('chromium') }, () => {
           await look('welcome');
           await page.setFiles('#file', file);
           await page.waitFor(() => document.querySelector('.archive h2') !== null);
-          await page.evaluate(() => document.querySelectorAll('details').forEach((details) => (details.open = true)));
+          const openAll = () => page.evaluate(() => document.querySelectorAll('details').forEach((details) => (details.open = true)));
+          await openAll();
           await page.fill('.image .names > form input', 'Foo');
           await page.waitFor(() => document.querySelector('.field-hint.wrong') !== null);
+          await page.setFiles('.choosing input[type=file]', other);
+          await page.waitFor(() => document.querySelector('.choosing .choices button') !== null);
+          await page.waitFor(() => document.querySelectorAll('.readers tbody tr').length === 6);
+          await page.waitFor(() => document.querySelector('.repairs button') !== null);
+          await openAll();
           await look('archive');
+          await page.click('button', 'Verify every byte');
+          await page.waitFor(() => document.querySelector('.report .badge') !== null);
+          await openAll();
+          await page.download(() => page.click('button', 'Save'));
+          await look('verified');
           await page.setFiles('#file', { name: 'note.txt', mimeType: 'text/plain', buffer: Buffer.from('hello') });
           await problem(page, 'not-a-tar');
           await look('problem');
@@ -363,6 +385,65 @@ describe('the page', { skip: skipUnlessBrowser('chromium') }, () => {
         return new Uint8Array(await crypto.subtle.digest('SHA-256', bytes)).reduce((hex, byte) => hex + byte.toString(16).padStart(2, '0'), '');
       });
       assert.equal(saved, createHash('sha256').update(await readFile(output)).digest('hex'));
+    });
+  });
+
+  it('saves once, however often it is asked, and what it keeps for that is bounded', async () => {
+    const file = await fixture('docker-legacy', 'twice', '--name', 'app:1', '--name', 'db:1', '--images', '2', '--size', '9000000');
+    await withPage('chromium', origin, async (page) => {
+      await open(page, file);
+      let downloads = 0;
+      page.page.on('download', () => (downloads += 1));
+      await page.evaluate(() => document.querySelector('.choosing').setAttribute('open', ''));
+      await page.evaluate(() => document.querySelector('.choosing .check input').click());
+      await page.evaluate(() => document.querySelector('.saving .primary').focus());
+      for (let n = 0; n < 3; n += 1) await page.press('Control+s');
+      assert.ok(await page.evaluate(() => document.querySelector('.saving .primary').disabled), 'the button waits');
+      await page.waitFor(() => document.querySelector('.saved a') !== null);
+      assert.equal(await page.text('.saved a'), 'Download twice.tar.gz');
+      assert.equal(await page.evaluate(() => document.activeElement.textContent), 'Save', 'the focus comes back');
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      assert.equal(downloads, 1);
+
+      for (let n = 0; n < 3; n += 1) {
+        // Another choice: what was saved is no longer what is chosen.
+        for (let clicks = 0; clicks < 2; clicks += 1) await page.evaluate(() => document.querySelector('.choosing .check input').click());
+        assert.equal(await page.text('.saved'), '');
+        await page.download(() => page.press('Control+s'));
+      }
+      await page.waitFor(kept, 2);
+
+      // The names in the list of images follow the edits.
+      await add(page, 'app:2');
+      await page.click('button', 'Remove app:1');
+      await page.waitFor(() => document.querySelector('.choosing .choices label')?.textContent.trim() === 'app:2');
+      await page.evaluate(() => document.querySelectorAll('.choosing .choices input').forEach((box) => box.click()));
+      await page.click('button', 'Save');
+      await problem(page, 'no-such-image');
+    });
+  });
+
+  it('stops what it does with an archive when another one takes its place', async () => {
+    const first = await fixture('docker-legacy', 'leaving', '--name', 'app:1', '--layers', '4', '--size', '40000000');
+    const second = await fixture('docker-legacy', 'coming', '--name', 'db:1');
+    const third = await fixture('docker-legacy', 'added', '--name', 'added:1');
+    await run('gzip', ['--keep', third]);
+    await withPage('chromium', origin, async (page) => {
+      await open(page, first);
+      await page.evaluate(() => document.querySelector('.choosing').setAttribute('open', ''));
+      await page.setFiles('.choosing input[type=file]', `${third}.gz`);
+      await page.waitFor(() => document.querySelector('.choosing .choices button') !== null);
+      await page.waitFor(kept, 1);
+      await page.evaluate(() => document.querySelector('.choosing .check input').click());
+      await page.click('button', 'Verify every byte');
+      await page.click('button', 'Save');
+      await page.waitFor(kept, 2);
+      await page.setFiles('#file', second);
+      await namesAre(page, [['db:1']]);
+      await page.waitFor(kept, 0);
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      assert.equal(await page.text('#problem'), '');
+      assert.equal(await page.evaluate(() => document.querySelectorAll('.report > *, .saved > *').length), 0);
     });
   });
 

@@ -1,8 +1,9 @@
 /** What to save: the format, the layers' packing, and which images. */
-import { openArchive, type Archive, type Image, type LayerPacking, type SaveFormat, type SaveOptions } from '../lib/index.js';
+import { LongshoreError, openArchive, type Archive, type Image, type LayerPacking, type SaveFormat, type SaveOptions } from '../lib/index.js';
 import { fill, h, newId, quoted } from './dom.js';
 import { bytes, platform, shortDigest } from './format.js';
 import * as problems from './problems.js';
+import { task } from './task.js';
 
 const FORMATS: [SaveFormat, string][] = [
   ['same', 'As it is'],
@@ -20,12 +21,16 @@ const PACKINGS: [LayerPacking | '', string][] = [
 
 export interface Choosing {
   element: HTMLElement;
-  /** What is chosen. */
+  /** What is chosen; fails where that is nothing. */
   options(): SaveOptions<Archive>;
   /** Chooses a format. */
   choose(format: SaveFormat): void;
+  /** Whether the whole file is to be packed. */
+  isPacked(): boolean;
   /** The images are these now. */
   update(images: readonly Image[]): void;
+  /** Lets go of the archives that were added. */
+  close(): void;
 }
 
 /** `changed` is called with every choice: what was saved before is no longer what is chosen. */
@@ -33,17 +38,28 @@ export function choosing(archive: Archive, changed: () => void): Choosing {
   const format = select(FORMATS);
   const layers = select(PACKINGS);
   const gzip = h('input', { id: newId(), type: 'checkbox' });
-  const boxes = new Map<number, HTMLInputElement>();
+  /** The images that are left out, by what they are called in {@link nameOf}. */
+  const left = new Set<string>();
+  let shown = '';
   const images = h('ul', { className: 'choices', ariaLabel: 'Images to save' });
-  const pictures = h('details', {}, h('summary', {}, 'Which images'), images);
+  const pictures = h('details', {}, h('summary', {}, 'Which images'));
   const added: Archive[] = [];
   const addedList = h('ul', { className: 'choices', ariaLabel: 'Archives to add' });
   const add = h('input', { id: newId(), type: 'file', multiple: true });
+  const work = task('Reading', add);
+  let isClosed = false;
 
   add.onchange = async () => {
-    for (const file of add.files ?? []) {
+    const files = [...(add.files ?? [])];
+    add.value = '';
+    for (const file of files) {
+      if (isClosed) return;
       try {
-        const other = await openArchive(file);
+        const other = await work.run((options) => openArchive(file, options));
+        if (isClosed) {
+          void other.close();
+          return;
+        }
         added.push(other);
         const remove = h('button', { type: 'button', ariaLabel: `Leave out ${other.name}` }, '×');
         const item = h('li', {}, quoted(other.name), ' ', remove);
@@ -61,7 +77,6 @@ export function choosing(archive: Archive, changed: () => void): Choosing {
         problems.show(thrown, file.name);
       }
     }
-    add.value = '';
   };
   for (const input of [format.input, layers.input, gzip]) input.onchange = () => changed();
 
@@ -79,7 +94,7 @@ export function choosing(archive: Archive, changed: () => void): Choosing {
       h('span', {}),
       h('label', { htmlFor: gzip.id, className: 'check' }, gzip, ' gzip the whole file'),
       h('label', { htmlFor: add.id }, 'Add the images of'),
-      add,
+      h('div', { className: 'row' }, add, work.element),
     ),
     addedList,
     pictures,
@@ -88,14 +103,16 @@ export function choosing(archive: Archive, changed: () => void): Choosing {
   return {
     element,
     options() {
-      const chosen = [...boxes].filter(([, box]) => box.checked).map(([index]) => archive.images[index]).filter((image) => image !== undefined);
+      const all = archive.images.map(nameOf);
+      const chosen = all.filter((name) => !left.has(name));
+      if (chosen.length === 0) throw new LongshoreError('no-such-image', 'No image is chosen.');
       const packing = layers.input.value as LayerPacking | '';
       return {
         format: format.input.value as SaveFormat,
         ...(packing && { layers: packing }),
         ...(gzip.checked && { gzip: true }),
-        ...(chosen.length < boxes.size && { images: chosen.map(({ id, digest }) => digest ?? id) }),
-        ...(added.length > 0 && { add: added }),
+        ...(chosen.length < all.length && { images: chosen }),
+        ...(added.length > 0 && { add: [...added] }),
       };
     },
     choose(value) {
@@ -106,17 +123,38 @@ export function choosing(archive: Archive, changed: () => void): Choosing {
     },
     update(now) {
       pictures.hidden = now.length < 2;
-      if (boxes.size === now.length) return;
-      boxes.clear();
+      const labels = now.map((image) => image.references[0] ?? shortDigest(image.id));
+      const wanted = now.map((image, index) => `${nameOf(image)} ${labels[index]}`).join('\n');
+      if (wanted === shown) return;
+      shown = wanted;
+      const focused = [...images.children].findIndex((item) => item.contains(document.activeElement));
       images.replaceChildren();
-      fill(images, now, (image, index) => {
-        const box = h('input', { id: newId(), type: 'checkbox', checked: true, onchange: () => changed() });
-        boxes.set(index, box);
-        const label = h('label', { htmlFor: box.id, className: 'check' }, box, ' ', quoted(image.references[0] ?? shortDigest(image.id)));
-        return h('li', {}, label, h('span', { className: 'hint' }, ` ${platform(image.platform)}, ${bytes(image.size)}`));
+      const more = fill(images, now, (image, index) => {
+        const name = nameOf(image);
+        const box = h('input', { id: newId(), type: 'checkbox', checked: !left.has(name) });
+        box.onchange = () => {
+          if (box.checked) left.delete(name);
+          else left.add(name);
+          changed();
+        };
+        const label = h('label', { htmlFor: box.id, className: 'check' }, box, ' ', quoted(labels[index] ?? ''));
+        return h('li', {}, label, h('span', { className: 'hint' }, ' ', quoted(platform(image.platform)), `, ${bytes(image.size)}`));
       });
+      pictures.replaceChildren(h('summary', {}, 'Which images'), images, ...(more ? [more] : []));
+      images.children[focused]?.querySelector('input')?.focus();
+    },
+    isPacked: () => gzip.checked,
+    close() {
+      isClosed = true;
+      work.stop();
+      for (const other of added.splice(0)) void other.close();
     },
   };
+}
+
+/** What is only this image, whatever it is tagged. */
+function nameOf({ id, digest }: Image): string {
+  return digest ?? id;
 }
 
 function select<T extends string>(choices: readonly (readonly [T, string])[]) {

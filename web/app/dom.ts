@@ -87,6 +87,13 @@ export function fill<T>(list: HTMLElement, items: readonly T[], row: (item: T, i
   return more.hidden ? undefined : more;
 }
 
+/** Puts other nodes into a list. If one of the old ones had the focus, `heir` gets it. */
+export function renew(list: HTMLElement, nodes: readonly Node[], heir: HTMLElement): void {
+  const had = list.contains(document.activeElement);
+  list.replaceChildren(...nodes);
+  if (had) heir.focus();
+}
+
 let pending: ReturnType<typeof setTimeout> | undefined;
 let lastAnnounced = 0;
 

@@ -9,7 +9,7 @@ let current: ArchiveView | undefined;
 problems.showUnhandled();
 
 listenForFiles(consent, (archive) => {
-  void current?.archive.close();
+  current?.close();
   current = new ArchiveView(archive);
   byId('archive', HTMLElement).replaceChildren(current.element);
   byId('welcome', HTMLElement).hidden = true;

@@ -24,7 +24,8 @@ export function listenForFiles(consent: () => Consent, opened: (archive: Archive
     const stop = showProgress(file, () => controller.abort());
     try {
       const archive = await openArchive(inputOf(file), { signal, onProgress: (state) => signal.aborted || showState(file, state) });
-      if (signal.aborted || !(await mayReplace())) {
+      // While the question stands, another file may be chosen.
+      if (signal.aborted || !(await mayReplace()) || signal.aborted) {
         void archive.close();
         return;
       }

@@ -10,7 +10,7 @@ const KINDS: Record<Other['kind'], string> = {
   artifact: 'artefact',
 };
 
-export function otherList(others: readonly Other[]): HTMLElement {
+export function otherList(others: readonly Other[]): HTMLDetailsElement {
   const list = h('ul', { className: 'others', ariaLabel: 'Beside the images' });
   const more = fill(list, others, (other) =>
     h(

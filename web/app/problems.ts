@@ -5,7 +5,7 @@ import { byId, h, quoted, visible } from './dom.js';
 const ADVICE: Partial<Record<ErrorCode, string>> = {
   'empty-file': 'The download or copy may not have finished. Get the file again.',
   'not-a-tar': 'Choose the file that docker save wrote. A Dockerfile or a single layer is not an image.',
-  compressed: 'Unpack the file first (gunzip, xz -d, zstd -d), then open the tar.',
+  compressed: 'Unpack the file first (gunzip, xz -d, zstd -d), then open what is inside.',
   truncated: 'The download or copy may not have finished. Get the file again, and compare its size.',
   'invalid-tar': 'The file is damaged. Get it again, and compare its checksum.',
   'not-an-image-archive': 'This looks like a file system (docker export) or any other tar. Use docker save for images.',
@@ -19,8 +19,11 @@ const ADVICE: Partial<Record<ErrorCode, string>> = {
   'duplicate-reference': 'Remove the name from the other image first, or choose another one.',
   'source-changed': 'Another program wrote to the file, or moved it. Open it again.',
   'worker-failed': 'Reload the page. The file itself is untouched.',
-  'write-failed': 'Check the space on the disk, and save again.',
+  'write-failed': 'Make room on the disk, then try again. A private window has little room of its own.',
 };
+
+/** Where the browser keeps nothing on disk, what is unpacked has to fit into memory. */
+const NO_STORAGE = 'Use a window that is not private, or unpack the file first.';
 
 /** The browser's own failures, when it writes a file that is made of parts of another one. */
 const BROWSER: Record<string, ErrorCode> = {
@@ -37,7 +40,8 @@ export function show(thrown: unknown, fileName?: string): void {
   const { name, message } = Object(thrown) as Partial<Error>;
   const code = thrown instanceof LongshoreError ? thrown.code : BROWSER[thrown instanceof DOMException ? thrown.name : ''];
   if (code === 'aborted' || name === 'AbortError') return;
-  const advice = code && ADVICE[code];
+  const isMemory = thrown instanceof LongshoreError && thrown.detail['limit'] === 'memory';
+  const advice = isMemory ? NO_STORAGE : code && ADVICE[code];
   const before = document.activeElement;
   const dismiss = h('button', { type: 'button' }, 'Dismiss');
   dismiss.onclick = () => {

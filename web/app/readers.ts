@@ -1,6 +1,6 @@
 /** Which of the readers at the other end would load the archive. */
 import type { Archive, Compatibility } from '../lib/index.js';
-import { h, quoted } from './dom.js';
+import { h, quoted, renew } from './dom.js';
 import { shortDigest } from './format.js';
 import * as problems from './problems.js';
 import type { WriteFormat } from '../lib/index.js';
@@ -31,10 +31,11 @@ export interface Readers {
 /** `choose` sets the format that the archive will be saved in. */
 export function readers(archive: Archive, choose: (format: WriteFormat) => void): Readers {
   const rows = h('tbody');
+  const summary = h('summary', {}, 'Will it load?');
   const details = h(
     'details',
     { className: 'readers' },
-    h('summary', {}, 'Will it load?'),
+    summary,
     h(
       'div',
       { className: 'scroll', tabIndex: 0, role: 'region', ariaLabel: 'Who would load it' },
@@ -52,9 +53,9 @@ export function readers(archive: Archive, choose: (format: WriteFormat) => void)
     const own = ++round;
     try {
       const all = await archive.compatibility();
-      if (own === round) rows.replaceChildren(...all.map((one) => row(one, choose)));
+      if (own === round) renew(rows, all.map((one) => row(one, choose)), summary);
     } catch (thrown) {
-      problems.show(thrown);
+      if (own === round && details.isConnected) problems.show(thrown);
     }
   }
 

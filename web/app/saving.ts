@@ -1,10 +1,16 @@
 /** Saving: a download link everywhere, and the save-file picker where the browser has it. */
-import type { Archive, Image, Saved, SaveFormat } from '../lib/index.js';
+import type { Archive, CallOptions, Image, Saved, SaveFormat } from '../lib/index.js';
 import { choosing } from './choosing.js';
 import { announce, h, newId, quoted, visible } from './dom.js';
 import { bytes } from './format.js';
 import * as problems from './problems.js';
 import { task } from './task.js';
+
+/**
+ * So many files stay in the browser's storage, where it had to keep them: nothing tells whether the download of the last one
+ * is through.
+ */
+const KEPT = 2;
 
 /** The picker, which TypeScript's library does not know and only Chromium has. */
 declare global {
@@ -20,6 +26,8 @@ export interface Saving {
   update(images: readonly Image[]): void;
   /** Takes away the link to a file that is no longer what the page shows. */
   outdate(): void;
+  /** Stops what runs, and lets go of the archives that were added. */
+  close(): void;
 }
 
 /** `begin` is called when the archive is taken as it is, and what it gives once that is safe on a disk. */
@@ -29,35 +37,44 @@ export function saving(archive: Archive, begin: () => () => void): Saving {
   const pick = h('button', { type: 'button', hidden: !globalThis.showSaveFilePicker }, 'Save as…');
   const result = h('p', { className: 'saved' });
   const choice = choosing(archive, outdate);
-  const work = task('Saving', download);
+  const work = task('Saving', download, pick);
+  const kept: Saved[] = [];
   let url: string | undefined;
-
-  /** What is chosen, with progress where it takes a while: packing layers anew does. */
-  function made(): Promise<Saved> {
-    return work.run((options) => archive.save({ ...choice.options(), ...options }));
-  }
+  /** Counts what outdates the link. */
+  let round = 0;
 
   function outdate(): void {
+    round += 1;
     result.querySelector('a')?.parentElement?.replaceChildren();
   }
 
   function fileName(): string {
-    return name.value.trim() || archive.name;
+    const wanted = name.value.trim() || archive.name;
+    return choice.isPacked() && !/\.t?gz$/i.test(wanted) ? `${wanted}.gz` : wanted;
   }
 
   async function save(): Promise<void> {
+    if (work.isRunning) return;
     const saved = begin();
+    const own = round;
     try {
-      const { blob, size } = await made();
+      const options = choice.options();
+      const download = fileName();
+      const made = await work.run((calls) => archive.save({ ...options, ...calls }));
+      const { blob, size } = made;
+      kept.push(made);
+      if (kept.length > KEPT) void kept.shift()?.release();
       // The browser copies from the file while it downloads: the last link must live until there is another.
       if (url !== undefined) URL.revokeObjectURL(url);
       url = URL.createObjectURL(blob);
-      const link = h('a', { href: url, download: fileName() }, 'Download ', quoted(fileName()));
+      const link = h('a', { href: url, download }, 'Download ', quoted(download));
       result.replaceChildren(link, ` (${bytes(size)})`);
       link.click();
+      if (own !== round) outdate();
       problems.clear();
-      announce(`Saved as ${visible(fileName())}.`);
-      saved();
+      announce(`Saved as ${visible(download)}.`);
+      // What was left out is in no file.
+      if (!options.images) saved();
     } catch (thrown) {
       problems.show(thrown);
     }
@@ -65,13 +82,25 @@ export function saving(archive: Archive, begin: () => () => void): Saving {
 
   async function saveAs(): Promise<void> {
     try {
+      const options = choice.options();
       const handle = await globalThis.showSaveFilePicker?.({ suggestedName: fileName() });
-      if (!handle) return;
+      // Ctrl+S may have come first.
+      if (!handle || work.isRunning) return;
       const saved = begin();
-      await writeTo(handle, await made(), result, pick);
+      const size = await work.run(async (calls) => {
+        result.replaceChildren();
+        const made = await archive.save({ ...options, ...calls });
+        try {
+          await writeTo(handle, made, calls);
+        } finally {
+          await made.release();
+        }
+        return made.size;
+      });
+      result.replaceChildren('Saved as ', quoted(handle.name), ` (${bytes(size)})`);
       problems.clear();
       announce(`Saved as ${visible(handle.name)}.`);
-      saved();
+      if (!options.images) saved();
     } catch (thrown) {
       problems.show(thrown);
     }
@@ -87,41 +116,22 @@ export function saving(archive: Archive, begin: () => () => void): Saving {
     result,
     choice.element,
   );
-  return { element, save, outdate, choose: choice.choose, update: choice.update };
+  const close = () => {
+    work.stop();
+    choice.close();
+  };
+  return { element, save, outdate, close, choose: choice.choose, update: choice.update };
 }
 
 /** Writes through the handle, which keeps the old file until all is written. */
-async function writeTo(
-  handle: FileSystemFileHandle,
-  { blob, size }: Saved,
-  result: HTMLElement,
-  button: HTMLElement,
-): Promise<void> {
-  const controller = new AbortController();
-  const bar = h('progress', { max: Math.max(1, size), value: 0, ariaLabel: 'Writing' });
-  const text = h('span', {}, 'Writing');
-  const cancel = h('button', { type: 'button', onclick: () => controller.abort() }, 'Cancel');
-  result.replaceChildren(bar, ' ', text, ' ', cancel);
+async function writeTo(handle: FileSystemFileHandle, { blob, size }: Saved, { signal, onProgress }: Required<CallOptions>): Promise<void> {
   let done = 0;
   const counter = new TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>({
     transform(chunk, queue) {
       done += chunk.byteLength;
-      bar.value = done;
-      text.textContent = `Writing ${bytes(done)} of ${bytes(size)}`;
-      announce(text.textContent);
+      onProgress({ phase: 'write', done, total: size });
       queue.enqueue(chunk);
     },
   });
-  try {
-    await blob.stream().pipeThrough(counter).pipeTo(await handle.createWritable(), { signal: controller.signal });
-    end('Saved as ', quoted(handle.name), ` (${bytes(size)})`);
-  } catch (thrown) {
-    end();
-    throw thrown;
-  }
-
-  function end(...nodes: (Node | string)[]): void {
-    if (result.contains(document.activeElement)) button.focus();
-    result.replaceChildren(...nodes);
-  }
+  await blob.stream().pipeThrough(counter).pipeTo(await handle.createWritable(), { signal });
 }

@@ -5,15 +5,20 @@ import { bytes } from './format.js';
 
 export interface Task {
   element: HTMLElement;
-  /** Runs the call; the button that began it waits meanwhile. */
-  run<T>(call: (options: CallOptions) => Promise<T>): Promise<T>;
+  readonly isRunning: boolean;
+  /** Runs the call; what could begin it again waits meanwhile. */
+  run<T>(call: (options: Required<CallOptions>) => Promise<T>): Promise<T>;
+  /** Stops the call, as its own button does. */
+  stop(): void;
 }
 
-export function task(what: string, button: HTMLButtonElement): Task {
+/** What the call is named, and what begins it: the first of these gets the focus back. */
+export function task(what: string, ...starters: [HTMLButtonElement | HTMLInputElement, ...HTMLButtonElement[]]): Task {
   const bar = h('progress', { max: 1, ariaLabel: what });
   const text = h('span', {});
-  const cancel = h('button', { type: 'button' }, 'Cancel');
+  const cancel = h('button', { type: 'button', onclick: () => stop() }, 'Cancel');
   const element = h('span', { className: 'task row', hidden: true }, bar, text, cancel);
+  let controller: AbortController | undefined;
 
   function show({ done, total }: Progress): void {
     bar.max = Math.max(1, total);
@@ -22,23 +27,34 @@ export function task(what: string, button: HTMLButtonElement): Task {
     announce(text.textContent);
   }
 
+  function stop(): void {
+    controller?.abort();
+  }
+
   return {
     element,
+    stop,
+    get isRunning() {
+      return controller !== undefined;
+    },
     async run(call) {
-      const controller = new AbortController();
-      const { signal } = controller;
-      cancel.onclick = () => controller.abort();
+      const { signal } = (controller = new AbortController());
+      const starter = starters.find((one) => one === document.activeElement);
       bar.removeAttribute('value');
       text.textContent = what;
-      button.disabled = true;
-      element.hidden = false;
+      for (const one of starters) one.disabled = true;
+      // What is done at once needs no bar that flashes up.
+      const timer = setTimeout(() => (element.hidden = false), 200);
       try {
         return await call({ signal, onProgress: (progress) => signal.aborted || show(progress) });
       } finally {
-        const had = element.contains(document.activeElement) || document.activeElement === document.body;
+        clearTimeout(timer);
+        controller = undefined;
+        for (const one of starters) one.disabled = false;
+        // A button that waits, or is gone, has lost the focus.
+        if (element.contains(document.activeElement)) (starter ?? starters[0]).focus();
+        else if (document.activeElement === document.body) starter?.focus();
         element.hidden = true;
-        button.disabled = false;
-        if (had) button.focus();
       }
     },
   };

@@ -31,18 +31,22 @@ export interface Verifying {
   element: HTMLElement;
   /** Takes away a verdict on an archive that is no longer this one. */
   outdate(): void;
+  stop(): void;
 }
 
 export function verifying(archive: Archive): Verifying {
   const button = h('button', { type: 'button' }, 'Verify every byte');
   const result = h('div', { className: 'report' });
   const work = task('Verifying', button);
+  let round = 0;
 
   button.onclick = async () => {
+    const own = ++round;
     result.replaceChildren();
     try {
       const report = await work.run((options) => archive.verify(options));
-      result.replaceChildren(...reportNodes(archive, report));
+      const note = own !== round && h('p', { className: 'hint' }, 'This is of the archive as it was before it was edited.');
+      result.replaceChildren(...(note ? [note] : []), ...reportNodes(archive, report));
       problems.clear();
       announce(`${WORDS[report.verdict]}. ${SENTENCES[report.verdict]}`);
     } catch (thrown) {
@@ -52,7 +56,11 @@ export function verifying(archive: Archive): Verifying {
 
   return {
     element: h('section', { className: 'verify', ariaLabel: 'Verify' }, h('div', { className: 'row' }, button, work.element), result),
-    outdate: () => result.replaceChildren(),
+    outdate() {
+      round += 1;
+      result.replaceChildren();
+    },
+    stop: work.stop,
   };
 }
 

@@ -41,6 +41,8 @@ export class ArchiveView implements Editor {
   readonly #repairs;
   readonly #others = h('div');
   readonly #images = h('section', { ariaLabel: 'Images' });
+  /** The images that are laid out. */
+  #shown: string | undefined;
   readonly #updates: ((images: readonly Image[]) => void)[] = [];
   /** A number for each state that undo and redo lead through, and those that some file has: the opened one first. */
   readonly #states = [++lastState];
@@ -83,16 +85,32 @@ export class ArchiveView implements Editor {
       this.#others,
     );
     this.#refresh();
-    void this.#addImages();
   }
 
-  async #addImages(): Promise<void> {
+  /** Stops what runs and lets go of the archive. */
+  close(): void {
+    this.#verifying.stop();
+    this.#saving.close();
+    this.archive.close().catch(() => {});
+  }
+
+  /** Lays the images out, and again where a repair changed more of them than their names. */
+  #layOut(): void {
+    const shown = this.archive.images.map(({ id, digest, layers }) => `${id} ${digest} ${layers.length}`).join('\n');
+    if (shown === this.#shown) return;
+    this.#shown = shown;
+    this.#updates.length = 0;
+    this.#images.replaceChildren();
+    void this.#addImages(shown);
+  }
+
+  async #addImages(shown: string): Promise<void> {
     for (let start = 0; start < this.archive.images.length; start += BATCH) {
       // Edits may have been made since the last batch.
       const batch = this.archive.images.slice(start, start + BATCH);
       this.#images.append(...batch.map((image, index) => this.#image(image, start + index)));
       await new Promise((resolve) => setTimeout(resolve));
-      if (!this.element.isConnected) return;
+      if (!this.element.isConnected || this.#shown !== shown) return;
     }
   }
 
@@ -170,8 +188,11 @@ export class ArchiveView implements Editor {
     this.#findingsHeading.textContent = `What is odd (${archive.findings.length})`;
     this.#findingsHeading.hidden = archive.findings.length === 0;
     this.#findings.replaceChildren(findingList(archive.findings));
-    this.#others.replaceChildren(otherList(archive.others));
+    const others = otherList(archive.others);
+    others.open = this.#others.querySelector('details')?.open ?? false;
+    this.#others.replaceChildren(others);
     this.#saving.update(archive.images);
+    this.#layOut();
     for (const update of this.#updates) update(archive.images);
   }
 
