@@ -10,7 +10,7 @@ use flate2::write::GzEncoder;
 use crate::{Result, failed, root};
 
 /// The most that each wasm module may take as gzip: what a static host sends.
-const WASM_GZIP: [(&str, usize); 2] = [("core_bg.wasm", 150_000), ("codec_bg.wasm", 350_000)];
+const WASM_GZIP: [(&str, usize); 2] = [("core_bg.wasm", 150_000), ("codec_bg.wasm", 400_000)];
 /// The most that the first load of the page may take as brotli, everything that it requests counted.
 const FIRST_LOAD_BROTLI: usize = 200_000;
 
