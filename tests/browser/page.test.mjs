@@ -331,6 +331,8 @@ describe('the page', { skip: skipUnlessBrowser('chromium') }, () => {
             await page.page.screenshot({ path: join(SCREENSHOTS, `${name}-${colorScheme}-${width}.png`), fullPage: true });
             const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
             assert.ok(overflow <= 0, `${name} is ${overflow} px too wide at ${width}`);
+            const narrow = await page.evaluate(() => [...document.querySelectorAll('td')].filter((cell) => cell.textContent.length > 40 && cell.offsetWidth < 150).length);
+            assert.equal(narrow, 0, `${name} has cells of a few letters a line at ${width}`);
             await page.evaluate(axe);
             const { violations } = await page.evaluate(() => globalThis.axe.run());
             assert.deepEqual(violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html)}`), []);
