@@ -16,6 +16,14 @@ pub enum Compression {
 }
 
 impl Compression {
+    /// Every format.
+    pub const ALL: [Self; 5] = [Self::Gzip, Self::Zstd, Self::Bzip2, Self::Xz, Self::Lz4];
+
+    /// The format with that name; `None` where none has it.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| known.name() == name)
+    }
+
     /// What the first bytes of a file say; `None` where they are of no format known here.
     pub fn of(magic: &[u8]) -> Option<Self> {
         const MAGIC: [(&[u8], Compression); 5] = [

@@ -150,6 +150,18 @@ pub struct Layer {
     pub entry: Option<usize>,
 }
 
+impl Layer {
+    /// Whether its bytes are encrypted (OCIcrypt): then nothing can be said of what they hold.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.media_type.ends_with("+encrypted")
+    }
+}
+
+/// Whether a layer of that media type may not be distributed, so that archives may leave it out.
+pub(crate) fn is_foreign(media_type: &str) -> bool {
+    media_type.contains("foreign") || media_type.contains("nondistributable")
+}
+
 /// One step of an image's history.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]

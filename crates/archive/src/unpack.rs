@@ -429,9 +429,6 @@ mod tests {
         }
     }
 
-    const ALL: [Compression; 5] =
-        [Compression::Gzip, Compression::Zstd, Compression::Bzip2, Compression::Xz, Compression::Lz4];
-
     fn content() -> Vec<u8> {
         (0..3_000_000_u32).flat_map(|i| (i / 7 * 31).to_le_bytes()).take(2_500_000).collect()
     }
@@ -440,7 +437,7 @@ mod tests {
     fn every_format_with_one_member_and_with_several() {
         let content = content();
         let (first, second) = content.split_at(1_234_567);
-        for compression in ALL {
+        for compression in Compression::ALL {
             let one = packed(compression, &content);
             assert_eq!(Compression::of(&one), Some(compression));
             assert_eq!(all(&one, compression, Limits::default()).unwrap(), (content.clone(), 0));
@@ -461,7 +458,7 @@ mod tests {
     #[test]
     fn what_ends_early_or_is_damaged_is_told() {
         let content = content();
-        for compression in ALL {
+        for compression in Compression::ALL {
             let whole = packed(compression, &content);
             let cut = &whole[..whole.len() / 2];
             assert_eq!(

@@ -147,7 +147,7 @@ impl<S: Source + Clone> Archive<S> {
                 range: entry.data..entry.data + entry.size,
                 stored: stated.and_then(Algorithm::of).unwrap_or(content),
                 content,
-                unpack: layer.is_some_and(|layer| !layer.media_type.ends_with("+encrypted")),
+                unpack: layer.is_some_and(|layer| !layer.is_encrypted()),
             })
         };
         members.index.entries().iter().enumerate().filter_map(job).collect()
@@ -421,7 +421,7 @@ fn check_layer(image: &Image, layer: &Layer, measured: &Measured, note: &mut dyn
         );
         note(finding(FindingCode::TrailingBytes, Severity::Warning, sentence));
     }
-    let is_encrypted = layer.media_type.ends_with("+encrypted");
+    let is_encrypted = layer.is_encrypted();
     if let Some(diff_id) =
         layer.diff_id.as_ref().filter(|diff_id| **diff_id != content.digest && !is_encrypted)
         && Algorithm::of(diff_id).is_some()

@@ -16,9 +16,7 @@ use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use longshore_archive::{
-    Archive, Compression, FindingCode, Format, Limits, Source, Target, Unpacked, Verdict, sha256,
-};
+use longshore_archive::{Archive, FindingCode, Format, Limits, Source, Target, Verdict, sha256};
 use serde_json::Value;
 
 /// What a plain reader makes of one image: its ID and the number of its layers.
@@ -45,21 +43,6 @@ fn rows(corpus: &Path) -> Vec<Row> {
         }
     };
     text.lines().skip(1).map(row).collect()
-}
-
-/// The file's bytes without their outer compression.
-fn unpacked(path: &Path) -> Result<Vec<u8>, longshore_archive::Error> {
-    let bytes = std::fs::read(path).unwrap();
-    let Some(compression) = Compression::of(&bytes) else { return Ok(bytes) };
-    let mut unpacked = Unpacked::new(&bytes[..], 0..bytes.len() as u64, compression, Limits::default());
-    let mut out = Vec::new();
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        match unpacked.read(&mut buffer)? {
-            0 => return Ok(out),
-            count => out.extend_from_slice(&buffer[..count]),
-        }
-    }
 }
 
 fn plain(tar: &[u8]) -> Plain {
@@ -185,7 +168,7 @@ fn every_archive_is_what_the_index_says() {
     let mut refused_by_peers = Vec::new();
     let mut converted = 0;
     for row in rows(&corpus) {
-        let tar = unpacked(&row.path);
+        let tar = saving::unpacked(&std::fs::read(&row.path).unwrap());
         let opened = tar.as_ref().map_err(Clone::clone).and_then(|tar| Archive::open(Rc::new(tar.clone())));
         let found = match &opened {
             Err(error) => Found::Refused(error.code().to_string()),

@@ -94,10 +94,7 @@ impl Examination {
         &self,
         #[wasm_bindgen(unchecked_param_type = "Packing[]")] packing: Vec<String>,
     ) -> JsResult {
-        let known =
-            [Compression::Gzip, Compression::Zstd, Compression::Bzip2, Compression::Xz, Compression::Lz4];
-        let of = |name: &String| known.into_iter().find(|known| known.name() == name);
-        let packing: Vec<Compression> = packing.iter().filter_map(of).collect();
+        let packing: Vec<Compression> = packing.iter().filter_map(|name| Compression::named(name)).collect();
         to_js(&self.core.compatibility(&packing, &HashMap::new()))
     }
 

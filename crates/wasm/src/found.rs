@@ -11,9 +11,7 @@ pub(crate) struct Found(pub(crate) HashMap<usize, Measured>);
 impl Found {
     /// Notes a member's bytes; what they hold is what is stored, unless one of the next two says otherwise.
     pub(crate) fn found(&mut self, entry: u32, digest: String, size: f64, compression: Option<&str>) {
-        let known =
-            [Compression::Gzip, Compression::Zstd, Compression::Bzip2, Compression::Xz, Compression::Lz4];
-        let compression = known.into_iter().find(|known| compression == Some(known.name()));
+        let compression = compression.and_then(Compression::named);
         let size = whole(size);
         let content = Ok(Content { digest: digest.clone(), size, trailing: 0 });
         self.0.insert(entry as usize, Measured { digest, size, compression, content });

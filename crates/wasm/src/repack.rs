@@ -37,7 +37,7 @@ impl Repack {
     ) -> JsResult<Self> {
         let source = source_of(parts, read_sync.as_ref())?;
         let range = 0..source.len();
-        let packing = packing_of(packing);
+        let packing = Packing::named(packing).unwrap_or(Packing::None);
         let limits = limits_of(limits)?.unwrap_or_default();
         Ok(Self { repacking: Repacking::new(source, range, packing, limits).map_err(to_throw)? })
     }
@@ -59,9 +59,4 @@ impl Repack {
         let packed = self.repacking.finish();
         to_js(&Packed { digest: &packed.digest, size: packed.size, content: &packed.content })
     }
-}
-
-fn packing_of(name: &str) -> Packing {
-    let known = [Packing::Gzip, Packing::Zstd].into_iter().find(|packing| packing.as_str() == name);
-    known.unwrap_or(Packing::None)
 }

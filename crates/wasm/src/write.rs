@@ -97,7 +97,8 @@ impl Writing {
         for (number, Chosen { core, images, .. }) in self.archives.iter().enumerate() {
             let mut all: BTreeMap<usize, Need> = BTreeMap::new();
             for &image in images {
-                for (entry, need) in needs(core, image, self.target, packing.as_deref().and_then(packing_of))
+                for (entry, need) in
+                    needs(core, image, self.target, packing.as_deref().and_then(Packing::named))
                 {
                     // Packing anew also measures.
                     let known = all.entry(entry).or_insert(need);
@@ -165,7 +166,7 @@ impl Writing {
         #[wasm_bindgen(unchecked_param_type = "LayerPacking")] packing: &str,
     ) -> JsResult<()> {
         let source = Rc::new(ReadAhead::new(JsSource::of(source)?));
-        if let (Some(chosen), Some(packing)) = (self.archives.get_mut(archive), packing_of(packing)) {
+        if let (Some(chosen), Some(packing)) = (self.archives.get_mut(archive), Packing::named(packing)) {
             chosen.found.found(entry, content, 0.0, None);
             chosen.repacked.insert(entry as usize, Repacked { source, digest, packing });
         }
@@ -183,8 +184,4 @@ impl Writing {
         }
         parts_of(&save(&selections, self.target).map_err(to_throw)?)
     }
-}
-
-fn packing_of(name: &str) -> Option<Packing> {
-    [Packing::None, Packing::Gzip, Packing::Zstd].into_iter().find(|packing| packing.as_str() == name)
 }

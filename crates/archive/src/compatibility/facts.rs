@@ -160,7 +160,7 @@ impl<'a, S: Source + Clone> Facts<'a, S> {
     }
 
     pub(super) fn compression(&self, number: usize) -> Option<Compression> {
-        Compression::of(&self.entries().get(number)?.magic)
+        self.entries().get(number)?.compression()
     }
 
     /// Whether a member was read and is not what its digest says.

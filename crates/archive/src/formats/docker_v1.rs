@@ -4,7 +4,6 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{Identity, image, repositories};
-use crate::compression::Compression;
 use crate::config::Config;
 use crate::error::{Code, Error, Finding, FindingCode, Result, Severity};
 use crate::json::{self, Object};
@@ -153,7 +152,7 @@ fn layer<S: Source + Clone>(members: &Members<S>, id: &str) -> Result<Layer> {
     let path = format!("{id}/layer.tar");
     let number = members.resolve(&path).ok_or_else(|| missing(&path))?;
     let (size, compression) =
-        members.entry(number).map_or((0, None), |entry| (entry.size, Compression::of(&entry.magic)));
+        members.entry(number).map_or((0, None), |entry| (entry.size, entry.compression()));
     let media_type = super::manifest_json::media_type(compression).to_owned();
     Ok(Layer { digest: None, diff_id: None, media_type, size, path, entry: Some(number) })
 }

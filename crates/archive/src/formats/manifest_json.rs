@@ -9,7 +9,7 @@ use crate::digest::{self, digest, sha256};
 use crate::error::{Code, Error, Finding, FindingCode, Result, Severity};
 use crate::json::{self, Object};
 use crate::members::Members;
-use crate::model::{Image, Layer, Name};
+use crate::model::{Image, Layer, Name, is_foreign};
 use crate::source::Source;
 
 pub(crate) const PATH: &str = "manifest.json";
@@ -132,9 +132,7 @@ fn layer<S: Source + Clone>(
     let stated: Option<String> = source.as_ref().and_then(|source| source.read("mediaType"));
     let Some(entry) = members.resolve(&path) else {
         let foreign = source.as_ref().is_some_and(|source| source.get("urls").is_some())
-            || stated
-                .as_deref()
-                .is_some_and(|stated| stated.contains("foreign") || stated.contains("nondistributable"));
+            || stated.as_deref().is_some_and(is_foreign);
         if !foreign {
             return Err(missing("layer", &path));
         }
@@ -157,7 +155,7 @@ fn layer<S: Source + Clone>(
         });
     };
     let (size, compression) =
-        members.entry(entry).map_or((0, None), |entry| (entry.size, Compression::of(&entry.magic)));
+        members.entry(entry).map_or((0, None), |entry| (entry.size, entry.compression()));
     let digest = match compression {
         None => diff_id.clone().filter(|diff_id| digest(diff_id).is_some()),
         Some(_) => digest::in_name(&path),

@@ -14,6 +14,7 @@ use crate::json;
 use crate::members::Members;
 use crate::model::{Image, Layer, Name};
 use crate::source::Source;
+use crate::tar::Entry;
 
 /// What a document says about an image beside its config and its layers.
 struct Identity {
@@ -101,18 +102,14 @@ fn note_repeated_key(path: &str, bytes: &[u8], findings: &mut Vec<Finding>) {
     );
 }
 
-/// The compression that a layer's first bytes show.
-fn compression<S: Source + Clone>(members: &Members<S>, layer: &Layer) -> Option<Compression> {
-    members.entry(layer.entry?).and_then(|entry| Compression::of(&entry.magic))
-}
-
 /// Notes a layer that is compressed otherwise than its media type says.
 fn check_media_type<S: Source + Clone>(members: &Members<S>, layer: &Layer, findings: &mut Vec<Finding>) {
     let media_type = layer.media_type.as_str();
-    let found = compression(members, layer).map(Compression::name);
+    let entry = layer.entry.and_then(|entry| members.entry(entry));
+    let found = entry.and_then(Entry::compression).map(Compression::name);
     let stated = ["gzip", "zstd"].into_iter().find(|name| media_type.ends_with(name));
     // Nothing can be said of encrypted bytes, nor of a layer that is not there.
-    if stated == found || layer.entry.is_none() || media_type.ends_with("+encrypted") {
+    if stated == found || layer.entry.is_none() || layer.is_encrypted() {
         return;
     }
     findings.push(

@@ -9,7 +9,7 @@ use crate::digest::{Algorithm, blob_path, digest};
 use crate::error::{Code, Error, Finding, FindingCode, Result, Severity};
 use crate::json::{self, Object};
 use crate::members::Members;
-use crate::model::{Image, Layer, Name, Other, OtherKind, Platform};
+use crate::model::{Image, Layer, Name, Other, OtherKind, Platform, is_foreign};
 use crate::source::Source;
 
 /// How deep indexes may nest. Real ones go one deep.
@@ -153,7 +153,7 @@ impl Walk {
         let Ok(bytes) = members.document(entry) else {
             return self.leaves.push(Leaf { descriptor, found: Found::Other(OtherKind::Artifact) });
         };
-        self.check_blob(&descriptor, &bytes);
+        check_document(&descriptor.digest, descriptor.size, &bytes, &mut self.findings);
         let document = json::first_value(&bytes).ok();
         let Some(object) = document.and_then(|document| Object::parse(document.value)) else {
             let sentence = format!("The manifest {} is not JSON.", descriptor.digest);
@@ -189,10 +189,6 @@ impl Walk {
         }
         let found = found(&descriptor, &object);
         self.leaves.push(Leaf { descriptor, found });
-    }
-
-    fn check_blob(&mut self, descriptor: &Descriptor, bytes: &[u8]) {
-        check_document(&descriptor.digest, descriptor.size, bytes, &mut self.findings);
     }
 
     fn find(&mut self, code: FindingCode, sentence: &str, digest: &str) {
@@ -347,10 +343,7 @@ fn layer<S: Source + Clone>(
     let entry = descriptor.entry(members);
     let actual = entry.and_then(|entry| members.entry(entry)).map_or(*size, |entry| entry.size);
     if entry.is_none() {
-        let may_be_absent = media_type.contains("foreign")
-            || media_type.contains("nondistributable")
-            || descriptor.object().get("urls").is_some();
-        if !may_be_absent {
+        if !is_foreign(media_type) && descriptor.object().get("urls").is_none() {
             return Err(missing("layer", digest));
         }
         findings.push(

@@ -3,9 +3,11 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use super::groups::{Group, preferred};
 use super::oci::{index_json, put_blobs};
+use super::packed::{Blob, Packed};
 use super::tarball::{Content, Members, Meta, Tarball};
-use super::{Blob, Group, Packed, preferred, v1};
+use super::v1;
 use crate::formats::oci_index::Style;
 use crate::json;
 use crate::model::Name;

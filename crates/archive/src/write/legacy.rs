@@ -3,8 +3,10 @@
 use std::collections::{HashMap, HashSet};
 
 use super::docker::{repositories, tags};
+use super::groups::{Group, preferred};
+use super::packed::Packed;
 use super::tarball::{Content, Members, Meta, Tarball};
-use super::{Group, Packed, preferred, v1};
+use super::v1;
 use crate::error::{Code, Error, Result};
 use crate::json;
 use crate::model::Name;

@@ -1,8 +1,10 @@
 //! An OCI image layout in a tar.
 
 use super::docker::algorithms;
-use super::tarball::{Content, Members, Meta, Tarball};
-use super::{Document, Group, OCI_INDEX, Packed, bytes_of, descriptor};
+use super::document::{Document, OCI_INDEX, descriptor};
+use super::groups::Group;
+use super::packed::Packed;
+use super::tarball::{Content, Members, Meta, Tarball, bytes_of};
 use crate::digest::{blob_path, sha256};
 use crate::formats::oci_index::{Style, annotations_of};
 use crate::json;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-use super::{Blob, Packed};
+use super::packed::{Blob, Packed};
 use crate::digest::sha256;
 use crate::error::{Code, Error, Result};
 use crate::json::{self, Object};

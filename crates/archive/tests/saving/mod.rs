@@ -32,7 +32,7 @@ pub(crate) fn save_some(
             if let Need::Repacked(packing) = need {
                 let mut layer = vec![0; usize::try_from(entry.size).unwrap()];
                 archive.recipe().read_at(entry.data, &mut layer)?;
-                let bytes = packed(&unpacked(&layer), packing);
+                let bytes = packed(&unpacked(&layer)?, packing);
                 repacked.insert(number, Repacked { digest: sha256(&bytes), source: Rc::new(bytes), packing });
             }
             measured.insert(number, found);
@@ -56,13 +56,14 @@ pub(crate) fn all(archive: &Open, target: Target) -> Open {
     Archive::open(Rc::new(save_some(&images, target, None).unwrap())).unwrap()
 }
 
-fn unpacked(bytes: &[u8]) -> Vec<u8> {
-    let Some(compression) = Compression::of(bytes) else { return bytes.to_vec() };
+/// What the bytes hold, if they are compressed.
+pub(crate) fn unpacked(bytes: &[u8]) -> Result<Vec<u8>> {
+    let Some(compression) = Compression::of(bytes) else { return Ok(bytes.to_vec()) };
     let mut unpacked = Unpacked::new(bytes, 0..bytes.len() as u64, compression, Limits::default());
     let (mut out, mut buffer) = (Vec::new(), vec![0; 1 << 16]);
     loop {
-        match unpacked.read(&mut buffer).unwrap() {
-            0 => return out,
+        match unpacked.read(&mut buffer)? {
+            0 => return Ok(out),
             count => out.extend_from_slice(&buffer[..count]),
         }
     }

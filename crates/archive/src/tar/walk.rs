@@ -1,0 +1,310 @@
+//! The walk from header to header that makes an index.
+
+use tar::{EntryType, Header};
+
+use super::{BLOCK, Entry, EntryKind, TarIndex};
+use crate::compression::Compression;
+use crate::error::{Code, Error, Result};
+use crate::source::{MAX_LEN, Source, past_end, read_vec};
+
+/// The longest pax or GNU long-name payload that is read. Real ones are a few KiB.
+const MAX_EXTENSION: u64 = 1 << 20;
+/// The most members an archive may have. The largest real ones have some thousands.
+const MAX_ENTRIES: usize = 250_000;
+/// How long the paths of all members may be together. They stand in memory; twice as many of the longest usual ones fit.
+const MAX_NAMES: u64 = 64 << 20;
+
+/// What extension headers say about the member that follows them.
+#[derive(Debug, Default)]
+struct Extensions {
+    start: Option<u64>,
+    path: Option<Vec<u8>>,
+    link: Option<Vec<u8>>,
+    size: Option<u64>,
+    sparse: bool,
+}
+
+/// Walks a tar from header to header, a bounded number of members at a time.
+#[derive(Debug, Default)]
+pub struct Indexer {
+    at: u64,
+    entries: Vec<Entry>,
+    /// How long their paths are together.
+    names: u64,
+    extensions: Extensions,
+    end_blocks: bool,
+}
+
+impl Indexer {
+    /// Indexes up to `members` more members; `true` when the end is reached.
+    ///
+    /// Fails with `empty-file`, `not-a-tar`, `compressed`, `truncated`, `invalid-tar` or `limit-exceeded`.
+    pub fn step(&mut self, source: &impl Source, members: usize) -> Result<bool> {
+        if source.is_empty() {
+            return Err(Error::new(Code::EmptyFile, "The file is empty."));
+        }
+        if source.len() > MAX_LEN {
+            return Err(
+                Error::new(Code::LimitExceeded, "The file is too large.").with("actual", source.len())
+            );
+        }
+        for _ in 0..members {
+            if self.member(source)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Bytes of the archive passed so far.
+    pub fn position(&self) -> u64 {
+        self.at
+    }
+
+    /// The index of what was walked.
+    pub fn finish(self) -> TarIndex {
+        TarIndex::new(self.entries, self.at, self.end_blocks)
+    }
+
+    /// Reads one header and goes past its content; `true` at the end of the archive.
+    fn member(&mut self, source: &impl Source) -> Result<bool> {
+        let at = self.at;
+        if at >= source.len() {
+            if self.extensions.start.is_some() {
+                return Err(past_end(at, 512, source.len()));
+            }
+            return Ok(true);
+        }
+        if source.len() - at < BLOCK {
+            return Err(if at == 0 { not_a_tar(source)? } else { past_end(at, 512, source.len()) });
+        }
+        let block = read_vec(source, at, 512)?;
+        if block.iter().all(|&byte| byte == 0) {
+            self.end_blocks = true;
+            return Ok(true);
+        }
+        let header = Header::from_byte_slice(&block);
+        if !checksum_holds(header) {
+            return Err(if at == 0 {
+                not_a_tar(source)?
+            } else {
+                invalid("The file is damaged: a tar header's checksum is wrong", at)
+            });
+        }
+        if self.entries.len() >= MAX_ENTRIES {
+            return Err(Error::new(Code::LimitExceeded, "The archive has too many members.")
+                .with("limit", "members")
+                .with("expected", MAX_ENTRIES)
+                .with("offset", at));
+        }
+        let kind = header.entry_type();
+        let stated = size_of(header, at)?;
+        match kind {
+            EntryType::XHeader | EntryType::GNULongName | EntryType::GNULongLink => {
+                self.extension(source, kind, stated)?;
+            }
+            _ => self.entry(source, header, stated)?,
+        }
+        Ok(false)
+    }
+
+    /// Reads an extension header's payload.
+    fn extension(&mut self, source: &impl Source, kind: EntryType, size: u64) -> Result<()> {
+        let at = self.at;
+        if size > MAX_EXTENSION {
+            return Err(Error::new(Code::LimitExceeded, "A tar extension header is too long.")
+                .with("offset", at)
+                .with("expected", MAX_EXTENSION)
+                .with("actual", size));
+        }
+        let payload = read_vec(source, at + BLOCK, bounded(size, at)?)?;
+        let extensions = &mut self.extensions;
+        extensions.start.get_or_insert(at);
+        let text = || payload.split(|&byte| byte == 0).next().unwrap_or_default().to_vec();
+        match kind {
+            EntryType::GNULongName => extensions.path = Some(text()),
+            EntryType::GNULongLink => extensions.link = Some(text()),
+            _ => {
+                for record in PaxRecords(&payload) {
+                    let (key, value) = record.ok_or_else(|| invalid("A pax header is malformed", at))?;
+                    match key {
+                        b"path" | b"GNU.sparse.name" => extensions.path = Some(value.to_vec()),
+                        b"linkpath" => extensions.link = Some(value.to_vec()),
+                        b"size" => {
+                            let size = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
+                            extensions.size = Some(size.ok_or_else(|| {
+                                invalid("A pax header states a size that is no number", at)
+                            })?);
+                        }
+                        _ if key.starts_with(b"GNU.sparse.") => extensions.sparse = true,
+                        _ => {}
+                    }
+                }
+            }
+        }
+        self.at = at + BLOCK + size.next_multiple_of(BLOCK);
+        Ok(())
+    }
+
+    /// Notes a member and goes past its content.
+    fn entry(&mut self, source: &impl Source, header: &Header, stated: u64) -> Result<()> {
+        let at = self.at;
+        let Extensions { start, path, link, size: pax_size, sparse } = std::mem::take(&mut self.extensions);
+        let path = path.unwrap_or_else(|| header.path_bytes().into_owned());
+        let link = link.or_else(|| header.link_name_bytes().map(std::borrow::Cow::into_owned));
+        let kind = match header.entry_type() {
+            EntryType::GNUSparse => EntryKind::Sparse,
+            EntryType::Regular | EntryType::Continuous if sparse => EntryKind::Sparse,
+            // Before there was a type for it, a directory was a file whose name ends in a slash.
+            EntryType::Regular if path.ends_with(b"/") => EntryKind::Directory,
+            EntryType::Regular | EntryType::Continuous => EntryKind::File,
+            EntryType::Directory => EntryKind::Directory,
+            EntryType::Symlink => EntryKind::Symlink,
+            EntryType::Link => EntryKind::HardLink,
+            _ => EntryKind::Other,
+        };
+        // As Go's reader has it: links and directories have no content, whatever their headers say.
+        let size = match kind {
+            EntryKind::Directory | EntryKind::Symlink | EntryKind::HardLink => 0,
+            _ => pax_size.unwrap_or(stated),
+        };
+        let mut data = at + BLOCK;
+        if kind == EntryKind::Sparse {
+            data = past_sparse_map(source, header, data)?;
+        }
+        let path_text = String::from_utf8_lossy(&path);
+        self.names += (path_text.len() + link.as_ref().map_or(0, Vec::len)) as u64;
+        if self.names > MAX_NAMES {
+            return Err(Error::new(Code::LimitExceeded, "The paths of the archive's members are too long.")
+                .with("limit", "paths")
+                .with("expected", MAX_NAMES)
+                .with("offset", at));
+        }
+        if size > source.len().saturating_sub(data) {
+            return Err(Error::new(
+                Code::Truncated,
+                format!("The file ends early: it is cut off inside {path_text}."),
+            )
+            .with("entry", path_text.into_owned())
+            .with("offset", data)
+            .with("expected", data.saturating_add(size))
+            .with("actual", source.len()));
+        }
+        let mut first = [0; 6];
+        if kind == EntryKind::File && size >= first.len() as u64 {
+            source.read_at(data, &mut first)?;
+        }
+        let entry = Entry {
+            utf8: matches!(path_text, std::borrow::Cow::Borrowed(_)),
+            path: path_text.into(),
+            kind,
+            link: link
+                .filter(|_| matches!(kind, EntryKind::Symlink | EntryKind::HardLink))
+                .map(|link| String::from_utf8_lossy(&link).into()),
+            start: start.unwrap_or(at),
+            header: at,
+            data,
+            size,
+            magic: first,
+            overruled: pax_size.map(|_| stated),
+        };
+        self.at = entry.end();
+        self.entries.push(entry);
+        Ok(())
+    }
+}
+
+/// The `length key=value\n` records of a pax header (POSIX.1-2001); `None` for one that is malformed, then nothing.
+struct PaxRecords<'a>(&'a [u8]);
+
+impl<'a> Iterator for PaxRecords<'a> {
+    type Item = Option<(&'a [u8], &'a [u8])>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let all = std::mem::take(&mut self.0);
+        // Some writers fill up the payload with zeros.
+        if all.iter().all(|&byte| byte == 0) {
+            return None;
+        }
+        let record = || {
+            let space = all.iter().position(|&byte| byte == b' ')?;
+            let len: usize = std::str::from_utf8(all.get(..space)?).ok()?.parse().ok()?;
+            let (key_value, newline) = all.get(space + 1..len)?.split_last_chunk::<1>()?;
+            let equals = key_value.iter().position(|&byte| byte == b'=')?;
+            (newline == b"\n").then_some((len, key_value.get(..equals)?, key_value.get(equals + 1..)?))
+        };
+        Some(record().map(|(len, key, value)| {
+            self.0 = all.get(len..).unwrap_or_default();
+            (key, value)
+        }))
+    }
+}
+
+/// A length that is known to be small, as the machine's size type.
+pub(super) fn bounded(len: u64, offset: u64) -> Result<usize> {
+    usize::try_from(len).map_err(|_| invalid("A tar header is too long", offset))
+}
+
+fn invalid(sentence: &str, offset: u64) -> Error {
+    Error::new(Code::InvalidTar, format!("{sentence}.")).with("offset", offset)
+}
+
+/// Whether the header's checksum is the sum of its bytes, taken as unsigned or, as some old writers did, signed.
+fn checksum_holds(header: &Header) -> bool {
+    let Ok(stated) = header.cksum() else { return false };
+    let sum = |value: fn(u8) -> i64| -> i64 {
+        let bytes = header.as_bytes().iter().enumerate();
+        bytes.map(|(i, &byte)| if (148..156).contains(&i) { 32 } else { value(byte) }).sum()
+    };
+    sum(i64::from) == i64::from(stated) || sum(|byte| i64::from(byte.cast_signed())) == i64::from(stated)
+}
+
+/// The size that a header states.
+fn size_of(header: &Header, at: u64) -> Result<u64> {
+    let field = header.as_old().size;
+    // Old writers leave the field blank where there is no content.
+    if field.iter().all(|byte| matches!(byte, 0 | b' ')) {
+        return Ok(0);
+    }
+    match header.entry_size() {
+        Ok(size) if size <= MAX_LEN => Ok(size),
+        _ => Err(invalid("A tar header states a size that makes no sense", at)),
+    }
+}
+
+/// Where the content of an old GNU sparse file begins: after the blocks that continue its map.
+fn past_sparse_map(source: &impl Source, header: &Header, mut data: u64) -> Result<u64> {
+    let mut more = header.as_gnu().is_some_and(tar::GnuHeader::is_extended);
+    let start = data;
+    while more {
+        if data - start > MAX_EXTENSION {
+            return Err(Error::new(Code::LimitExceeded, "The map of a sparse file is too long.")
+                .with("offset", start)
+                .with("expected", MAX_EXTENSION));
+        }
+        let block = read_vec(source, data, 512)?;
+        more = block.get(504).is_some_and(|&flag| flag == 1);
+        data += BLOCK;
+    }
+    Ok(data)
+}
+
+/// Says what the file is instead of a tar.
+fn not_a_tar(source: &impl Source) -> Result<Error> {
+    let mut first = [0; 6];
+    let known = usize::try_from(source.len()).map_or(first.len(), |len| len.min(first.len()));
+    if let Some(head) = first.get_mut(..known) {
+        source.read_at(0, head)?;
+    }
+    Ok(match Compression::of(&first) {
+        Some(compression) => Error::new(
+            Code::Compressed,
+            format!(
+                "The file is compressed with {}. Unpack it first, then open the tar.",
+                compression.name()
+            ),
+        )
+        .with("compression", compression.name()),
+        None => Error::new(Code::NotATar, "The file is not a tar archive: its first block is no tar header."),
+    })
+}
