@@ -158,6 +158,27 @@ for (const browser of ['chromium', 'firefox']) {
       });
     });
 
+    it('takes an image out of the archive, and brings it back', async () => {
+      const file = await made({ kind: 'docker-hybrid' });
+      await withPage(browser, origin, async (page) => {
+        await open(page, file);
+        const images = () => page.evaluate(() => document.querySelectorAll('.image').length);
+        assert.equal(await images(), 2);
+        await page.evaluate(() => document.querySelector('.image button[aria-label^="Remove from"]').click());
+        await page.waitFor(() => document.querySelectorAll('.image').length === 1);
+        assert.match(await page.text('.state'), /^Unsaved edits\. Removed the image [0-9a-f]{12}/);
+        // The button is gone, and so is that of the last image.
+        assert.equal(await page.evaluate(() => document.activeElement.tagName), 'H2');
+        assert.equal(await page.evaluate(() => [...document.querySelectorAll('.image button')].some((one) => /^Remove from/.test(one.textContent))), false);
+        const { path: saved } = await page.download(() => page.click('button', 'Save'));
+        await engine.empty();
+        await engine.docker('load', '--input', saved);
+        assert.equal(Object.keys(await engine.images()).length, 1);
+        await page.click('button', 'Undo');
+        await page.waitFor(() => document.querySelectorAll('.image').length === 2);
+      });
+    });
+
     it('shows what is beside the images, and saves some of them', async () => {
       const file = join(directory, 'platforms.tar');
       await fixtures(['oci-platforms', '--images', '3', '--name', 'app:1', file]);

@@ -359,6 +359,21 @@ describe('repair and compatibility', () => {
     assert.equal(loads(await archive.compatibility()), 'loads');
   });
 
+  it('takes an image out, as one edit', async (t) => {
+    const archive = await opened(t, await made('oci-gzip'));
+    const size = archive.size;
+    await archive.remove('db:1');
+    assert.deepEqual([archive.images.length, archive.undoable], [1, 1]);
+    assert.ok(archive.size < size);
+    const again = await reopened(t, await archive.save());
+    assert.deepEqual(again.images.map(({ references }) => references), [['app:1']]);
+    assert.equal((await again.verify()).verdict, 'intact');
+    await fails(archive.remove('app:1'), 'invalid-argument');
+    await fails(archive.remove('db:1'), 'no-such-image');
+    await archive.undo();
+    assert.deepEqual([archive.images.length, archive.size], [2, size]);
+  });
+
   it('loses no edit that is made meanwhile', async (t) => {
     const archive = await opened(t, await made('oci-gzip'));
     await Promise.all([archive.repair(['manifest']), archive.tag('app:1', 'app:2'), archive.tag('app:1', 'app:3')]);

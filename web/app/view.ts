@@ -1,7 +1,7 @@
 /** An open archive on the page. */
 import type { Archive, Image, NameChange } from '../lib/index.js';
 import { configTable } from './config.js';
-import { announce, digest, h, quoted, visible } from './dom.js';
+import { announce, digest, h, quoted, renew, visible } from './dom.js';
 import { describe, type Editor } from './editor.js';
 import { findingList } from './findings.js';
 import { bytes, count, format, platform, when } from './format.js';
@@ -100,7 +100,7 @@ export class ArchiveView implements Editor {
     if (shown === this.#shown) return;
     this.#shown = shown;
     this.#updates.length = 0;
-    this.#images.replaceChildren();
+    renew(this.#images, [], this.heading);
     void this.#addImages(shown);
   }
 
@@ -213,11 +213,22 @@ export class ArchiveView implements Editor {
       nameList.update(now);
     });
     const few = this.archive.images.length <= FEW;
+    const remove = h('button', { type: 'button' }, 'Remove from the archive');
+    remove.ariaLabel = `Remove from the archive: image ${shortId}`;
+    remove.onclick = () =>
+      void this.#change(async () => {
+        // By ID it is this one, unless others share its names: then by one of those.
+        const now = this.archive.images[index] ?? image;
+        await this.archive.remove((now.index !== undefined && now.references[0]) || now.id);
+        this.#mark();
+        return `Removed the image ${shortId} and what only it needed.`;
+      });
     const article = h(
       'article',
       { className: 'image', ariaLabel: `Image ${shortId}` },
       title,
       nameList.element,
+      this.archive.images.length > 1 && h('p', { className: 'row' }, remove),
       h(
         'dl',
         { className: 'facts short' },

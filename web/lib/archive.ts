@@ -151,6 +151,17 @@ export abstract class BaseArchive {
     return this.#edited(await this.run('rename', { rules: checked }));
   }
 
+  /**
+   * Takes an image out, with all its names and whatever only it needs, as one edit. A name means the images for all its
+   * platforms.
+   *
+   * Fails with `no-such-image` or `ambiguous-image`, and with `invalid-argument` where nothing would be left, or where an
+   * index goes on listing the image beside those for other platforms: {@link save} can leave these out.
+   */
+  async remove(image: string): Promise<void> {
+    this.#view = await this.run('remove', { image: text(image, 'image') });
+  }
+
   /** Takes back the last edit; does nothing where there is none. */
   async undo(): Promise<void> {
     this.#view = await this.run('undo', {});

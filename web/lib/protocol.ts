@@ -109,6 +109,7 @@ export interface Operations {
   tag: { args: { handle: number; source: string; target: string }; result: Edited };
   untag: { args: { handle: number; reference: string }; result: Edited };
   rename: { args: { handle: number; rules: RenameRule[] }; result: Edited };
+  remove: { args: { handle: number; image: string }; result: ArchiveView };
   undo: { args: { handle: number }; result: ArchiveView };
   redo: { args: { handle: number }; result: ArchiveView };
   inspect: { args: { handle: number; image: string }; result: ImageInspect };

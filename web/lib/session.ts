@@ -2,8 +2,8 @@
 import type * as Codec from './codec.js';
 import type * as Core from './core.js';
 import { LongshoreError, aborted, type ErrorCode } from './errors.js';
-import type { Operation, Operations, ReadSync, SessionFolder, SessionSource } from './protocol.js';
-import type { Progress } from './types.js';
+import type { Operation, Operations, Part, ReadSync, SessionFolder, SessionSource } from './protocol.js';
+import type { ArchiveView, Progress } from './types.js';
 
 /** What a running operation can ask of whoever started it. */
 export interface Context {
@@ -92,18 +92,8 @@ export class Session {
     },
     compatibility: ({ handle, packing }) => this.#examined(handle, (archive) => archive.compatibility(packing)),
     repairs: ({ handle }) => this.#examined(handle, (archive) => archive.repairs()),
-    repair: async ({ handle, repairs }) => {
-      const { Examination } = await this.#loadCodec();
-      // From here on at once: an edit in between would be lost.
-      const archive = this.#archive(handle);
-      const examined = new Examination(archive.parts(), this.#readSync);
-      try {
-        archive.replace(examined.repair(repairs), this.#readSync);
-        return archive.view();
-      } finally {
-        examined.free();
-      }
-    },
+    repair: ({ handle, repairs }) => this.#replace(handle, (archive) => archive.repair(repairs)),
+    remove: ({ handle, image }) => this.#replace(handle, (archive) => archive.without(image)),
     write: async ({ writing, chosen, platforms, format, packing }) => {
       const parts = chosen.map(({ handle }) => this.#archive(handle).parts());
       const { Examination, Writing } = await this.#loadCodec();
@@ -184,6 +174,20 @@ export class Session {
       return work(archive);
     } finally {
       archive.free();
+    }
+  }
+
+  /** An edit that the codec makes. */
+  async #replace(handle: number, edit: (archive: Codec.Examination) => Part[]): Promise<ArchiveView> {
+    const { Examination } = await this.#loadCodec();
+    // From here on at once: an edit in between would be lost.
+    const archive = this.#archive(handle);
+    const examined = new Examination(archive.parts(), this.#readSync);
+    try {
+      archive.replace(edit(examined), this.#readSync);
+      return archive.view();
+    } finally {
+      examined.free();
     }
   }
 

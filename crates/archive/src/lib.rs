@@ -37,6 +37,7 @@ mod model;
 mod pack;
 mod recipe;
 mod reference;
+mod remove;
 mod repair;
 mod source;
 mod tar;

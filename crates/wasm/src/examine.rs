@@ -104,6 +104,12 @@ impl Examination {
         to_js(&self.core.repairs())
     }
 
+    /// The archive without an image: what to write, in order.
+    #[wasm_bindgen(unchecked_return_type = "Part[]")]
+    pub fn without(&self, image: &str) -> JsResult<Array> {
+        parts_of(self.core.remove(image).map_err(to_throw)?.archive.recipe())
+    }
+
     /// The archive after some repairs: what to write, in order.
     #[wasm_bindgen(unchecked_return_type = "Part[]")]
     pub fn repair(

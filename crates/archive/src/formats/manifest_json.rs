@@ -1,6 +1,6 @@
 //! `manifest.json`: the list of images that every Docker archive since 1.10 has (moby `image/tarexport`).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::{Identity, note_repeated_key};
 use crate::compression::Compression;
@@ -200,6 +200,16 @@ pub(crate) fn sources(bytes: &[u8], item: usize) -> Option<HashMap<String, Strin
     let item = Object::parse(json::array(json::first_value(bytes).ok()?.value)?.get(item)?)?;
     let sources = item.object("LayerSources")?;
     Some(sources.members().map(|(diff_id, text)| (diff_id.to_owned(), text.to_owned())).collect())
+}
+
+/// The document without some of its images; `None` where it lists none of them.
+pub(crate) fn without(bytes: &[u8], images: &BTreeSet<usize>) -> Option<Vec<u8>> {
+    let document = json::first_value(bytes).ok()?;
+    let items = json::array(document.value)?;
+    let count = items.len();
+    let kept = items.into_iter().enumerate().filter(|(number, _)| !images.contains(number));
+    let kept: Vec<String> = kept.map(|(_, text)| text.to_owned()).collect();
+    (kept.len() < count).then(|| document.with_value(&json::array_of(kept)))
 }
 
 /// The document with other names; `None` where it has them already. `names` is per image.

@@ -224,6 +224,26 @@ pub(crate) fn rewrite<S: Source + Clone>(
     Ok(Some(document.with_value(&index.to_json())))
 }
 
+/// The index without the descriptors that lead to some images and to no others; `None` where it has none, or is no
+/// index.
+pub(crate) fn without<S: Source + Clone>(
+    members: &Members<S>,
+    bytes: &[u8],
+    images: &[Image],
+    gone: &BTreeSet<usize>,
+) -> Option<Vec<u8>> {
+    let document = json::first_value(bytes).ok()?;
+    let (mut index, descriptors) = descriptors(members, bytes, images, &mut Vec::new())?;
+    let is_gone = |own: &[usize]| !own.is_empty() && own.iter().all(|image| gone.contains(image));
+    let kept = descriptors.iter().filter(|descriptor| !is_gone(&descriptor.images));
+    let kept: Vec<String> = kept.map(|descriptor| descriptor.text.to_owned()).collect();
+    if kept.len() == descriptors.len() {
+        return None;
+    }
+    index.set("manifests", &json::array_of(kept));
+    Some(document.with_value(&index.to_json()))
+}
+
 /// What one descriptor of the index leads to.
 pub(crate) struct Top {
     pub(crate) text: String,

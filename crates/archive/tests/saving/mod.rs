@@ -51,6 +51,7 @@ pub(crate) fn save_some(
 }
 
 /// Writes all images of an archive.
+#[allow(dead_code, reason = "not every test writes all of an archive")]
 pub(crate) fn all(archive: &Open, target: Target) -> Open {
     let images: Vec<_> = (0..archive.images().len()).map(|image| (archive, image)).collect();
     Archive::open(Rc::new(save_some(&images, target, None).unwrap())).unwrap()
