@@ -1,6 +1,7 @@
 //! An open archive.
 
 use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -150,6 +151,14 @@ impl<S: Source + Clone> Archive<S> {
         &self.members.data
     }
 
+    /// The bytes of an image's config, by the image's number. Fails with `no-such-image`, and as the source does.
+    pub fn config(&self, image: usize) -> Result<Rc<[u8]>> {
+        let found = self.images.get(image).ok_or_else(|| {
+            Error::new(Code::NoSuchImage, "The archive has no image with that number.").with("image", image)
+        })?;
+        self.members.document(found.config_entry)
+    }
+
     /// The archive's members.
     pub fn index(&self) -> &TarIndex {
         &self.members.index
@@ -247,6 +256,7 @@ impl<S: Source + Clone> Archive<S> {
             id: image.id.clone(),
             repo_tags: image.names.iter().map(ToString::to_string).collect(),
             repo_digests: Vec::new(),
+            parent: image.parent.clone(),
             comment: comment.unwrap_or_default(),
             created: image.created.clone(),
             author: image.author.clone().unwrap_or_default(),
@@ -556,6 +566,8 @@ pub struct Inspect {
     pub id: String,
     pub repo_tags: Vec<String>,
     pub repo_digests: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent: Option<String>,
     pub comment: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created: Option<String>,

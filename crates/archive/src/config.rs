@@ -7,19 +7,25 @@ use crate::json::{self, Object};
 use crate::model::{ContainerConfig, HealthCheck, HistoryEntry, Platform};
 
 /// What a config says about an image, apart from its bytes' digest.
-#[derive(Debug)]
-pub(crate) struct Config {
-    pub(crate) platform: Platform,
-    pub(crate) created: Option<String>,
-    pub(crate) author: Option<String>,
-    pub(crate) diff_ids: Vec<String>,
-    pub(crate) history: Vec<HistoryEntry>,
-    pub(crate) container: ContainerConfig,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The machine that the image was built for.
+    pub platform: Platform,
+    /// RFC 3339.
+    pub created: Option<String>,
+    /// Who made it.
+    pub author: Option<String>,
+    /// Digests of the uncompressed layers, bottom first.
+    pub diff_ids: Vec<String>,
+    /// Oldest first.
+    pub history: Vec<HistoryEntry>,
+    /// What a container made from it starts with.
+    pub container: ContainerConfig,
 }
 
 impl Config {
     /// Reads a config; `path` is for the error, which has the code `invalid-config`.
-    pub(crate) fn read(bytes: &[u8], path: &str) -> Result<Self> {
+    pub fn read(bytes: &[u8], path: &str) -> Result<Self> {
         let object = object(bytes, path)?;
         let text = |key: &str| object.read::<String>(key).filter(|text| !text.is_empty());
         let diff_ids = object.object("rootfs").and_then(|rootfs| rootfs.read("diff_ids")).unwrap_or_default();
@@ -43,8 +49,10 @@ impl Config {
     }
 }
 
-/// The `config` object of a config, as it stands: what `docker image inspect` prints under `Config`.
-pub(crate) fn container_value(bytes: &[u8], path: &str) -> Result<Box<RawValue>> {
+/// The `config` object of an image's config, as it stands: what `docker image inspect` prints under `Config`.
+///
+/// `path` is for the error, which has the code `invalid-config`.
+pub fn container_value(bytes: &[u8], path: &str) -> Result<Box<RawValue>> {
     let text = object(bytes, path)?.text("config").map(str::to_owned);
     Ok(text.and_then(|text| RawValue::from_string(text).ok()).unwrap_or_else(|| RawValue::NULL.to_owned()))
 }

@@ -91,8 +91,8 @@ pub(crate) fn digest(text: &str) -> Option<&str> {
     text.parse::<Digest>().is_ok().then_some(text)
 }
 
-/// Where an OCI image layout keeps the blob with that digest.
-pub(crate) fn blob_path(digest: &str) -> Option<String> {
+/// Where an OCI image layout keeps the blob with that digest: `blobs/sha256/…`. `None` where the text is no digest.
+pub fn blob_path(digest: &str) -> Option<String> {
     let digest: Digest = digest.parse().ok()?;
     Some(format!("blobs/{}/{}", digest.algorithm(), digest.digest()))
 }

@@ -110,8 +110,16 @@ codes! {
         AmbiguousImage = "ambiguous-image",
         /// `index.json` does not know an image of `manifest.json`, so no name can be put there.
         IndexMismatch = "index-mismatch",
-        /// Something that has to be known first was not given.
+        /// Something that has to be known first was not given, or an option makes no sense.
         InvalidArgument = "invalid-argument",
+        /// A document is not what its digest says.
+        DigestMismatch = "digest-mismatch",
+        /// An image cannot be removed: something needs it.
+        ImageInUse = "image-in-use",
+        /// An image of the store lacks a blob, or has one that is not what its digest says.
+        DamagedImage = "damaged-image",
+        /// A row of the store's catalog cannot be read, or leads to nothing.
+        DamagedCatalog = "damaged-catalog",
         /// The source no longer holds the bytes that it held when it was opened.
         SourceChanged = "source-changed",
         /// The source could not be read.

@@ -242,6 +242,9 @@ pub struct Image {
     /// their names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub index: Option<String>,
+    /// ID of the image that it was made from, where `manifest.json` says so (`Parent`): what Docker keeps of a build.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent: Option<String>,
     /// The image's names, in the archive's order, each once.
     #[serde(rename = "references")]
     pub names: Vec<Name>,

@@ -116,7 +116,10 @@ fn image<S: Source + Clone>(
         let diff_id = config.diff_ids.get(position);
         layers.push(layer(members, path, diff_id, &sources, &id, findings)?);
     }
-    Ok(super::image(Identity { id, digest: None, names, config_entry }, config, layers, findings))
+    let identity = Identity { id, digest: None, names, config_entry };
+    let mut image = super::image(identity, config, layers, findings);
+    image.parent = item.read("Parent").filter(|parent: &String| digest(parent).is_some());
+    Ok(image)
 }
 
 fn layer<S: Source + Clone>(

@@ -76,6 +76,7 @@ fn image(identity: Identity, config: Config, layers: Vec<Layer>, findings: &mut 
         id,
         digest,
         index: None,
+        parent: None,
         names,
         platform,
         created,

@@ -41,7 +41,8 @@ pub(super) fn write<S: Source + Clone>(groups: &[Group<'_, S>]) -> Recipe<S> {
     tarball.push_all(&blobs);
     let index = index_json(groups, Style::Containerd);
     tarball.push("index.json", listing, &Content::Bytes(index.into_bytes()));
-    let manifest = json::array_of(items.iter().map(|(image, names)| item(image, names)));
+    let there: HashSet<&str> = items.iter().map(|(image, _)| image.id.as_str()).collect();
+    let manifest = json::array_of(items.iter().map(|(image, names)| item(image, names, &there)));
     tarball.push("manifest.json", listing, &Content::Bytes((manifest + "\n").into_bytes()));
     let layout = br#"{"imageLayoutVersion": "1.0.0"}"#;
     tarball.push("oci-layout", listing, &Content::Bytes(layout.to_vec()));
@@ -67,8 +68,8 @@ pub(super) fn algorithms<S>(blobs: &Members<S>) -> Vec<String> {
     folders
 }
 
-/// One image of `manifest.json`.
-fn item<S: Source + Clone>(image: &Packed<S>, names: &[Name]) -> String {
+/// One image of `manifest.json`, which lists those that are `there`.
+fn item<S: Source + Clone>(image: &Packed<S>, names: &[Name], there: &HashSet<&str>) -> String {
     let path = |digest: &str| crate::digest::blob_path(digest).unwrap_or_default();
     let layers = json::array_of(image.layers.iter().map(|layer| json::string(&path(&layer.digest))));
     let mut sources: BTreeMap<&str, String> = BTreeMap::new();
@@ -78,11 +79,18 @@ fn item<S: Source + Clone>(image: &Packed<S>, names: &[Name]) -> String {
     let sources: Vec<_> =
         sources.iter().map(|(diff_id, source)| format!("{}:{source}", json::string(diff_id))).collect();
     format!(
-        r#"{{"Config":{},"RepoTags":{},"Layers":{layers},"LayerSources":{{{}}}}}"#,
+        r#"{{"Config":{},"RepoTags":{},"Layers":{layers}{},"LayerSources":{{{}}}}}"#,
         json::string(&path(&image.id)),
         tags(names),
+        parent(image, there),
         sources.join(",")
     )
+}
+
+/// `Parent`, which Docker writes where the parent is in the same archive.
+pub(super) fn parent<S>(image: &Packed<S>, there: &HashSet<&str>) -> String {
+    let parent = image.parent.as_deref().filter(|parent| there.contains(parent) && *parent != image.id);
+    parent.map(|parent| format!(r#","Parent":{}"#, json::string(parent))).unwrap_or_default()
 }
 
 /// A descriptor with its keys in the order of Docker's own struct.

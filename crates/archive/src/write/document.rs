@@ -15,14 +15,14 @@ pub(crate) const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 
 /// A manifest or an index.
 #[derive(Debug, Clone)]
-pub(super) struct Document {
-    pub(super) media_type: String,
-    pub(super) digest: String,
-    pub(super) bytes: Rc<[u8]>,
+pub(crate) struct Document {
+    pub(crate) media_type: String,
+    pub(crate) digest: String,
+    pub(crate) bytes: Rc<[u8]>,
 }
 
 /// A manifest or an index of a layout, as it stands there.
-pub(super) fn original<S: Source + Clone>(archive: &Archive<S>, digest: &str) -> Option<Document> {
+pub(crate) fn original<S: Source + Clone>(archive: &Archive<S>, digest: &str) -> Option<Document> {
     let members = &archive.members;
     let bytes = members.document(members.index.resolve(&blob_path(digest)?)?).ok()?;
     let object = json::Object::parse(json::first_value(&bytes).ok()?.value)?;

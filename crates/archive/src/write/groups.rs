@@ -16,30 +16,32 @@ use crate::recipe::Recipe;
 use crate::source::Source;
 
 /// What leads to an image in its archive: an index that lists it, or a descriptor of its own.
-pub(super) struct Root<S> {
-    pub(super) index: Option<Rc<Index<S>>>,
+pub(crate) struct Root<S> {
+    pub(crate) index: Option<Rc<Index<S>>>,
     /// The names that lead to it that way.
-    pub(super) names: Vec<Name>,
+    pub(crate) names: Vec<Name>,
 }
 
 /// An index of images for several platforms.
-pub(super) struct Index<S> {
-    pub(super) digest: String,
+pub(crate) struct Index<S> {
+    pub(crate) digest: String,
     /// `None` where it is not what its digest says.
-    pub(super) document: Option<Document>,
+    pub(crate) document: Option<Document>,
     /// What it says, or an index below it, of each image, by its manifest's digest: a descriptor.
     pub(super) descriptors: HashMap<String, String>,
+    /// The digests of all that it lists, in order.
+    pub(crate) leaves: Vec<String>,
     /// The digests of all images that it lists and the archive holds.
     pub(super) images: Vec<String>,
-    /// All that it leads to: attestations, mostly, beside the images.
-    pub(super) blobs: Vec<(String, Recipe<S>)>,
+    /// All that it leads to: attestations, mostly, beside the images. By their paths.
+    pub(crate) blobs: Vec<(String, Recipe<S>)>,
 }
 
 /// The roots of an image, with the names of each in no order.
 type Found<S> = Vec<(Option<Rc<Index<S>>>, HashSet<Name>)>;
 
 /// What leads to each image of an archive.
-pub(super) fn roots<S: Source + Clone>(archive: &Archive<S>) -> Vec<Vec<Root<S>>> {
+pub(crate) fn roots<S: Source + Clone>(archive: &Archive<S>) -> Vec<Vec<Root<S>>> {
     let images = archive.images();
     let listing = archive.members.listing(oci_index::PATH).and_then(Result::ok);
     let tops = listing.map(|listing| oci_index::tops(&archive.members, &listing.bytes, images));
@@ -111,6 +113,7 @@ fn index_of<S: Source + Clone>(archive: &Archive<S>, top: &oci_index::Top) -> Op
     Some(Index {
         digest: top.digest.clone(),
         document: original(archive, &top.digest),
+        leaves: leaves.clone().map(|leaf| leaf.digest.clone()).collect(),
         descriptors: leaves.map(|leaf| (leaf.digest.clone(), leaf.text.clone())).collect(),
         images: top.images.iter().filter_map(|&image| archive.images().get(image)?.digest.clone()).collect(),
         blobs,

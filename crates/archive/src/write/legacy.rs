@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::docker::{repositories, tags};
+use super::docker::{parent, repositories, tags};
 use super::groups::{Group, preferred};
 use super::packed::Packed;
 use super::tarball::{Content, Members, Meta, Tarball};
@@ -21,6 +21,7 @@ pub(super) fn write<S: Source + Clone>(images: &[Packed<S>], groups: &[Group<'_,
     let mut stored: HashMap<&str, String> = HashMap::new();
     let mut items = Vec::new();
     let mut tops: Vec<(Vec<Name>, String)> = Vec::new();
+    let there: HashSet<&str> = images.iter().map(|image| image.id.as_str()).collect();
     let mut known = HashSet::new();
     for image in images.iter().filter(|image| known.insert(&image.id)) {
         let names = by_id.remove(image.id.as_str()).unwrap_or_default();
@@ -54,10 +55,11 @@ pub(super) fn write<S: Source + Clone>(images: &[Packed<S>], groups: &[Group<'_,
         }
         let config = format!("{}.json", image.id.rsplit(':').next().unwrap_or_default());
         items.push(format!(
-            r#"{{"Config":{},"RepoTags":{},"Layers":{}}}"#,
+            r#"{{"Config":{},"RepoTags":{},"Layers":{}{}}}"#,
             json::string(&config),
             tags(&names),
-            json::array_of(paths.iter().map(|path| json::string(path)))
+            json::array_of(paths.iter().map(|path| json::string(path))),
+            parent(image, &there)
         ));
         members.insert(config, (meta(0o644), Content::Bytes(image.config.to_vec())));
         tops.push((names, top));

@@ -15,8 +15,9 @@ mod v1;
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
-pub(crate) use document::{OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, descriptor, manifest_of};
-use groups::{Root, groups, roots};
+pub(crate) use document::{OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, descriptor, manifest_of, original};
+use groups::groups;
+pub(crate) use groups::{Root, roots};
 use packed::{Packed, is_proof};
 use serde::{Deserialize, Serialize};
 use tarball::{Content, Members, Meta, Tarball};

@@ -25,6 +25,8 @@ const OCI_LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 pub(super) struct Packed<S> {
     pub(super) id: String,
     pub(super) config: Rc<[u8]>,
+    /// The ID of the image that it was made from.
+    pub(super) parent: Option<String>,
     pub(super) names: Vec<Name>,
     /// Seconds since 1970.
     pub(super) created: u64,
@@ -105,6 +107,7 @@ impl<S: Source + Clone> Packed<S> {
             created: image.created.as_deref().map_or(0, seconds),
             is_common: image.platform.os == "linux" && image.platform.architecture == "amd64",
             digest: image.digest.clone(),
+            parent: image.parent.clone(),
             index: None,
             id,
             config,

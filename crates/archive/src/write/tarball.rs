@@ -7,6 +7,7 @@ use tar::{EntryType, Header};
 
 use crate::recipe::{Part, Recipe};
 use crate::source::Source;
+use crate::time::Timestamp;
 
 /// What stands in a tar header beside name and size.
 #[derive(Debug, Clone, Copy)]
@@ -149,48 +150,5 @@ pub(super) fn bytes_of<S: Source + Clone>(bytes: &Rc<[u8]>) -> Recipe<S> {
 
 /// RFC 3339 as seconds since 1970, which is what tar headers have; 0 for what is earlier or something else.
 pub(super) fn seconds(text: &str) -> u64 {
-    let number = |from: usize, to: usize| text.get(from..to).and_then(|digits| digits.parse::<i64>().ok());
-    let parse = || {
-        let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
-        let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
-        // Days since 1970 of the civil calendar, counted from the first of March (H. Hinnant, `days_from_civil`).
-        let shifted = if month <= 2 { year - 1 } else { year };
-        let era = shifted.div_euclid(400);
-        let of_era = shifted.rem_euclid(400);
-        let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-        let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
-        let zone = text.get(19..)?.trim_start_matches(|c: char| c == '.' || c.is_ascii_digit());
-        let offset = match zone.as_bytes().first()? {
-            b'Z' | b'z' => 0,
-            sign @ (b'+' | b'-') => {
-                let minutes =
-                    zone.get(1..3)?.parse::<i64>().ok()? * 60 + zone.get(4..6)?.parse::<i64>().ok()?;
-                if *sign == b'-' { -minutes } else { minutes }
-            }
-            _ => return None,
-        };
-        u64::try_from(days * 86_400 + hour * 3600 + minute * 60 + second - offset * 60).ok()
-    };
-    parse().unwrap_or(0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::seconds;
-
-    #[test]
-    fn times() {
-        for (text, expected) in [
-            ("1970-01-01T00:00:00Z", 0),
-            ("2000-02-29T00:00:00Z", 951_782_400),
-            ("2020-01-02T03:04:05.123456789Z", 1_577_934_245),
-            ("2020-01-02T05:04:05+02:00", 1_577_934_245),
-            ("2020-12-31T23:59:59-00:00", 1_609_459_199),
-            ("0001-01-01T00:00:00Z", 0),
-            ("yesterday", 0),
-            ("", 0),
-        ] {
-            assert_eq!(seconds(text), expected, "{text}");
-        }
-    }
+    Timestamp::parse(text).and_then(|time| u64::try_from(time.seconds).ok()).unwrap_or(0)
 }

@@ -1,0 +1,86 @@
+//! Times as configs write them.
+
+/// An instant, to the nanosecond. Orders by time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Timestamp {
+    /// Since 1970, UTC; negative before.
+    pub seconds: i64,
+    /// Beyond that second.
+    pub nanoseconds: u32,
+}
+
+impl Timestamp {
+    /// Reads RFC 3339, as Go writes it; `None` for anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        if !text.is_ascii() {
+            return None;
+        }
+        let number = |from: usize, to: usize| {
+            let digits =
+                text.get(from..to).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))?;
+            digits.parse::<i64>().ok()
+        };
+        let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
+        let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
+        if !(1..=12).contains(&month) || !(1..=31).contains(&day) || hour > 23 || minute > 59 || second > 60 {
+            return None;
+        }
+        // Days since 1970 of the civil calendar, counted from the first of March (H. Hinnant, `days_from_civil`).
+        let shifted = if month <= 2 { year - 1 } else { year };
+        let era = shifted.div_euclid(400);
+        let of_era = shifted.rem_euclid(400);
+        let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+        let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
+        let rest = text.get(19..)?;
+        let (fraction, zone) = match rest.strip_prefix('.') {
+            None => ("", rest),
+            Some(rest) => rest.split_at(rest.bytes().take_while(u8::is_ascii_digit).count()),
+        };
+        let mut nanoseconds = 0;
+        for place in 0..9 {
+            let digit = fraction.as_bytes().get(place).map_or(0, |digit| u32::from(digit - b'0'));
+            nanoseconds = nanoseconds * 10 + digit;
+        }
+        let offset = match zone.as_bytes().first()? {
+            b'Z' | b'z' => 0,
+            sign @ (b'+' | b'-') => {
+                let minutes =
+                    zone.get(1..3)?.parse::<u32>().ok()? * 60 + zone.get(4..6)?.parse::<u32>().ok()?;
+                if *sign == b'-' { -i64::from(minutes) } else { i64::from(minutes) }
+            }
+            _ => return None,
+        };
+        let seconds = days * 86_400 + hour * 3600 + minute * 60 + second - offset * 60;
+        Some(Self { seconds, nanoseconds })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Timestamp;
+
+    #[test]
+    fn times() {
+        for (text, seconds, nanoseconds) in [
+            ("1970-01-01T00:00:00Z", 0, 0),
+            ("2000-02-29T00:00:00Z", 951_782_400, 0),
+            ("2020-01-02T03:04:05.123456789Z", 1_577_934_245, 123_456_789),
+            ("2020-01-02T05:04:05.5+02:00", 1_577_934_245, 500_000_000),
+            ("2020-12-31T23:59:59-00:00", 1_609_459_199, 0),
+            ("0001-01-01T00:00:00Z", -62_135_596_800, 0),
+        ] {
+            assert_eq!(Timestamp::parse(text), Some(Timestamp { seconds, nanoseconds }), "{text}");
+        }
+        for text in [
+            "yesterday",
+            "",
+            "2020-01-02",
+            "2020-01-02T03:04:05",
+            "2020-13-02T03:04:05Z",
+            "2020-01-02T03:04:05+",
+        ] {
+            assert_eq!(Timestamp::parse(text), None, "{text}");
+        }
+        assert!(Timestamp::parse("2020-01-02T03:04:05.1Z") < Timestamp::parse("2020-01-02T03:04:05.2Z"));
+    }
+}
