@@ -1,0 +1,47 @@
+//! Blobs that are lost, or not what their digests say.
+
+use std::collections::BTreeSet;
+
+use crate::catalog::Catalog;
+use crate::change::Change;
+use crate::image::{Image, Index};
+
+impl Catalog {
+    /// Marks what needs a blob that is lost, or not what its digest says. [`Self::load`] of what has it mends it.
+    #[must_use]
+    pub fn damage(&self, digest: &str) -> Change {
+        let mut after = self.clone();
+        for image in self.all_images().filter(|image| image.blobs().any(|blob| blob.digest == digest)) {
+            let damaged = image.damaged().iter().cloned().chain([digest.to_owned()]).collect();
+            after.put_image(image.with_damage(damaged));
+        }
+        for index in self.all_indexes().filter(|index| index.all_blobs().any(|blob| blob.digest == digest)) {
+            let mut index = index.clone();
+            index.damaged.insert(digest.to_owned());
+            after.put_index(index);
+        }
+        Change::between(self, &after, Vec::new())
+    }
+
+    /// The blobs that are marked.
+    pub(crate) fn lost(&self) -> BTreeSet<String> {
+        let images = self.all_images().flat_map(Image::damaged);
+        images.chain(self.all_indexes().flat_map(|index| &index.damaged)).cloned().collect()
+    }
+
+    /// Takes the marks away from what has its blobs again.
+    pub(crate) fn mend(&mut self, brought: &BTreeSet<String>) {
+        let is_mended = |damaged: &BTreeSet<String>| !damaged.is_disjoint(brought);
+        let images: Vec<Image> =
+            self.all_images().filter(|image| is_mended(image.damaged())).cloned().collect();
+        for image in images {
+            self.put_image(image.with_damage(image.damaged() - brought));
+        }
+        let indexes: Vec<Index> =
+            self.all_indexes().filter(|index| is_mended(&index.damaged)).cloned().collect();
+        for mut index in indexes {
+            index.damaged = &index.damaged - brought;
+            self.put_index(index);
+        }
+    }
+}

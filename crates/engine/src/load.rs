@@ -1,0 +1,215 @@
+//! `docker load` (moby `image/tarexport/load.go`).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use longshore_archive::{HistoryEntry, Result, Timestamp};
+use serde::Serialize;
+
+use crate::catalog::Catalog;
+use crate::change::Change;
+use crate::image::{Blob, Image, Index, Manifest};
+use crate::incoming::Incoming;
+
+/// What loading an archive would do.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Plan {
+    /// IDs of the images that are new.
+    pub added: Vec<String>,
+    /// IDs of those that are there already; their blobs are not needed.
+    pub known: Vec<String>,
+    /// IDs of those that are there, but damaged: they are made whole.
+    pub mended: Vec<String>,
+    /// Names that are new, as Docker prints them.
+    pub names: Vec<String>,
+    /// Names that lead to something else now.
+    pub moves: Vec<Move>,
+    /// Names that Docker has no word for, which are left out.
+    pub refused: Vec<String>,
+    /// The blobs to be kept: what the catalog needs afterwards and does not need, or lacks, before.
+    pub blobs: Vec<Blob>,
+    /// Bytes of these.
+    pub bytes: u64,
+}
+
+/// A name that would move from one image to another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Move {
+    /// The name, as Docker prints it.
+    pub name: String,
+    /// ID of the image, or digest of the index, that has it.
+    pub from: String,
+    /// ID of the image, or digest of the index, that is to have it.
+    pub to: String,
+}
+
+impl Catalog {
+    /// What [`Self::load`] would do. Fails as it does.
+    pub fn plan(&self, incoming: &Incoming) -> Result<Plan> {
+        let loaded = self.loaded(incoming)?;
+        let mut plan = Plan { refused: incoming.refused.clone(), ..Plan::default() };
+        for image in &incoming.images {
+            let list = match self.image(image.id()) {
+                None => &mut plan.added,
+                Some(known) if known.damaged().is_empty() => &mut plan.known,
+                Some(_) => &mut plan.mended,
+            };
+            list.push(image.id().to_owned());
+        }
+        for (target, names) in incoming.references()? {
+            for name in names {
+                // Of one that the archive has twice, the last counts.
+                let old = self.get(&name);
+                let name = name.to_string();
+                plan.names.retain(|other| *other != name);
+                plan.moves.retain(|other| other.name != name);
+                match old {
+                    None => plan.names.push(name),
+                    Some(old) if old != target => plan.moves.push(Move {
+                        name,
+                        from: old.digest().to_owned(),
+                        to: target.digest().to_owned(),
+                    }),
+                    Some(_) => {}
+                }
+            }
+        }
+        let lost = self.lost();
+        let known = self.blobs();
+        let needed = loaded.catalog.blobs();
+        let is_wanted = |blob: &Blob| {
+            needed.contains_key(&blob.digest)
+                && (!known.contains_key(&blob.digest) || lost.contains(&blob.digest))
+        };
+        plan.blobs = incoming.blobs().into_values().filter(is_wanted).collect();
+        plan.bytes = plan.blobs.iter().fold(0, |sum, blob| sum.saturating_add(blob.size));
+        Ok(plan)
+    }
+
+    /// `docker load`: the images that are not there yet, and all names, which move from what has them.
+    ///
+    /// An image that is there keeps the blobs that it has, unless it is damaged. Fails with `invalid-argument` and
+    /// `invalid-reference` for what [`Incoming::of`] would not give.
+    pub fn load(&self, incoming: &Incoming) -> Result<Change> {
+        let Loaded { catalog, lines } = self.loaded(incoming)?;
+        Ok(Change::between(self, &catalog, lines))
+    }
+
+    fn loaded(&self, incoming: &Incoming) -> Result<Loaded> {
+        incoming.check()?;
+        let mut catalog = self.clone();
+        catalog.mend(&incoming.blobs().into_keys().collect());
+        for image in &incoming.images {
+            // What is still damaged comes with other blobs: packed otherwise, say.
+            let known = catalog.image(image.id());
+            if known.is_none_or(|known| !known.damaged().is_empty()) {
+                let parent = known.and_then(Image::parent).map(str::to_owned);
+                catalog.put_image(image.with_parent(parent).with_damage(BTreeSet::new()));
+            }
+        }
+        for index in &incoming.indexes {
+            let index = Index { damaged: BTreeSet::new(), ..index.clone() };
+            let known = catalog.index(&index.digest);
+            let merged = known.map_or_else(|| index.clone(), |known| merged(known, &index));
+            catalog.put_index(merged);
+        }
+        let lines = catalog.take_names(incoming)?;
+        catalog.take_parents(incoming);
+        Ok(Loaded { catalog, lines })
+    }
+
+    /// Gives the names; gives what Docker prints.
+    fn take_names(&mut self, incoming: &Incoming) -> Result<Vec<String>> {
+        let mut lines = Vec::new();
+        let mut is_last_named = true;
+        let listed = incoming.references()?;
+        for (target, names) in &listed {
+            is_last_named = !names.is_empty();
+            for name in names {
+                let before = self.name(name.clone(), (*target).clone());
+                if let Some(before) = before.filter(|before| before != *target) {
+                    lines.push(format!(
+                        "The image {name} already exists, renaming the old one with ID {} to empty string",
+                        before.digest()
+                    ));
+                }
+                lines.push(format!("Loaded image: {name}"));
+            }
+        }
+        // Docker says the IDs of all if the last has no name, and of none otherwise.
+        if !is_last_named {
+            lines.extend(listed.iter().map(|(target, _)| format!("Loaded image ID: {}", target.digest())));
+        }
+        Ok(lines)
+    }
+
+    /// Notes what was made from what, where both are in the archive and the histories bear it out. Docker fails here,
+    /// after everything else is done; a link that cannot be is none.
+    fn take_parents(&mut self, incoming: &Incoming) {
+        let there: BTreeSet<&str> = incoming.images.iter().map(Image::id).collect();
+        for image in &incoming.images {
+            let Some(parent) = image.parent().filter(|parent| there.contains(parent)) else { continue };
+            let (Some(child), Some(ancestor)) = (self.image(image.id()), self.image(parent)) else {
+                continue;
+            };
+            if child.parent() != Some(parent)
+                && may_be_parent(child, ancestor)
+                && !self.descends(parent, image.id())
+            {
+                let child = child.with_parent(Some(parent.to_owned()));
+                self.put_image(child);
+            }
+        }
+    }
+
+    /// Whether an image is another one, or was made from it.
+    fn descends(&self, id: &str, from: &str) -> bool {
+        let mut at = Some(id);
+        while let Some(id) = at {
+            if id == from {
+                return true;
+            }
+            at = self.image(id).and_then(Image::parent);
+        }
+        false
+    }
+}
+
+/// A catalog after loading, and what Docker prints.
+struct Loaded {
+    catalog: Catalog,
+    lines: Vec<String>,
+}
+
+/// The same index of two archives, each of which may hold other images of it.
+fn merged(known: &Index, other: &Index) -> Index {
+    let manifest = |(known, other): (&Manifest, &Manifest)| {
+        let image = known.image.clone().or_else(|| other.image.clone());
+        Manifest { digest: known.digest.clone(), image }
+    };
+    let mut blobs: BTreeMap<&String, &Blob> = known.blobs.iter().map(|blob| (&blob.digest, blob)).collect();
+    blobs.extend(other.blobs.iter().map(|blob| (&blob.digest, blob)));
+    // One digest, one document: they list the same.
+    let is_same = known.manifests.iter().map(|manifest| &manifest.digest);
+    let is_same = is_same.eq(other.manifests.iter().map(|manifest| &manifest.digest));
+    let manifests = if is_same {
+        known.manifests.iter().zip(&other.manifests).map(manifest).collect()
+    } else {
+        known.manifests.clone()
+    };
+    Index { manifests, blobs: blobs.into_values().cloned().collect(), ..known.clone() }
+}
+
+/// Whether the histories are those of an image and what was made from it in one step (moby `checkValidParent`).
+fn may_be_parent(image: &Image, parent: &Image) -> bool {
+    let (child, parent) = (&image.config().history, &parent.config().history);
+    if child.is_empty() && parent.is_empty() {
+        return true;
+    }
+    let time = |step: &HistoryEntry| step.created.as_deref().map(Timestamp::parse);
+    let same = |(one, two): (&HistoryEntry, &HistoryEntry)| {
+        time(one) == time(two)
+            && HistoryEntry { created: None, ..one.clone() } == HistoryEntry { created: None, ..two.clone() }
+    };
+    child.len() == parent.len() + 1 && parent.iter().zip(child).all(same)
+}

@@ -1,0 +1,124 @@
+//! `docker image prune` (moby `daemon/images/image_prune.go`).
+
+use longshore_archive::{Reference, Result, Timestamp};
+
+use crate::catalog::{Catalog, Target};
+use crate::change::Change;
+use crate::image::Image;
+use crate::list::{Labels, created, until};
+use crate::rmi::{Removed, Remover, RmiOptions, Use};
+use crate::units::human_size;
+
+/// Which images are pruned.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PruneOptions<'a> {
+    /// `--all`: all that no container uses, not just those without a name.
+    pub all: bool,
+    /// `--filter KEY=VALUE`: `label`, `label!` and `until`.
+    pub filters: &'a [(String, String)],
+    /// The containers that there are.
+    pub in_use: &'a [Use],
+}
+
+/// What `docker image prune` does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pruned {
+    /// What becomes of the catalog, and what Docker prints.
+    pub change: Change,
+    /// What was removed, in order.
+    pub removed: Vec<Removed>,
+    /// Bytes of the blobs that are not needed any more.
+    pub reclaimed: u64,
+}
+
+impl Catalog {
+    /// `docker image prune`. Docker's own order is that of a map; here it is by ID.
+    ///
+    /// Fails with `invalid-argument` for a filter that makes no sense.
+    pub fn prune(&self, options: &PruneOptions<'_>) -> Result<Pruned> {
+        let filters = Filters::read(options.filters)?;
+        let rmi = RmiOptions { force: false, no_prune: false, in_use: options.in_use };
+        let mut remover = Remover::new(self, &rmi);
+        let mut gone = Vec::new();
+        for target in self.to_prune(options.all, &filters) {
+            let names: Vec<&Reference> = self.names_of(&target).collect();
+            let arguments: Vec<String> = if names.is_empty() {
+                vec![target.digest().to_owned()]
+            } else if options.all || names.iter().all(|name| name.digest().is_some()) {
+                names.into_iter().map(Reference::canonical).collect()
+            } else {
+                continue;
+            };
+            for argument in arguments {
+                // What is in use stays, and what is gone already is gone.
+                gone.extend(remover.remove(&argument).unwrap_or_default());
+            }
+        }
+        let before = self.blobs();
+        let after = remover.catalog.blobs();
+        let freed = before.iter().filter(|(digest, _)| !after.contains_key(*digest));
+        let reclaimed = freed.fold(0_u64, |sum, (_, size)| sum.saturating_add(*size));
+        let mut lines = Vec::new();
+        if !gone.is_empty() {
+            lines.push("Deleted Images:".to_owned());
+            lines.extend(gone.iter().map(|one| match one {
+                Removed::Untagged(name) => format!("untagged: {name}"),
+                Removed::Deleted(id) => format!("deleted: {id}"),
+            }));
+            lines.push(String::new());
+        }
+        lines.push(format!("Total reclaimed space: {}", human_size(reclaimed, 4)));
+        Ok(Pruned { change: Change::between(self, &remover.catalog, lines), removed: gone, reclaimed })
+    }
+
+    /// Indexes, then images that no index lists; those left out that have no name and that others were made from.
+    fn to_prune(&self, all: bool, filters: &Filters) -> Vec<Target> {
+        let mut targets = Vec::new();
+        for index in self.all_indexes() {
+            let mut images = index.images().filter_map(|id| self.image(id));
+            if images.all(|image| filters.take(image)) {
+                targets.push(Target::Index(index.digest.clone()));
+            }
+        }
+        let is_top = |image: &&Image| {
+            let has_children = self.children(image.id()).next().is_some();
+            let has_name = self.names_of(&Target::Image(image.id().to_owned())).next().is_some();
+            let is_head = if all { has_name || !has_children } else { !has_children };
+            is_head && self.listings(image.id()).next().is_none() && filters.take(image)
+        };
+        targets.extend(self.all_images().filter(is_top).map(|image| Target::Image(image.id().to_owned())));
+        targets
+    }
+}
+
+#[derive(Default)]
+struct Filters {
+    labels: Labels,
+    without: Labels,
+    until: Option<Timestamp>,
+}
+
+impl Filters {
+    fn read(filters: &[(String, String)]) -> Result<Self> {
+        let mut read = Self::default();
+        for (key, value) in filters {
+            match key.as_str() {
+                "label" => read.labels.add(value),
+                "label!" => read.without.add(value),
+                "until" => read.until = Some(until(value)?),
+                _ => {
+                    let sentence = format!("invalid filter '{key}'");
+                    let code = longshore_archive::Code::InvalidArgument;
+                    return Err(longshore_archive::Error::new(code, sentence).with("filter", key.as_str()));
+                }
+            }
+        }
+        Ok(read)
+    }
+
+    fn take(&self, image: &Image) -> bool {
+        self.labels.are_on(image)
+            && (self.without.is_empty() || !self.without.are_on(image))
+            && self.until.is_none_or(|until| created(image) <= until)
+    }
+}
