@@ -5,7 +5,7 @@ import { run } from './run.mjs';
 import { temporary } from './temp.mjs';
 
 // Debian's client, where there is one: it is as old as its engine, and speaks to it.
-const DOCKER = existsSync('/usr/bin/docker') ? '/usr/bin/docker' : 'docker';
+export const DOCKER = existsSync('/usr/bin/docker') ? '/usr/bin/docker' : 'docker';
 
 // What each peer needs. dockerd has to mount file systems.
 const PEERS = {

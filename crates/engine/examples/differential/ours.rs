@@ -103,9 +103,18 @@ impl Ours {
 
 /// All images of an archive, in one form.
 pub(crate) fn whole(archive: &Archive<Bytes>, form: Form) -> Result<Vec<u8>> {
+    ordered(archive, form, 0..archive.images().len())
+}
+
+/// Images of an archive, by their numbers, in that order and one form.
+pub(crate) fn ordered(
+    archive: &Archive<Bytes>,
+    form: Form,
+    images: impl IntoIterator<Item = usize>,
+) -> Result<Vec<u8>> {
     let (measured, repacked) = (HashMap::new(), HashMap::new());
     let select = |image| Selection { archive, image, measured: &measured, repacked: &repacked };
-    let selections: Vec<_> = (0..archive.images().len()).map(select).collect();
+    let selections: Vec<_> = images.into_iter().map(select).collect();
     let recipe = save(&selections, form)?;
     let mut bytes = vec![0; usize::try_from(recipe.len()).unwrap_or_default()];
     recipe.read_at(0, &mut bytes)?;

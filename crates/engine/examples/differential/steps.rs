@@ -3,11 +3,11 @@
 use std::error::Error;
 use std::rc::Rc;
 
-use longshore_archive::{Archive, Reference, Target as Form};
+use longshore_archive::{Archive, Reference, TarIndex, Target as Form};
 use longshore_engine::{ListOptions, PruneOptions, RmiOptions, Use};
 
 use crate::docker::Docker;
-use crate::ours::{Bytes, Ours, Outcome, whole};
+use crate::ours::{Bytes, Ours, Outcome, ordered, whole};
 use crate::sentences::Sentences;
 use crate::world::{FILTERS, NAMES, NOTHING, REPOSITORIES, World};
 
@@ -299,11 +299,25 @@ fn save(
         let (theirs, mine) = (contents(&theirs), contents(&mine));
         return Ok(Err(format!("what is saved:\n  Docker: {theirs:#?}\n  Longshore: {mine:#?}")));
     }
-    // Of several images Docker's order is that of a map.
-    if mine.images().len() == 1 && whole(&mine, Form::DockerLegacy)? != bytes {
+    // Of several images Docker's order is that of a map, and links to layers have the clock's time.
+    let place = |image: &longshore_archive::Image| mine.images().iter().position(|own| own.id == image.id);
+    let order: Vec<usize> = theirs.images().iter().filter_map(place).collect();
+    let is_single = order.len() == 1;
+    let [bytes, own] = [bytes, ordered(&mine, Form::DockerLegacy, order)?];
+    let is_same = if is_single { bytes == own } else { without_times(bytes)? == without_times(own)? };
+    if !is_same {
         return Ok(Err("what is saved is not the same, byte for byte".to_owned()));
     }
     Ok(Ok(()))
+}
+
+/// A tar without the times of its members, and the checksums that are of them.
+fn without_times(mut tar: Vec<u8>) -> Result<Vec<u8>, Box<dyn Error>> {
+    for entry in TarIndex::read(&tar)?.entries() {
+        let header = usize::try_from(entry.header)?;
+        tar.get_mut(header + 136..header + 156).ok_or("a header beyond the end")?.fill(0);
+    }
+    Ok(tar)
 }
 
 fn exchange(

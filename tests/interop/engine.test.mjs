@@ -1,0 +1,42 @@
+// The rules of the image store, against the engine whose rules they are: both do the same, and are compared after each step.
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { startDocker } from '../support/engine.mjs';
+import { DOCKER, skipUnless } from '../support/peers.mjs';
+import { run } from '../support/run.mjs';
+import { temporary } from '../support/temp.mjs';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const STEPS = 2000;
+
+describe('engine', { skip: skipUnless('dockerd') }, () => {
+  const ends = [];
+  const context = { after: (end) => ends.unshift(end) };
+  let engine;
+  let directory;
+
+  before(async () => {
+    directory = await temporary(context);
+    engine = await startDocker(context);
+  });
+
+  after(async () => {
+    for (const end of ends) await end();
+  });
+
+  it(`does what Docker does, ${STEPS} steps long`, async (t) => {
+    const options = {
+      docker: DOCKER,
+      socket: engine.env.DOCKER_HOST.replace('unix://', ''),
+      semantics: join(root, 'docs/semantics.md'),
+      directory,
+      steps: STEPS,
+      // The same each time, so that a failure is of the change that it is found in. Another one finds what this does not.
+      seed: process.env.LONGSHORE_SEED ?? 1,
+    };
+    const args = Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)]);
+    const cargo = ['run', '--quiet', '--package', 'longshore-engine', '--example', 'differential', '--', ...args];
+    t.diagnostic((await run('cargo', cargo, { cwd: root })).trim());
+  });
+});
