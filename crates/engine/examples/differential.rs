@@ -63,7 +63,9 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
             if let Err(difference) = players.play(steps.last())? {
                 let (steps, difference) = shrunk(steps, difference, &docker, &world, &sentences)?;
                 println!("seed {}: they differ after\n", options.seed);
-                steps.iter().for_each(|step| println!("  {step:?}"));
+                for step in &steps {
+                    println!("  {step:?}");
+                }
                 println!("\n{difference}");
                 return Ok(ExitCode::FAILURE);
             }

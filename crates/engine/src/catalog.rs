@@ -76,21 +76,29 @@ impl Catalog {
 
     /// The rows, in the order of their keys.
     pub fn rows(&self) -> impl Iterator<Item = (String, String)> + '_ {
-        let images = self.images.iter().map(|(id, image)| (format!("{IMAGE}{id}"), json(&**image)));
-        let indexes = self.indexes.iter().map(|(digest, index)| (format!("{INDEX}{digest}"), json(&**index)));
-        let names = self.names.iter().map(|(name, (_, target))| (format!("{NAME}{name}"), json(target)));
-        images.chain(indexes).chain(names)
+        self.values().map(|(key, value)| (key, value.to_json()))
     }
 
     /// The row at a key.
     pub fn row(&self, key: &str) -> Option<String> {
-        if let Some(id) = key.strip_prefix(IMAGE) {
-            self.images.get(id).map(|image| json(&**image))
+        let value = if let Some(id) = key.strip_prefix(IMAGE) {
+            Value::Image(self.images.get(id)?)
         } else if let Some(digest) = key.strip_prefix(INDEX) {
-            self.indexes.get(digest).map(|index| json(&**index))
+            Value::Index(self.indexes.get(digest)?)
         } else {
-            self.names.get(key.strip_prefix(NAME)?).map(|(_, target)| json(target))
-        }
+            Value::Name(&self.names.get(key.strip_prefix(NAME)?)?.1)
+        };
+        Some(value.to_json())
+    }
+
+    /// The rows' keys and what they hold, in the order of the keys.
+    pub(crate) fn values(&self) -> impl Iterator<Item = (String, Value<'_>)> {
+        let images = self.images.iter().map(|(id, image)| (format!("{IMAGE}{id}"), Value::Image(image)));
+        let indexes =
+            self.indexes.iter().map(|(digest, index)| (format!("{INDEX}{digest}"), Value::Index(index)));
+        let names =
+            self.names.iter().map(|(name, (_, target))| (format!("{NAME}{name}"), Value::Name(target)));
+        images.chain(indexes).chain(names)
     }
 
     pub(crate) fn put_row(&mut self, key: &str, value: &str) -> Result<()> {
@@ -276,6 +284,34 @@ impl Catalog {
         let (_, target) = self.names.remove(name)?;
         remove_from(&mut self.named, &target, name);
         Some(target)
+    }
+}
+
+/// What a row holds.
+#[derive(Clone, Copy)]
+pub(crate) enum Value<'a> {
+    Image(&'a Arc<Image>),
+    Index(&'a Arc<Index>),
+    Name(&'a Target),
+}
+
+impl Value<'_> {
+    pub(crate) fn to_json(self) -> String {
+        match self {
+            Self::Image(image) => json(&**image),
+            Self::Index(index) => json(&**index),
+            Self::Name(target) => json(target),
+        }
+    }
+
+    /// Whether the rows are the same. What no verb has touched is the very same thing.
+    pub(crate) fn is(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Image(one), Self::Image(two)) => Arc::ptr_eq(one, two) || one == two,
+            (Self::Index(one), Self::Index(two)) => Arc::ptr_eq(one, two) || one == two,
+            (Self::Name(one), Self::Name(two)) => one == two,
+            _ => false,
+        }
     }
 }
 

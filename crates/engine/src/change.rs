@@ -23,15 +23,15 @@ impl Change {
     /// The change that makes one catalog another one.
     pub fn between(before: &Catalog, after: &Catalog, lines: Vec<String>) -> Self {
         let mut change = Self { lines, ..Self::default() };
-        let mut old = before.rows().peekable();
-        for (key, value) in after.rows() {
+        let mut old = before.values().peekable();
+        for (key, value) in after.values() {
             // Both in the order of their keys.
             while let Some((gone, _)) = old.next_if(|(old, _)| *old < key) {
                 change.delete.push(gone);
             }
             let same = old.next_if(|(old, _)| *old == key);
-            if same.is_none_or(|(_, old)| old != value) {
-                change.put.push((key, value));
+            if same.is_none_or(|(_, old)| !old.is(value)) {
+                change.put.push((key, value.to_json()));
             }
         }
         change.delete.extend(old.map(|(gone, _)| gone));

@@ -4,7 +4,7 @@ use longshore_archive::{Reference, Result, Timestamp};
 
 use crate::catalog::{Catalog, Target};
 use crate::change::Change;
-use crate::image::Image;
+use crate::image::{Image, Index};
 use crate::list::{Labels, created, until};
 use crate::rmi::{Removed, Remover, RmiOptions, Use};
 use crate::units::human_size;
@@ -39,21 +39,15 @@ impl Catalog {
         let filters = Filters::read(options.filters)?;
         let rmi = RmiOptions { force: false, no_prune: false, in_use: options.in_use };
         let mut remover = Remover::new(self, &rmi);
-        let mut gone = Vec::new();
-        for target in self.to_prune(options.all, &filters) {
-            let names: Vec<&Reference> = self.names_of(&target).collect();
-            let arguments: Vec<String> = if names.is_empty() {
-                vec![target.digest().to_owned()]
-            } else if options.all || names.iter().all(|name| name.digest().is_some()) {
-                names.into_iter().map(Reference::canonical).collect()
-            } else {
-                continue;
-            };
-            for argument in arguments {
-                // What is in use stays, and what is gone already is gone.
-                gone.extend(remover.remove(&argument).unwrap_or_default());
-            }
-        }
+        let remove = |remover: &mut Remover<'_>, targets: Vec<Target>| {
+            let arguments = targets.iter().flat_map(|target| self.to_remove(target, options.all));
+            // What is in use stays, and what is gone already is gone.
+            arguments.flat_map(|argument| remover.remove(&argument).unwrap_or_default()).collect::<Vec<_>>()
+        };
+        let mut gone = remove(&mut remover, self.indexes_to_prune(&filters));
+        // Images that an index listed are on their own once it is gone.
+        let images = remover.catalog.images_to_prune(options.all, &filters);
+        gone.extend(remove(&mut remover, images));
         let before = self.blobs();
         let after = remover.catalog.blobs();
         let freed = before.iter().filter(|(digest, _)| !after.contains_key(*digest));
@@ -71,23 +65,33 @@ impl Catalog {
         Ok(Pruned { change: Change::between(self, &remover.catalog, lines), removed: gone, reclaimed })
     }
 
-    /// Indexes, then images that no index lists; those left out that have no name and that others were made from.
-    fn to_prune(&self, all: bool, filters: &Filters) -> Vec<Target> {
-        let mut targets = Vec::new();
-        for index in self.all_indexes() {
-            let mut images = index.images().filter_map(|id| self.image(id));
-            if images.all(|image| filters.take(image)) {
-                targets.push(Target::Index(index.digest.clone()));
-            }
+    /// By which names or ID a target is removed; none for one with a tag, unless all are.
+    fn to_remove(&self, target: &Target, all: bool) -> Vec<String> {
+        let names: Vec<&Reference> = self.names_of(target).collect();
+        if names.is_empty() {
+            vec![target.digest().to_owned()]
+        } else if all || names.iter().all(|name| name.digest().is_some()) {
+            names.into_iter().map(Reference::canonical).collect()
+        } else {
+            Vec::new()
         }
-        let is_top = |image: &&Image| {
+    }
+
+    fn indexes_to_prune(&self, filters: &Filters) -> Vec<Target> {
+        let is_meant =
+            |index: &&Index| index.images().filter_map(|id| self.image(id)).all(|image| filters.take(image));
+        self.all_indexes().filter(is_meant).map(|index| Target::Index(index.digest.clone())).collect()
+    }
+
+    /// Images that no index lists; those left out that have no name and that others were made from.
+    fn images_to_prune(&self, all: bool, filters: &Filters) -> Vec<Target> {
+        let is_meant = |image: &&Image| {
             let has_children = self.children(image.id()).next().is_some();
             let has_name = self.names_of(&Target::Image(image.id().to_owned())).next().is_some();
-            let is_head = if all { has_name || !has_children } else { !has_children };
+            let is_head = !has_children || all && has_name;
             is_head && self.listings(image.id()).next().is_none() && filters.take(image)
         };
-        targets.extend(self.all_images().filter(is_top).map(|image| Target::Image(image.id().to_owned())));
-        targets
+        self.all_images().filter(is_meant).map(|image| Target::Image(image.id().to_owned())).collect()
     }
 }
 

@@ -149,6 +149,9 @@ impl Catalog {
                     whole_or_error(&index.digest, &index.damaged)?;
                     blobs.extend(index.all_blobs().map(|blob| (blob.digest, blob.size)));
                 } else {
+                    let own =
+                        index.damaged.iter().filter(|digest| **digest == index.digest).cloned().collect();
+                    whole_or_error(&index.digest, &own)?;
                     blobs.insert(index.digest.clone(), index.size);
                 }
             }

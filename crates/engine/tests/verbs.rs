@@ -1,32 +1,24 @@
 //! The verbs, one after the other, on archives that the fixtures lay out.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failure should stop the test")]
 
-use std::collections::HashMap;
-use std::rc::Rc;
+mod common;
 
-use longshore_archive::{Archive, Recipe, Result, Source, Target as Form, save};
-use longshore_engine::{Catalog, Change, Export, Incoming, ListOptions};
+use common::{blobs_of, folder, kept, line, platforms, saved};
+use longshore_archive::{Code, Result};
+use longshore_engine::{Catalog, Change, Incoming, ListOptions, PruneOptions, RmiOptions, Use};
 use longshore_fixtures::{self as fixtures, ImageSpec, Layer};
-
-type Bytes = Rc<Vec<u8>>;
-
-/// An archive in the form in which it is kept.
-fn kept(bytes: Vec<u8>) -> Archive<Bytes> {
-    let archive = Archive::open(Rc::new(bytes)).unwrap();
-    let (measured, repacked) = (HashMap::new(), HashMap::new());
-    let selections: Vec<_> = (0..archive.images().len())
-        .map(|image| longshore_archive::Selection {
-            archive: &archive,
-            image,
-            measured: &measured,
-            repacked: &repacked,
-        })
-        .collect();
-    Archive::from_recipe(save(&selections, Form::Docker).unwrap()).unwrap()
-}
 
 fn incoming(bytes: Vec<u8>) -> Incoming {
     Incoming::of(&kept(bytes)).unwrap()
+}
+
+/// A catalog with archives in it.
+fn with(archives: &[Vec<u8>]) -> Catalog {
+    let mut catalog = Catalog::default();
+    for bytes in archives {
+        done(&mut catalog, |catalog| catalog.load(&incoming(bytes.clone())));
+    }
+    catalog
 }
 
 /// Does what a verb says; gives what Docker prints.
@@ -36,7 +28,17 @@ fn done(catalog: &mut Catalog, verb: impl FnOnce(&Catalog) -> Result<Change>) ->
     change.lines
 }
 
-/// The names and IDs that `docker images` shows, shortened.
+/// Removes; gives what Docker prints, with IDs shortened to what they are of.
+fn removed(catalog: &mut Catalog, image: &str, options: &RmiOptions<'_>) -> Result<Vec<String>> {
+    let removal = catalog.rmi(&[image.to_owned()], options);
+    if let Some(error) = removal.errors().next() {
+        assert!(removal.change.is_empty());
+        return Err(error.clone());
+    }
+    Ok(done(catalog, |_| Ok(removal.change)))
+}
+
+/// The names and platforms that `docker images` shows.
 fn shown(catalog: &Catalog) -> Vec<String> {
     let rows = catalog.images(&ListOptions::default()).unwrap();
     let none = || "<none>".to_owned();
@@ -48,33 +50,8 @@ fn shown(catalog: &Catalog) -> Vec<String> {
         .collect()
 }
 
-fn folder(export: &Export, blobs: &HashMap<String, Vec<u8>>) -> Archive<Bytes> {
-    let documents =
-        export.documents.iter().map(|(path, text)| (path.clone(), Rc::new(text.clone().into_bytes())));
-    let blobs = export.blobs.iter().map(|blob| {
-        assert_eq!(blobs[&blob.digest].len() as u64, blob.size);
-        (blob.path.clone(), Rc::new(blobs[&blob.digest].clone()))
-    });
-    Archive::open_folder(documents.chain(blobs)).unwrap()
-}
-
-fn bytes_of(recipe: &Recipe<Bytes>) -> Vec<u8> {
-    let mut bytes = vec![0; usize::try_from(recipe.len()).unwrap()];
-    recipe.read_at(0, &mut bytes).unwrap();
-    bytes
-}
-
-/// The blobs of an archive, by digest.
-fn blobs_of(archive: &Archive<Bytes>) -> HashMap<String, Vec<u8>> {
-    let mut blobs = HashMap::new();
-    for entry in archive.index().entries() {
-        if let Some(hex) = entry.path.strip_prefix("blobs/sha256/").filter(|hex| !hex.is_empty()) {
-            let mut bytes = vec![0; usize::try_from(entry.size).unwrap()];
-            archive.recipe().read_at(entry.data, &mut bytes).unwrap();
-            blobs.insert(format!("sha256:{hex}"), bytes);
-        }
-    }
-    blobs
+fn id(catalog: &Catalog, name: &str) -> String {
+    catalog.find_image(name).unwrap().id().to_owned()
 }
 
 #[test]
@@ -88,31 +65,26 @@ fn what_goes_in_comes_out() {
         fixtures::docker_hybrid(&[spec("app:1", "one"), spec("app:2", "two").name("other:x")]),
         fixtures::containerd(&[ImageSpec { gzip: true, ..spec("app:1", "one") }]),
         fixtures::docker_legacy(&[spec("app:1", "one"), ImageSpec { names: vec![], ..spec("", "two") }]),
-        platforms("multi:1"),
+        platforms("multi:1", &["arm64", "amd64"]),
+        line("a", &[&[], &["app:1"], &["app:2", "app:3"]]),
     ];
     for bytes in archives {
         let archive = kept(bytes);
         let incoming = Incoming::of(&archive).unwrap();
         let mut catalog = Catalog::default();
-        let plan = catalog.plan(&incoming).unwrap();
-        assert_eq!(plan.blobs.len(), catalog_blobs(&incoming));
+        assert_eq!(catalog.plan(&incoming).unwrap().blobs.len(), incoming.blobs().len());
         done(&mut catalog, |catalog| catalog.load(&incoming));
         assert_eq!(Catalog::from_rows(catalog.rows()).unwrap(), catalog);
         assert!(catalog.load(&incoming).unwrap().is_empty());
         assert!(catalog.plan(&incoming).unwrap().blobs.is_empty());
-        let wanted: Vec<String> = incoming
-            .listed
-            .iter()
-            .flat_map(|listed| {
-                if listed.names.is_empty() {
-                    vec![listed.target.digest().to_owned()]
-                } else {
-                    listed.names.clone()
-                }
-            })
-            .collect();
-        let export = catalog.save(&wanted, &[]).unwrap();
-        let folder = folder(&export, &blobs_of(&archive));
+        let mut wanted = Vec::new();
+        for listed in &incoming.listed {
+            match listed.names.as_slice() {
+                [] => wanted.push(listed.target.digest().to_owned()),
+                names => wanted.extend(names.iter().cloned()),
+            }
+        }
+        let folder = folder(&catalog.save(&wanted, &[]).unwrap(), &blobs_of(&archive));
         assert!(
             folder.findings().iter().all(|finding| finding.code.as_str() == "untagged"),
             "{:?}",
@@ -120,43 +92,211 @@ fn what_goes_in_comes_out() {
         );
         assert_eq!(Incoming::of(&folder).unwrap(), incoming);
         // What Docker 25 and later write is the same, whether from the archive or from the store.
-        let (measured, repacked) = (HashMap::new(), HashMap::new());
-        let saved = |archive: &Archive<Bytes>| {
-            let all = 0..archive.images().len();
-            let selections: Vec<_> = all
-                .map(|image| longshore_archive::Selection {
-                    archive,
-                    image,
-                    measured: &measured,
-                    repacked: &repacked,
-                })
-                .collect();
-            bytes_of(&save(&selections, Form::Docker).unwrap())
-        };
         assert!(saved(&folder) == saved(&archive));
     }
 }
 
-fn catalog_blobs(incoming: &Incoming) -> usize {
-    incoming.blobs().len()
-}
-
-fn platforms(name: &str) -> Vec<u8> {
-    let spec = |architecture: &str| ImageSpec {
-        architecture: architecture.to_owned(),
-        layers: vec![Layer::files(&[("arch", architecture)])],
-        ..ImageSpec::new(name)
-    };
-    fixtures::oci_platforms(&[spec("arm64"), spec("amd64")])
-}
-
 #[test]
 fn an_image_for_several_platforms_is_one() {
-    let mut catalog = Catalog::default();
-    let incoming = incoming(platforms("multi:1"));
-    assert_eq!(done(&mut catalog, |catalog| catalog.load(&incoming)), ["Loaded image: multi:1"]);
-    assert_eq!(shown(&catalog), ["multi:1 amd64", "multi:1 arm64"].map(str::to_owned));
+    let mut catalog = with(&[platforms("multi:1", &["arm64", "amd64"])]);
+    assert_eq!(shown(&catalog), ["multi:1 amd64", "multi:1 arm64"]);
     done(&mut catalog, |catalog| catalog.tag("multi:1", "multi:2"));
     assert_eq!(shown(&catalog).len(), 4);
     assert_eq!(catalog.inspect("multi:2").unwrap().architecture, "amd64");
+    assert_eq!(catalog.inspect("multi:2").unwrap().repo_tags, ["multi:1", "multi:2"]);
+    // One platform alone goes by force only, and the name stays with the other.
+    let arm = catalog.images(&ListOptions::default()).unwrap();
+    let arm = &arm.iter().find(|row| row.platform.architecture == "arm64").unwrap().id;
+    let error = removed(&mut catalog, arm, &RmiOptions::default()).unwrap_err();
+    assert_eq!(error.code(), Code::ImageInUse);
+    let platform = ["linux/arm64".to_owned()];
+    let one = catalog.save(&["multi:1".to_owned()], &platform).unwrap();
+    assert!(one.documents.iter().any(|(path, text)| path == "manifest.json" && text.contains("multi:1")));
+    assert!(one.blobs.len() < catalog.save(&["multi:1".to_owned()], &[]).unwrap().blobs.len());
+    let force = RmiOptions { force: true, ..RmiOptions::default() };
+    assert_eq!(removed(&mut catalog, arm, &force).unwrap().len(), 2);
+    assert_eq!(shown(&catalog), ["multi:1 amd64", "multi:2 amd64"]);
+    let error = catalog.save(&["multi:1".to_owned()], &platform).unwrap_err();
+    assert_eq!(error.message(), "no suitable export target found for platform linux/arm64");
+    // Loading it again brings the platform back; then the last name takes everything along.
+    done(&mut catalog, |catalog| catalog.load(&incoming(platforms("multi:1", &["arm64", "amd64"]))));
+    assert_eq!(shown(&catalog).len(), 4);
+    assert_eq!(removed(&mut catalog, "multi:2", &RmiOptions::default()).unwrap(), ["Untagged: multi:2"]);
+    // The name, the index, two images, a layer of each.
+    assert_eq!(removed(&mut catalog, "multi:1", &RmiOptions::default()).unwrap().len(), 6);
+    assert_eq!(catalog, Catalog::default());
+}
+
+#[test]
+fn a_name_that_leads_elsewhere_moves() {
+    let mut catalog = with(&[fixtures::docker_hybrid(&[ImageSpec::new("app:1")])]);
+    let old = id(&catalog, "app:1");
+    let other = incoming(platforms("app:1", &["amd64"]));
+    let plan = catalog.plan(&other).unwrap();
+    assert_eq!((plan.moves.len(), plan.names.len(), plan.added.len()), (1, 0, 1));
+    assert_eq!(
+        (plan.moves[0].from.as_str(), plan.moves[0].to.as_str()),
+        (old.as_str(), other.listed[0].target.digest())
+    );
+    let lines = done(&mut catalog, |catalog| catalog.load(&other));
+    let told = format!("The image app:1 already exists, renaming the old one with ID {old} to empty string");
+    assert_eq!(lines, [told, "Loaded image: app:1".to_owned()]);
+    assert_eq!(shown(&catalog).len(), 2);
+    // What nothing leads to any more can be pruned.
+    let pruned = catalog.prune(&PruneOptions::default()).unwrap();
+    assert!(pruned.reclaimed > 0);
+    assert_eq!(pruned.change.lines[..2], ["Deleted Images:".to_owned(), format!("deleted: {old}")]);
+    done(&mut catalog, |_| Ok(pruned.change));
+    assert_eq!(shown(&catalog), ["app:1 amd64"]);
+}
+
+#[test]
+fn parents_go_with_their_children_and_not_before() {
+    let line = || line("a", &[&[], &["mid:1"], &["top:1"]]);
+    let mut catalog = with(&[line()]);
+    let (mid, top) = (id(&catalog, "mid:1"), id(&catalog, "top:1"));
+    assert_eq!(catalog.image(&top).unwrap().parent(), Some(mid.as_str()));
+    let steps = catalog.history("top:1").unwrap();
+    assert_eq!(steps.iter().filter(|step| step.id.is_some()).count(), 3);
+    assert_eq!(
+        (steps[1].id.as_deref(), steps[1].tags.as_slice()),
+        (Some(mid.as_str()), &["mid:1".to_owned()][..])
+    );
+    let error =
+        removed(&mut catalog, &mid, &RmiOptions { force: true, ..RmiOptions::default() }).unwrap_err();
+    let sentence = format!(
+        "conflict: unable to delete {} (cannot be forced) - image has dependent child images",
+        &mid[7..19]
+    );
+    assert_eq!(error.message(), sentence);
+    // The last name goes, the image becomes an intermediate one.
+    assert_eq!(removed(&mut catalog, "mid:1", &RmiOptions::default()).unwrap(), ["Untagged: mid:1"]);
+    assert_eq!(shown(&catalog), ["top:1 amd64"]);
+    let all = ListOptions { all: true, ..ListOptions::default() };
+    assert_eq!(catalog.images(&all).unwrap().len(), 3);
+    let no_prune = RmiOptions { no_prune: true, ..RmiOptions::default() };
+    assert_eq!(removed(&mut catalog.clone(), "top:1", &no_prune).unwrap().len(), 3);
+    assert_eq!(removed(&mut catalog, "top:1", &RmiOptions::default()).unwrap().len(), 7);
+    assert_eq!(catalog, Catalog::default());
+}
+
+#[test]
+fn what_containers_use_stays() {
+    let mut catalog = with(&[fixtures::docker_hybrid(&[ImageSpec::new("app:1")])]);
+    let image = id(&catalog, "app:1");
+    let container = "c".repeat(64);
+    let running = |running| [Use { id: container.clone(), image: image.clone(), running, chain_ids: vec![] }];
+    let (runs, stands) = (running(true), running(false));
+    let mut fails = |argument: &str, force: bool, in_use: &[Use]| {
+        let options = RmiOptions { force, in_use, ..RmiOptions::default() };
+        removed(&mut catalog, argument, &options).unwrap_err().message().to_owned()
+    };
+    let short = &image[7..19];
+    assert_eq!(
+        fails("app:1", false, &stands),
+        format!(
+            "conflict: unable to remove repository reference \"app:1\" (must force) - container cccccccccccc is using its referenced image {short}"
+        )
+    );
+    assert_eq!(
+        fails(&image, false, &stands),
+        format!(
+            "conflict: unable to delete {short} (must be forced) - image is being used by stopped container cccccccccccc"
+        )
+    );
+    assert_eq!(
+        fails(&image, true, &runs),
+        format!(
+            "conflict: unable to delete {short} (cannot be forced) - image is being used by running container cccccccccccc"
+        )
+    );
+    let options = PruneOptions { all: true, in_use: &stands, ..PruneOptions::default() };
+    assert_eq!(catalog.prune(&options).unwrap().change.lines, ["Total reclaimed space: 0B"]);
+    assert_eq!((catalog.df(&stands).active, catalog.df(&stands).reclaimable), (1, 0));
+    // By name and by force, the name goes and the image stays.
+    let force = RmiOptions { force: true, in_use: &runs, ..RmiOptions::default() };
+    assert_eq!(removed(&mut catalog, "app:1", &force).unwrap(), ["Untagged: app:1"]);
+    // A container that stands still is overruled, but keeps its layers.
+    let force = RmiOptions { force: true, in_use: &stands, ..RmiOptions::default() };
+    assert_eq!(removed(&mut catalog, &image, &force).unwrap(), [format!("Deleted: {image}")]);
+}
+
+#[test]
+fn what_is_damaged_is_told_and_mended() {
+    let spec = || ImageSpec::new("app:1").layer(Layer::files(&[("b", "two")]));
+    let raw = incoming(fixtures::docker_hybrid(&[spec()]));
+    let packed = incoming(fixtures::containerd(&[ImageSpec { gzip: true, ..spec() }]));
+    for again in [&raw, &packed] {
+        let mut catalog = Catalog::default();
+        done(&mut catalog, |catalog| catalog.load(&raw));
+        let lost = raw.images[0].layers()[1].digest.clone();
+        done(&mut catalog, |catalog| Ok(catalog.damage(&lost)));
+        assert!(catalog.images(&ListOptions::default()).unwrap()[0].damaged);
+        assert_eq!(catalog.save(&["app:1".to_owned()], &[]).unwrap_err().code(), Code::DamagedImage);
+        let plan = catalog.plan(again).unwrap();
+        assert_eq!(plan.mended, [raw.images[0].id()]);
+        assert!(!plan.blobs.is_empty());
+        done(&mut catalog, |catalog| catalog.load(again));
+        assert!(catalog.image(raw.images[0].id()).unwrap().damaged().is_empty());
+        catalog.save(&["app:1".to_owned()], &[]).unwrap();
+        // Of an image that is whole, other blobs are not taken.
+        assert!(
+            catalog.plan(&raw).unwrap().blobs.is_empty() && catalog.plan(&packed).unwrap().blobs.is_empty()
+        );
+    }
+}
+
+#[test]
+fn several_are_removed_and_each_is_told() {
+    let mut catalog = with(&[fixtures::docker_hybrid(&[ImageSpec::new("app:1").name("app:2")])]);
+    let images = ["nosuch", "app:1", "Foo", "app:2"].map(str::to_owned);
+    let removal = catalog.rmi(&images, &RmiOptions::default());
+    let told: Vec<_> = removal.items.iter().map(|item| (item.image.as_str(), item.outcome.is_ok())).collect();
+    assert_eq!(told, [("nosuch", false), ("app:1", true), ("Foo", false), ("app:2", true)]);
+    assert!(removal.failed);
+    let only =
+        |image: &str| catalog.rmi(&[image.to_owned()], &RmiOptions { force: true, ..RmiOptions::default() });
+    assert!(!only("nosuch").failed && only("Foo").failed);
+    catalog.apply(&removal.change).unwrap();
+    assert_eq!(catalog, Catalog::default());
+}
+
+#[test]
+fn tags_follow_the_habit_and_do_not_move_back_unseen() {
+    let spec = |name: &str, created: u64| ImageSpec { created, ..ImageSpec::new(name).label("name", name) };
+    let mut catalog = with(&[fixtures::docker_hybrid(&[
+        spec("app:2.1.10", 2000).name("app:latest").name("app:2"),
+        spec("app:2.1.9", 3000),
+        spec("old:x", 1000),
+        spec("new:x", 4000),
+    ])]);
+    let tagging = |catalog: &Catalog, source: &str, target: &str| catalog.tagging(source, target).unwrap();
+    let told = tagging(&catalog, "app:2.1.9", "app");
+    assert_eq!((told.name.as_str(), told.backwards), ("app:latest", vec!["app:latest".to_owned()]));
+    assert!(told.from.is_some());
+    let told = tagging(&catalog, "new:x", "app:2.1.11");
+    assert_eq!(told.aliases, ["app:2.1", "app:2", "app:latest"]);
+    assert!(told.backwards.is_empty() && told.from.is_none());
+    // By date, where there is no version.
+    assert_eq!(tagging(&catalog, "old:x", "app").backwards, ["app:latest"]);
+    assert!(tagging(&catalog, "new:x", "app").backwards.is_empty());
+    // By version, however old the image is.
+    assert!(tagging(&catalog, "old:x", "app:3.0.0").backwards.is_empty());
+    assert_eq!(tagging(&catalog, "new:x", "app:1.9.9").backwards, ["app:latest"]);
+    done(&mut catalog, |catalog| catalog.tag("app:2.1.9", "app"));
+    assert_eq!(id(&catalog, "app"), id(&catalog, "app:2.1.9"));
+}
+
+#[test]
+fn rows_that_lead_to_nothing_are_refused_by_name() {
+    let catalog = with(&[line("a", &[&[], &["app:1"]]), platforms("multi:1", &["amd64"])]);
+    let rows: Vec<_> = catalog.rows().collect();
+    for (gone, _) in rows.iter().filter(|(key, _)| key.starts_with("image/") || key.starts_with("index/")) {
+        let others = rows.iter().filter(|(key, _)| key != gone).cloned();
+        let error = Catalog::from_rows(others).unwrap_err();
+        assert_eq!(error.code(), Code::DamagedCatalog);
+        assert!(error.detail().contains_key("key"));
+    }
+    let unknown = rows.iter().cloned().chain([("other/x".to_owned(), "nonsense".to_owned())]);
+    assert_eq!(Catalog::from_rows(unknown).unwrap(), catalog);
 }

@@ -351,7 +351,7 @@ fn compare(theirs: &mut Outcome, mine: &mut Outcome, sentences: &Sentences) -> R
     if theirs == mine { Ok(()) } else { Err(told) }
 }
 
-/// Numbers that are the same for the same seed (Steele, Lea, Flood: SplitMix64).
+/// Numbers that are the same for the same seed (Steele, Lea, Flood: `SplitMix64`).
 pub(crate) struct Random(u64);
 
 impl Random {

@@ -150,7 +150,9 @@ fn archives_of(members: usize) -> Vec<Vec<(usize, Vec<&'static str>)>> {
     for archive in &mut archives {
         // Two images of one name are refused before they come here.
         let mut seen = BTreeSet::new();
-        archive.iter_mut().for_each(|(_, names)| names.retain(|name| seen.insert(*name)));
+        for (_, names) in archive {
+            names.retain(|name| seen.insert(*name));
+        }
     }
     archives
 }

@@ -1,0 +1,319 @@
+//! Laws that hold for any sequence of verbs, and for rows and archives that an attacker wrote.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failure should stop the test")]
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use common::{blobs_of, folder, kept, line, platforms};
+use longshore_archive::Code;
+use longshore_engine::{Catalog, Change, Incoming, ListOptions, PruneOptions, RmiOptions, Target};
+use longshore_fixtures::{self as fixtures, ImageSpec, Layer};
+use proptest::prelude::*;
+
+const NAMES: [&str; 7] =
+    ["app:1", "app:2", "app", "team/app:1", "localhost:5000/app:1", "multi:1", "nosuch:1"];
+
+#[derive(Debug, Clone)]
+enum Step {
+    Load(usize),
+    Tag(Which, usize),
+    Rmi(Vec<Which>, bool, bool),
+    Prune(bool),
+    Damage(usize),
+    Collect,
+}
+
+/// A name, or the ID of an image that is there.
+#[derive(Debug, Clone)]
+enum Which {
+    Name(usize),
+    Image(usize),
+    Index(usize),
+}
+
+fn which() -> impl Strategy<Value = Which> {
+    prop_oneof![
+        3 => (0..NAMES.len()).prop_map(Which::Name),
+        1 => (0..20_usize).prop_map(Which::Image),
+        1 => (0..3_usize).prop_map(Which::Index),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (0..8_usize).prop_map(Step::Load),
+        3 => (which(), 0..NAMES.len()).prop_map(|(source, target)| Step::Tag(source, target)),
+        4 => (prop::collection::vec(which(), 1..3), any::<bool>(), any::<bool>())
+            .prop_map(|(images, force, no_prune)| Step::Rmi(images, force, no_prune)),
+        1 => any::<bool>().prop_map(Step::Prune),
+        1 => (0..40_usize).prop_map(Step::Damage),
+        1 => Just(Step::Collect),
+    ]
+}
+
+/// Archives, and every blob of theirs.
+struct World {
+    incoming: Vec<Incoming>,
+    blobs: HashMap<String, Vec<u8>>,
+}
+
+fn world() -> World {
+    let spec = |name: &str, gzip: bool| ImageSpec {
+        gzip,
+        ..ImageSpec::new(name).layer(Layer::files(&[("layer", "1")]))
+    };
+    let archives = [
+        line("a", &[&[], &["app:1"], &["app:2"]]),
+        line("a", &[&["app:1"], &[], &[]]),
+        line("b", &[&["app:1", "team/app:1"], &[]]),
+        fixtures::docker_hybrid(&[spec("app:latest", false)]),
+        fixtures::containerd(&[spec("app:latest", true)]),
+        platforms("multi:1", &["amd64", "arm64"]),
+        platforms("app:2", &["amd64"]),
+        fixtures::docker_hybrid(&[ImageSpec::new("team/app:1"), spec("localhost:5000/app:1", false)]),
+    ];
+    let archives: Vec<_> = archives.into_iter().map(kept).collect();
+    World {
+        incoming: archives.iter().map(|archive| Incoming::of(archive).unwrap()).collect(),
+        blobs: archives.iter().flat_map(blobs_of).collect(),
+    }
+}
+
+/// The store: rows' catalog, and which blobs are kept.
+#[derive(Default)]
+struct Store {
+    catalog: Catalog,
+    kept: BTreeSet<String>,
+    lost: BTreeSet<String>,
+}
+
+impl Store {
+    fn named(&self, which: &Which) -> String {
+        let one = |ids: Vec<&str>, number: usize| {
+            ids.get(number % ids.len().max(1)).map_or_else(|| "nosuch".to_owned(), |id| (*id).to_owned())
+        };
+        match which {
+            Which::Name(name) => NAMES[*name].to_owned(),
+            Which::Image(image) => {
+                one(self.catalog.all_images().map(longshore_engine::Image::id).collect(), *image)
+            }
+            Which::Index(index) => {
+                one(self.catalog.all_indexes().map(|index| index.digest.as_str()).collect(), *index)
+            }
+        }
+    }
+
+    /// Applies a change; it can be undone, and rows are all there is to a catalog.
+    fn apply(&mut self, change: &Change) {
+        let before = self.catalog.clone();
+        self.catalog.apply(change).unwrap();
+        let mut undone = self.catalog.clone();
+        undone.apply(&change.inverse(&before)).unwrap();
+        // All of it, what follows from the rows included.
+        assert!(format!("{undone:?}") == format!("{before:?}"), "not undone");
+        let read = Catalog::from_rows(self.catalog.rows()).unwrap();
+        assert!(format!("{read:?}") == format!("{:?}", self.catalog), "not read as written");
+    }
+
+    fn play(&mut self, step: &Step, world: &World) {
+        match step {
+            Step::Load(archive) => {
+                let incoming = &world.incoming[*archive];
+                for blob in self.catalog.plan(incoming).unwrap().blobs {
+                    assert_eq!(world.blobs[&blob.digest].len() as u64, blob.size);
+                    self.lost.remove(&blob.digest);
+                    self.kept.insert(blob.digest);
+                }
+                self.apply(&self.catalog.load(incoming).unwrap());
+                assert!(self.catalog.load(incoming).unwrap().is_empty());
+                assert!(self.catalog.plan(incoming).unwrap().blobs.is_empty());
+            }
+            Step::Tag(source, target) => {
+                if let Ok(change) = self.catalog.tag(&self.named(source), NAMES[*target]) {
+                    self.apply(&change);
+                }
+            }
+            Step::Rmi(images, force, no_prune) => {
+                let images: Vec<String> = images.iter().map(|image| self.named(image)).collect();
+                let options = RmiOptions { force: *force, no_prune: *no_prune, in_use: &[] };
+                let removal = self.catalog.rmi(&images, &options);
+                self.apply(&removal.change);
+            }
+            Step::Prune(all) => {
+                let options = PruneOptions { all: *all, ..PruneOptions::default() };
+                self.apply(&self.catalog.prune(&options).unwrap().change);
+                if *all {
+                    assert!(self.catalog == Catalog::default(), "not empty");
+                }
+            }
+            Step::Damage(number) => {
+                let blobs = self.catalog.blobs();
+                if let Some(digest) = blobs.keys().nth(number % blobs.len().max(1)) {
+                    self.kept.remove(digest);
+                    self.lost.insert(digest.clone());
+                    self.apply(&self.catalog.damage(digest));
+                }
+            }
+            Step::Collect => {
+                let needed = self.catalog.blobs();
+                self.kept.retain(|digest| needed.contains_key(digest));
+                self.lost.retain(|digest| needed.contains_key(digest));
+                // Nothing without an owner, nothing missing but what is known to be.
+                let all: BTreeSet<_> = self.kept.union(&self.lost).collect();
+                assert!(needed.keys().eq(all));
+            }
+        }
+        self.check(world);
+    }
+
+    fn check(&self, world: &World) {
+        let needed = self.catalog.blobs();
+        for digest in needed.keys() {
+            assert!(self.kept.contains(digest) != self.lost.contains(digest), "{digest}");
+        }
+        // What has lost a blob says so, and nothing else does.
+        for image in self.catalog.all_images() {
+            let lost: BTreeSet<String> =
+                image.blobs().map(|blob| blob.digest).filter(|digest| self.lost.contains(digest)).collect();
+            assert_eq!(*image.damaged(), lost);
+        }
+        for index in self.catalog.all_indexes() {
+            let lost: BTreeSet<String> = index
+                .all_blobs()
+                .map(|blob| blob.digest)
+                .filter(|digest| self.lost.contains(digest))
+                .collect();
+            assert_eq!(index.damaged, lost);
+        }
+        let rows = self.catalog.images(&ListOptions { all: true, ..ListOptions::default() }).unwrap();
+        let shown: BTreeSet<&str> = rows.iter().map(|row| row.id.as_str()).collect();
+        assert_eq!(shown.len(), self.catalog.all_images().count());
+        for (name, target) in self.catalog.names() {
+            assert_eq!(self.catalog.find(&name.to_string()).unwrap().target, *target);
+            self.catalog.history(&name.to_string()).unwrap();
+            self.catalog.inspect(&name.to_string()).unwrap();
+        }
+        let usage = self.catalog.df(&[]);
+        assert_eq!(usage.size, needed.values().sum::<u64>());
+        if self.lost.is_empty() {
+            self.round_trip(world);
+        }
+    }
+
+    /// What is saved and loaded into an empty store is the same there.
+    fn round_trip(&self, world: &World) {
+        let mut wanted: Vec<String> = self.catalog.names().map(|(name, _)| name.to_string()).collect();
+        let images = self.catalog.all_images().map(|image| Target::Image(image.id().to_owned()));
+        let indexes = self.catalog.all_indexes().map(|index| Target::Index(index.digest.clone()));
+        let is_listed = |target: &Target| self.catalog.listings(target.digest()).next().is_some();
+        let unnamed = |target: &Target| self.catalog.names_of(target).next().is_none() && !is_listed(target);
+        wanted.extend(images.chain(indexes).filter(unnamed).map(|target| target.digest().to_owned()));
+        if wanted.is_empty() {
+            return;
+        }
+        let archive = folder(&self.catalog.save(&wanted, &[]).unwrap(), &world.blobs);
+        let mut other = Catalog::default();
+        other.apply(&other.load(&Incoming::of(&archive).unwrap()).unwrap()).unwrap();
+        let names = |catalog: &Catalog| -> BTreeMap<String, Target> {
+            catalog.names().map(|(name, target)| (name.to_string(), target.clone())).collect()
+        };
+        let ids = |catalog: &Catalog| -> Vec<(String, Option<String>)> {
+            catalog
+                .all_images()
+                .map(|image| (image.id().to_owned(), image.parent().map(str::to_owned)))
+                .collect()
+        };
+        assert_eq!(names(&other), names(&self.catalog));
+        assert_eq!(ids(&other), ids(&self.catalog));
+        assert!(
+            other
+                .all_indexes()
+                .map(|index| &index.digest)
+                .eq(self.catalog.all_indexes().map(|index| &index.digest))
+        );
+    }
+}
+
+/// Some text with a stretch of it replaced.
+fn bent(text: &str, at: usize, len: usize, with: &str) -> String {
+    let mut chars: Vec<char> = text.chars().collect();
+    let start = at % (chars.len() + 1);
+    let end = (start + len).min(chars.len());
+    chars.splice(start..end, with.chars());
+    chars.into_iter().collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn any_sequence_of_verbs(steps in prop::collection::vec(step(), 1..24)) {
+        let world = world();
+        let mut store = Store::default();
+        for step in &steps {
+            store.play(step, &world);
+        }
+        store.play(&Step::Prune(true), &world);
+        store.play(&Step::Collect, &world);
+        prop_assert!(store.kept.is_empty());
+    }
+
+    #[test]
+    fn hostile_rows_never_panic(
+        row in any::<usize>(),
+        at in any::<usize>(),
+        len in 0..60_usize,
+        with in "[\\PC]{0,8}|sha256:|null|-1|99999999999999999999|\"|\\{|\\]",
+        in_key in any::<bool>(),
+    ) {
+        let world = world();
+        let mut catalog = Catalog::default();
+        for incoming in &world.incoming {
+            catalog.apply(&catalog.load(incoming).unwrap()).unwrap();
+        }
+        let mut rows: Vec<_> = catalog.rows().collect();
+        let row = row % rows.len();
+        let (key, value) = &mut rows[row];
+        let part = if in_key { key } else { value };
+        *part = bent(part, at, len, &with);
+        match Catalog::from_rows(rows) {
+            Err(error) => prop_assert_eq!(error.code(), Code::DamagedCatalog),
+            Ok(catalog) => use_all(&catalog),
+        }
+    }
+
+    #[test]
+    fn hostile_archives_never_panic(
+        archive in any::<usize>(),
+        at in any::<usize>(),
+        len in 0..80_usize,
+        with in "[\\PC]{0,8}|sha256:|null|-1|9007199254740992|\"|\\{|\\]",
+    ) {
+        let world = world();
+        let incoming = &world.incoming[archive % world.incoming.len()];
+        let text = bent(&serde_json::to_string(incoming).unwrap(), at, len, &with);
+        let mut catalog = Catalog::default();
+        catalog.apply(&catalog.load(&world.incoming[0]).unwrap()).unwrap();
+        if let Ok(incoming) = serde_json::from_str::<Incoming>(&text)
+            && let (Ok(_), Ok(change)) = (catalog.plan(&incoming), catalog.load(&incoming))
+        {
+            catalog.apply(&change).unwrap();
+            use_all(&catalog);
+        }
+    }
+}
+
+/// Asks every question of a catalog, and every verb.
+fn use_all(catalog: &Catalog) {
+    let all = ListOptions { all: true, ..ListOptions::default() };
+    let names: Vec<String> = catalog.names().map(|(name, _)| name.to_string()).collect();
+    catalog.images(&all).unwrap();
+    catalog.df(&[]);
+    for name in &names {
+        let _ = (catalog.history(name), catalog.inspect(name), catalog.tagging(name, "app:1.2.3"));
+        let _ = (catalog.save(std::slice::from_ref(name), &[]), catalog.tag(name, "other:1"));
+    }
+    catalog.rmi(&names, &RmiOptions { force: true, ..RmiOptions::default() });
+    catalog.prune(&PruneOptions { all: true, ..PruneOptions::default() }).unwrap();
+}
