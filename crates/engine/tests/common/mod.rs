@@ -1,4 +1,5 @@
 //! What the tests share: archives in the form in which they are kept, and stores that are in memory.
+#![allow(dead_code, reason = "no test needs all of it")]
 
 use std::collections::HashMap;
 use std::rc::Rc;
