@@ -3,14 +3,14 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { startDocker } from '../support/engine.mjs';
-import { DOCKER, skipUnless } from '../support/peers.mjs';
+import { DOCKER, skipUnless, staticBusybox } from '../support/peers.mjs';
 import { run } from '../support/run.mjs';
 import { temporary } from '../support/temp.mjs';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const STEPS = 2000;
 
-describe('engine', { skip: skipUnless('dockerd') }, () => {
+describe('engine', { skip: skipUnless('dockerd', 'busybox') }, () => {
   const ends = [];
   const context = { after: (end) => ends.unshift(end) };
   let engine;
@@ -31,6 +31,7 @@ describe('engine', { skip: skipUnless('dockerd') }, () => {
       socket: engine.env.DOCKER_HOST.replace('unix://', ''),
       semantics: join(root, 'docs/semantics.md'),
       directory,
+      busybox: staticBusybox(),
       steps: STEPS,
       // The same each time, so that a failure is of the change that it is found in. Another one finds what this does not.
       seed: process.env.LONGSHORE_SEED ?? 1,

@@ -455,6 +455,27 @@ fn spec() -> impl Strategy<Value = ImageSpec> {
         })
 }
 
+#[test]
+fn what_an_image_was_made_from_is_kept_where_that_is_written_too() {
+    let specs = [ImageSpec::new("app:1"), ImageSpec::new("app:2").label("made", "from the first")];
+    let first = specs[0].id();
+    let mut entries = longshore_fixtures::docker_legacy_entries(&specs);
+    for entry in entries.iter_mut().filter(|entry| entry.path == "manifest.json") {
+        let longshore_fixtures::Content::Bytes(bytes) = &mut entry.content else { continue };
+        let mut items: Vec<serde_json::Map<String, serde_json::Value>> =
+            serde_json::from_slice(bytes).unwrap();
+        items[1].insert("Parent".to_owned(), first.clone().into());
+        *bytes = serde_json::to_vec(&items).unwrap();
+    }
+    let archive = open(longshore_fixtures::tar(&entries));
+    for target in [Target::Docker, Target::DockerLegacy] {
+        let both = all(&archive, target);
+        assert_eq!(both.images()[1].parent.as_deref(), Some(first.as_str()));
+        let alone = save_some(&[(&archive, 1)], target, None).unwrap();
+        assert_eq!(open(alone).images()[0].parent, None);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 

@@ -1,8 +1,10 @@
 //! Has a real Docker Engine and this crate do the same, and compares after each step.
 //!
 //! ```text
-//! differential --docker PROGRAM --socket PATH --semantics FILE --directory PATH [--steps N] [--seed N]
+//! differential --docker PROGRAM --socket PATH --semantics FILE --directory PATH [--busybox FILE] [--steps N] [--seed N]
 //! ```
+//!
+//! With a static busybox, containers run, too.
 //!
 //! The steps are random, and the same for the same seed. Compared are exit codes, printed lines, sentences of failure (by the
 //! table of `docs/semantics.md`), all images with names and parents, and what is saved. The first difference ends the run: the
@@ -39,6 +41,7 @@ struct Options {
     socket: PathBuf,
     semantics: PathBuf,
     directory: PathBuf,
+    busybox: Option<PathBuf>,
     steps: usize,
     seed: u64,
 }
@@ -47,7 +50,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     let options = parse(std::env::args().skip(1))?;
     let docker = Docker::new(&options.docker, &options.socket);
     let sentences = Sentences::read(&std::fs::read_to_string(&options.semantics)?)?;
-    let world = World::make(&options.directory)?;
+    let world = World::make(&options.directory, options.busybox.as_deref())?;
     let started = Instant::now();
     let mut random = Random::new(options.seed);
     let mut counts = std::collections::BTreeMap::new();
@@ -145,6 +148,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, Box<dyn
         socket: PathBuf::new(),
         semantics: PathBuf::new(),
         directory: PathBuf::new(),
+        busybox: None,
         steps: 2000,
         seed: 1,
     };
@@ -155,6 +159,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, Box<dyn
             "--socket" => options.socket = value.into(),
             "--semantics" => options.semantics = value.into(),
             "--directory" => options.directory = value.into(),
+            "--busybox" => options.busybox = Some(value.into()),
             "--steps" => options.steps = value.parse()?,
             "--seed" => options.seed = value.parse()?,
             _ => return Err(format!("unknown option {argument}").into()),

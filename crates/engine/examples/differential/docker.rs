@@ -67,7 +67,11 @@ impl Docker {
 
     /// Removes every container and every image.
     pub(crate) fn empty(&self) -> Result<(), Box<dyn Error>> {
-        self.run(&["container", "prune", "--force"])?;
+        let containers = self.run(&["ps", "--all", "--quiet"])?.lines;
+        if !containers.is_empty() {
+            let remove = ["rm", "--force"].into_iter();
+            self.run(&remove.chain(containers.iter().map(String::as_str)).collect::<Vec<_>>())?;
+        }
         // In Docker's order, what has children may come before them.
         for _ in 0..20 {
             if self.state()?.is_empty() {

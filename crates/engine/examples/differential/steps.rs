@@ -35,9 +35,9 @@ pub(crate) enum Step {
     Save(Vec<String>),
     /// Each loads what the other one saves; ours in the newer layout or the older one.
     Exchange(Vec<String>, bool),
-    /// `docker create`, where the image has no container yet.
-    Create(String),
-    /// `docker rm` of the oldest container.
+    /// `docker create` or `docker run`, where the image has no container yet.
+    Create(String, bool),
+    /// `docker rm --force` of the oldest container.
     Remove,
 }
 
@@ -65,7 +65,7 @@ impl Step {
             80..81 => Self::Df,
             81..89 => Self::Save(several(random)),
             89..93 => Self::Exchange(several(random), random.below(2) == 0),
-            93..97 => Self::Create(image(random)),
+            93..97 => Self::Create(image(random), random.below(3) == 0),
             _ => Self::Remove,
         }
     }
@@ -82,7 +82,7 @@ impl Step {
             Self::Df => "df",
             Self::Save(_) => "save",
             Self::Exchange(..) => "exchange",
-            Self::Create(_) => "create",
+            Self::Create(..) => "create",
             Self::Remove => "rm",
         }
     }
@@ -215,29 +215,42 @@ pub(crate) fn play(
         }
         Step::Save(images) => return save(images, docker, ours, world, sentences),
         Step::Exchange(images, newer) => return exchange(images, *newer, docker, ours, world, sentences),
-        Step::Create(image) => {
-            let Ok(found) = ours.catalog.find_image(image) else { return Ok(Ok(())) };
-            if ours.containers.iter().any(|container| container.image == found.id()) {
-                return Ok(Ok(()));
-            }
-            let created = docker.run(&["create", "--network", "none", found.id()])?;
-            let id = created.lines.first().ok_or_else(|| format!("docker create: {created:?}"))?;
-            ours.containers.push(Use {
-                id: id.clone(),
-                image: found.id().to_owned(),
-                running: false,
-                chain_ids: found.chain_ids().to_vec(),
-            });
+        Step::Create(image, runs) => {
+            create(image, *runs && world.runs, docker, ours)?;
             return Ok(Ok(()));
         }
         Step::Remove => {
             if !ours.containers.is_empty() {
-                docker.run(&["rm", &ours.containers.remove(0).id])?;
+                docker.run(&["rm", "--force", &ours.containers.remove(0).id])?;
             }
             return Ok(Ok(()));
         }
     };
     Ok(compare(&mut theirs, &mut mine, sentences))
+}
+
+/// Makes a container, which may run.
+fn create(image: &str, running: bool, docker: &Docker, ours: &mut Ours) -> Result<(), Box<dyn Error>> {
+    let Ok(found) = ours.catalog.find_image(image) else { return Ok(()) };
+    if ours.containers.iter().any(|container| container.image == found.id()) {
+        return Ok(());
+    }
+    let mut arguments = if running { vec!["run", "--detach"] } else { vec!["create"] };
+    arguments.extend(["--network", "none", found.id()]);
+    arguments.extend(running.then_some(["/busybox", "sleep", "1000"]).into_iter().flatten());
+    let created = docker.run(&arguments)?;
+    let id = created
+        .lines
+        .first()
+        .filter(|_| !created.failed)
+        .ok_or_else(|| format!("docker create: {created:?}"))?;
+    ours.containers.push(Use {
+        id: id.clone(),
+        image: found.id().to_owned(),
+        running,
+        chain_ids: found.chain_ids().to_vec(),
+    });
+    Ok(())
 }
 
 fn images(

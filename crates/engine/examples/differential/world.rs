@@ -65,6 +65,8 @@ pub(crate) struct World {
     pub(crate) archives: Vec<PathBuf>,
     /// Where files may be written.
     pub(crate) directory: PathBuf,
+    /// Whether a container of the images can be run.
+    pub(crate) runs: bool,
 }
 
 /// An image and which of the others it was made from.
@@ -74,8 +76,8 @@ struct Member {
 }
 
 impl World {
-    pub(crate) fn make(directory: &Path) -> Result<Self, Box<dyn Error>> {
-        let members = members();
+    pub(crate) fn make(directory: &Path, busybox: Option<&Path>) -> Result<Self, Box<dyn Error>> {
+        let members = members(busybox.map(std::fs::read).transpose()?);
         let ids: Vec<String> = members.iter().map(|member| member.spec.id()).collect();
         let mut archives = Vec::new();
         for (number, chosen) in archives_of(members.len()).into_iter().enumerate() {
@@ -83,24 +85,26 @@ impl World {
             std::fs::write(&path, archive(&members, &ids, &chosen, number)?)?;
             archives.push(path);
         }
-        Ok(Self { ids, archives, directory: directory.to_owned() })
+        Ok(Self { ids, archives, directory: directory.to_owned(), runs: busybox.is_some() })
     }
 }
 
 /// Three families. Of one family, each is a layer more than its parent, or one command; one has a parent's layers without being
 /// made from it.
-fn members() -> Vec<Member> {
+fn members(busybox: Option<Vec<u8>>) -> Vec<Member> {
     let layer = |text: &str| Layer::files(&[("etc/", ""), ("etc/motd", text)]);
+    let program = busybox.into_iter().map(|bytes| ("busybox".to_owned(), bytes));
+    let base = Layer::Files(program.chain([("motd".to_owned(), b"base".to_vec())]).collect());
     let mut members: Vec<Member> = Vec::new();
     for family in 0..3_u64 {
-        let base = ImageSpec {
-            layers: vec![layer("base")],
+        let spec = ImageSpec {
+            layers: vec![base.clone()],
             history: Some(vec![step("base", false)]),
             created: 1_577_934_245 + family * 1000,
             ..ImageSpec::untagged().label("family", &family.to_string())
         };
         let first = members.len();
-        members.push(Member { spec: base, parent: None });
+        members.push(Member { spec, parent: None });
         for (parent, text) in [(0, Some("one")), (1, Some("two")), (0, None), (3, Some("three"))] {
             let Some(from) = members.get(first + parent) else { continue };
             let mut spec = from.spec.clone();
