@@ -64,18 +64,21 @@ impl<S: Source + Clone> Archive<S> {
     /// Fails with `digest-mismatch` for an index that is not what its digest says.
     pub fn listing(&self) -> Result<Listing> {
         let mut listing = Listing::default();
-        let mut known: HashMap<String, (usize, usize)> = HashMap::new();
+        let mut known: HashMap<String, usize> = HashMap::new();
+        let mut images: HashMap<&str, usize> = HashMap::new();
+        for (number, image) in self.images().iter().enumerate() {
+            images.extend(image.digest.as_deref().map(|digest| (digest, number)));
+        }
         for (number, roots) in roots(self).into_iter().enumerate() {
             for root in roots {
                 let Some(index) = root.index else {
                     listing.listed.push(Listed { target: Target::Image(number), names: root.names });
                     continue;
                 };
-                if let Some(&(at, of)) = known.get(&index.digest) {
+                if let Some(&at) = known.get(&index.digest) {
                     if let Some(listed) = listing.listed.get_mut(at) {
                         listed.names.extend(root.names);
                     }
-                    self.note_image(number, listing.indexes.get_mut(of));
                     continue;
                 }
                 let document = index.document.as_ref().ok_or_else(|| {
@@ -91,7 +94,7 @@ impl<S: Source + Clone> Archive<S> {
                     .iter()
                     .filter_map(|(path, content)| Some((digest_of(path)?, content.len())))
                     .collect();
-                known.insert(index.digest.clone(), (listing.listed.len(), listing.indexes.len()));
+                known.insert(index.digest.clone(), listing.listed.len());
                 let target = Target::Index(listing.indexes.len());
                 listing.listed.push(Listed { target, names: root.names });
                 listing.indexes.push(ImageIndex {
@@ -100,10 +103,13 @@ impl<S: Source + Clone> Archive<S> {
                         size: document.bytes.len(),
                         media_type: document.media_type.clone(),
                     },
-                    manifests: index.leaves.iter().map(|leaf| (leaf.clone(), None)).collect(),
+                    manifests: index
+                        .leaves
+                        .iter()
+                        .map(|leaf| (leaf.clone(), images.get(leaf.as_str()).copied()))
+                        .collect(),
                     blobs: blobs.into_iter().collect(),
                 });
-                self.note_image(number, listing.indexes.last_mut());
             }
         }
         for listed in &mut listing.listed {
@@ -118,14 +124,5 @@ impl<S: Source + Clone> Archive<S> {
         let document = original(self, self.images().get(image)?.digest.as_deref()?)?;
         let size = document.bytes.len();
         Some(Descriptor { digest: document.digest, size, media_type: document.media_type })
-    }
-
-    /// Notes which of an index's manifests is that image's.
-    fn note_image(&self, number: usize, index: Option<&mut ImageIndex>) {
-        let digest = self.images().get(number).and_then(|image| image.digest.as_ref());
-        let same = index.into_iter().flat_map(|index| &mut index.manifests);
-        for (_, image) in same.filter(|(manifest, _)| Some(manifest) == digest) {
-            image.get_or_insert(number);
-        }
     }
 }

@@ -1,7 +1,7 @@
 //! The store's images, indexes and names: a value.
 
 use std::borrow::Borrow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use longshore_archive::{Algorithm, Code, Error, Reference, Result};
@@ -144,6 +144,9 @@ impl Catalog {
                 return Err(damaged(&format!("{IMAGE}{id}"), &"its parent is not there"));
             }
         }
+        if let Some(id) = self.cycles().first() {
+            return Err(damaged(&format!("{IMAGE}{id}"), &"its parent was made from it"));
+        }
         for (digest, index) in &self.indexes {
             if index.images().any(|id| !self.images.contains_key(id)) {
                 return Err(damaged(&format!("{INDEX}{digest}"), &"an image that it lists is not there"));
@@ -155,6 +158,25 @@ impl Catalog {
             }
         }
         Ok(())
+    }
+
+    /// An image of each circle in which images would be made from each other.
+    pub(crate) fn cycles(&self) -> Vec<String> {
+        let mut cycles = Vec::new();
+        let mut done: HashSet<&str> = HashSet::new();
+        for id in self.images.keys() {
+            let mut way = HashSet::new();
+            let mut at = Some(id.as_str());
+            while let Some(id) = at.filter(|id| !done.contains(id)) {
+                if !way.insert(id) {
+                    cycles.push(id.to_owned());
+                    break;
+                }
+                at = self.image(id).and_then(Image::parent);
+            }
+            done.extend(way);
+        }
+        cycles
     }
 
     fn has(&self, target: &Target) -> bool {

@@ -4,7 +4,6 @@ use longshore_archive::Result;
 use serde::Serialize;
 
 use crate::catalog::{Catalog, Target};
-use crate::image::Image;
 
 /// One row of `docker history`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -54,12 +53,5 @@ impl Catalog {
             made = image.parent().and_then(|parent| self.image(parent));
         }
         Ok(steps)
-    }
-
-    /// Every image that an image was made from, the nearest first.
-    pub fn ancestors<'a>(&'a self, image: &'a Image) -> impl Iterator<Item = &'a Image> + 'a {
-        // No image was made from itself: as many steps as there are images suffice.
-        let parents = std::iter::successors(Some(image), |image| self.image(image.parent()?));
-        parents.skip(1).take(self.all_images().count())
     }
 }

@@ -152,26 +152,17 @@ impl Catalog {
             let (Some(child), Some(ancestor)) = (self.image(image.id()), self.image(parent)) else {
                 continue;
             };
-            if child.parent() != Some(parent)
-                && may_be_parent(child, ancestor)
-                && !self.descends(parent, image.id())
-            {
+            if child.parent() != Some(parent) && may_be_parent(child, ancestor) {
                 let child = child.with_parent(Some(parent.to_owned()));
                 self.put_image(child);
             }
         }
-    }
-
-    /// Whether an image is another one, or was made from it.
-    fn descends(&self, id: &str, from: &str) -> bool {
-        let mut at = Some(id);
-        while let Some(id) = at {
-            if id == from {
-                return true;
+        // Images without a history may claim anything.
+        for id in self.cycles() {
+            if let Some(orphan) = self.image(&id).map(|image| image.with_parent(None)) {
+                self.put_image(orphan);
             }
-            at = self.image(id).and_then(Image::parent);
         }
-        false
     }
 }
 

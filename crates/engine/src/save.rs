@@ -30,8 +30,28 @@ pub struct ExportedBlob {
     pub size: u64,
 }
 
-/// What is chosen, with the names that it is to have; in the order in which it was asked for.
-type Chosen = Vec<(Target, Vec<Reference>)>;
+/// What is chosen, with the names that it is to have; in the order in which it was asked for, each once.
+#[derive(Default)]
+struct Chosen {
+    targets: Vec<(Target, Vec<Reference>)>,
+    places: BTreeMap<Target, usize>,
+    /// Each name leads to one target.
+    names: BTreeSet<Reference>,
+}
+
+impl Chosen {
+    fn add(&mut self, target: Target, name: Option<Reference>) {
+        let place = *self.places.entry(target.clone()).or_insert(self.targets.len());
+        if place == self.targets.len() {
+            self.targets.push((target, Vec::new()));
+        }
+        if let (Some((_, names)), Some(name)) = (self.targets.get_mut(place), name)
+            && self.names.insert(name.clone())
+        {
+            names.push(name);
+        }
+    }
+}
 
 impl Catalog {
     /// `docker save`: a name with a tag is that image under that name; a repository alone is all its tags; an ID, or a
@@ -44,11 +64,11 @@ impl Catalog {
         if images.is_empty() {
             return Err(Error::new(Code::InvalidArgument, "No image is to be saved."));
         }
-        let mut chosen = Chosen::new();
+        let mut chosen = Chosen::default();
         for image in images {
             for (target, name) in self.asked(image)? {
                 for target in self.of_platforms(&target, platforms)? {
-                    add(&mut chosen, target, name.clone());
+                    chosen.add(target, name.clone());
                 }
             }
         }
@@ -120,7 +140,7 @@ impl Catalog {
         let mut blobs: BTreeMap<String, u64> = BTreeMap::new();
         let is_for =
             |image: &Image| platforms.is_empty() || platforms.iter().any(|one| image.platform().matches(one));
-        for (target, names) in chosen {
+        for (target, names) in &chosen.targets {
             let whole = match target {
                 Target::Index(digest) => self.index(digest),
                 Target::Image(_) => None,
@@ -188,19 +208,6 @@ fn whole_or_error(id: &str, damaged: &BTreeSet<String>) -> Result<()> {
     let Some(lost) = damaged.first() else { return Ok(()) };
     let sentence = format!("The store has lost the blob {lost} of {id}. Load the image again.");
     Err(Error::new(Code::DamagedImage, sentence).with("image", id).with("digest", lost.as_str()))
-}
-
-/// Adds a choice, and a name to it: each once.
-fn add(chosen: &mut Chosen, target: Target, name: Option<Reference>) {
-    let at = chosen.iter().position(|(known, _)| *known == target).unwrap_or_else(|| {
-        chosen.push((target, Vec::new()));
-        chosen.len() - 1
-    });
-    if let (Some((_, names)), Some(name)) = (chosen.get_mut(at), name)
-        && !names.contains(&name)
-    {
-        names.push(name);
-    }
 }
 
 #[derive(Serialize)]

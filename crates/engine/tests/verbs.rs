@@ -300,3 +300,62 @@ fn rows_that_lead_to_nothing_are_refused_by_name() {
     let unknown = rows.iter().cloned().chain([("other/x".to_owned(), "nonsense".to_owned())]);
     assert_eq!(Catalog::from_rows(unknown).unwrap(), catalog);
 }
+
+#[test]
+fn nothing_is_made_from_itself() {
+    // Without a history, anything may be anything's parent.
+    let spec = |name: &str| ImageSpec { history: Some(vec![]), ..ImageSpec::new(name).label("name", name) };
+    let specs = [spec("a:1"), spec("b:1"), spec("c:1")];
+    let mut incoming = incoming(fixtures::docker_hybrid(&specs));
+    let mut text = serde_json::to_value(&incoming).unwrap();
+    for (image, parent) in [(0, 1), (1, 2), (2, 0)] {
+        text["images"][image]["parent"] = specs[parent].id().into();
+    }
+    incoming = serde_json::from_value(text).unwrap();
+    let mut catalog = Catalog::default();
+    done(&mut catalog, |catalog| catalog.load(&incoming));
+    assert_eq!(catalog.all_images().filter(|image| image.parent().is_some()).count(), 2);
+    // Nor in rows.
+    let orphan = catalog.all_images().find(|image| image.parent().is_none()).unwrap().id().to_owned();
+    let child = catalog.all_images().find(|image| image.parent() == Some(&orphan)).unwrap().id().to_owned();
+    let mut rows: Vec<_> = catalog.rows().collect();
+    for (_, value) in rows.iter_mut().filter(|(key, _)| key.ends_with(&orphan)) {
+        let mut image: serde_json::Value = serde_json::from_str(value).unwrap();
+        image["parent"] = child.clone().into();
+        *value = image.to_string();
+    }
+    let error = Catalog::from_rows(rows).unwrap_err();
+    assert!(error.message().contains("its parent was made from it"), "{error}");
+}
+
+#[test]
+fn thousands_of_images_take_no_time() {
+    let started = std::time::Instant::now();
+    let template = incoming(fixtures::docker_hybrid(&[ImageSpec::new("app:0")]));
+    let mut all = Incoming::default();
+    for number in 0..3000 {
+        let mut text = serde_json::to_value(&template).unwrap();
+        let image = &mut text["images"][0];
+        let config =
+            image["config"].as_str().unwrap().replacen('{', &format!("{{\"author\":\"{number}\","), 1);
+        let id = longshore_archive::sha256(config.as_bytes());
+        (image["id"], image["config"]) = (id.clone().into(), config.into());
+        text["listed"][0] = serde_json::json!({ "target": { "image": id }, "names": [format!("app:{number}"), format!("db:{number}")] });
+        let one: Incoming = serde_json::from_value(text).unwrap();
+        all.images.extend(one.images);
+        all.listed.extend(one.listed);
+    }
+    let mut catalog = Catalog::default();
+    assert_eq!(catalog.plan(&all).unwrap().names.len(), 6000);
+    done(&mut catalog, |catalog| catalog.load(&all));
+    assert_eq!(Catalog::from_rows(catalog.rows()).unwrap(), catalog);
+    assert_eq!(shown(&catalog).len(), 6000);
+    assert_eq!(catalog.save(&["app".to_owned(), "db".to_owned()], &[]).unwrap().blobs.len(), 3002);
+    assert_eq!(catalog.df(&[]).total, 3000);
+    let names: Vec<String> = (0..3000).map(|number| format!("db:{number}")).collect();
+    done(&mut catalog, |catalog| Ok(catalog.rmi(&names, &RmiOptions::default()).change));
+    let options = PruneOptions { all: true, ..PruneOptions::default() };
+    done(&mut catalog, |catalog| Ok(catalog.prune(&options)?.change));
+    assert_eq!(catalog, Catalog::default());
+    assert!(started.elapsed().as_secs() < 60, "{:?}", started.elapsed());
+}
