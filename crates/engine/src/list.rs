@@ -108,32 +108,27 @@ impl Catalog {
         let own = Target::Image(id.to_owned());
         let indexes = self.listings(id).map(|index| Target::Index(index.digest.clone()));
         let mut rows = Vec::new();
-        let mut has_name = false;
         for target in [own].into_iter().chain(indexes) {
             let index = match &target {
                 Target::Index(digest) => Some(digest.clone()),
                 Target::Image(_) => None,
             };
             let names: Vec<&Reference> = self.names_of(&target).filter(|name| filters.fit(name)).collect();
-            has_name |= !names.is_empty();
             for (repository, tag, digest) in by_repository(&names) {
                 let index = index.clone();
                 rows.push(Row { repository: Some(repository), tag, digest, index, ..nameless(image) });
             }
         }
-        let is_hidden = !all && self.children(id).next().is_some();
+        let has_children = self.children(id).next().is_some();
         match filters.dangling {
-            Some(true) if has_name => rows.clear(),
-            Some(true) | None if !has_name && !is_hidden && filters.references.is_empty() => {
-                rows.push(nameless(image));
+            Some(false) => rows,
+            // What has children dangles only for as long as it is not asked for by that filter.
+            Some(true) if has_children || !rows.is_empty() => Vec::new(),
+            _ if rows.is_empty() && filters.references.is_empty() && (all || !has_children) => {
+                vec![nameless(image)]
             }
-            _ => {}
+            _ => rows,
         }
-        // Heads only, when only those are asked for that dangle.
-        if filters.dangling == Some(true) && self.children(id).next().is_some() {
-            rows.clear();
-        }
-        rows
     }
 
     fn filters(&self, options: &ListOptions) -> Result<Filters> {

@@ -1,11 +1,11 @@
 //! `docker load` (moby `image/tarexport/load.go`).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use longshore_archive::{HistoryEntry, Result, Timestamp};
+use longshore_archive::{HistoryEntry, Reference, Result, Timestamp};
 use serde::Serialize;
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Target};
 use crate::change::Change;
 use crate::image::{Blob, Image, Index, Manifest};
 use crate::incoming::Incoming;
@@ -56,22 +56,22 @@ impl Catalog {
             };
             list.push(image.id().to_owned());
         }
-        for (target, names) in incoming.references()? {
-            for name in names {
-                // Of one that the archive has twice, the last counts.
-                let old = self.get(&name);
-                let name = name.to_string();
-                plan.names.retain(|other| *other != name);
-                plan.moves.retain(|other| other.name != name);
-                match old {
-                    None => plan.names.push(name),
-                    Some(old) if old != target => plan.moves.push(Move {
-                        name,
-                        from: old.digest().to_owned(),
-                        to: target.digest().to_owned(),
-                    }),
-                    Some(_) => {}
-                }
+        let listed = incoming.references()?;
+        let names =
+            || listed.iter().flat_map(|(target, names)| names.iter().map(move |name| (name, *target)));
+        // Of a name that the archive has twice, the last counts.
+        let leads: HashMap<&Reference, &Target> = names().collect();
+        let mut told = HashSet::new();
+        for (name, _) in names() {
+            let Some(target) = leads.get(name).filter(|_| told.insert(name)) else { continue };
+            match self.get(name) {
+                None => plan.names.push(name.to_string()),
+                Some(old) if old != *target => plan.moves.push(Move {
+                    name: name.to_string(),
+                    from: old.digest().to_owned(),
+                    to: target.digest().to_owned(),
+                }),
+                Some(_) => {}
             }
         }
         let lost = self.lost();
