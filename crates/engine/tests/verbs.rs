@@ -302,6 +302,22 @@ fn rows_that_lead_to_nothing_are_refused_by_name() {
 }
 
 #[test]
+fn a_parent_is_one_step_less_or_none() {
+    let incoming = incoming(line("a", &[&["a:1"], &["b:1"], &["c:1"]]));
+    let with_parent = |parent: usize| {
+        let mut text = serde_json::to_value(&incoming).unwrap();
+        text["images"][2]["parent"] = incoming.images[parent].id().into();
+        let catalog = Catalog::default();
+        let mut after = catalog.clone();
+        after.apply(&catalog.load(&serde_json::from_value(text).unwrap()).unwrap()).unwrap();
+        after.find_image("c:1").unwrap().parent().map(str::to_owned)
+    };
+    assert_eq!(with_parent(1).as_deref(), Some(incoming.images[1].id()));
+    assert_eq!(with_parent(0), None);
+    assert_eq!(with_parent(2), None);
+}
+
+#[test]
 fn nothing_is_made_from_itself() {
     // Without a history, anything may be anything's parent.
     let spec = |name: &str| ImageSpec { history: Some(vec![]), ..ImageSpec::new(name).label("name", name) };
