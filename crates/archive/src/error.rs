@@ -112,7 +112,7 @@ codes! {
         IndexMismatch = "index-mismatch",
         /// Something that has to be known first was not given, or an option makes no sense.
         InvalidArgument = "invalid-argument",
-        /// A document is not what its digest says.
+        /// A document, or what came from a registry or arrived there, is not what its digest says.
         DigestMismatch = "digest-mismatch",
         /// An image cannot be removed: something needs it.
         ImageInUse = "image-in-use",
@@ -124,6 +124,22 @@ codes! {
         SourceChanged = "source-changed",
         /// The source could not be read.
         ReadFailed = "read-failed",
+        /// A registry gives no answer.
+        Unreachable = "unreachable",
+        /// A registry wants credentials, or others.
+        Unauthorized = "unauthorized",
+        /// A registry does not allow that with these credentials.
+        Denied = "denied",
+        /// A registry does not have that.
+        NotFound = "not-found",
+        /// A registry has no image for that platform.
+        NoSuchPlatform = "no-such-platform",
+        /// A registry refuses, in its own words.
+        RegistryRefused = "registry-refused",
+        /// A registry fails, however often it is asked.
+        RegistryFailed = "registry-failed",
+        /// A registry's answer makes no sense.
+        InvalidAnswer = "invalid-answer",
     }
 }
 

@@ -70,4 +70,7 @@ pub use tar::{Entry, EntryKind, Indexer, TarIndex};
 pub use time::Timestamp;
 pub use unpack::{Limits, Unpacked};
 pub use verify::{BlobReport, ImageReport, Job, Report, Role, Verdict};
-pub use write::{Need, Packing, Repacked, Selection, Target, needs, save};
+pub use write::{
+    Need, Packing, Repacked, Selection, Shipment, ShippedBlob, ShippedManifest, ShippedRoot, Target, needs,
+    save, ship,
+};

@@ -1,7 +1,7 @@
 //! The edge of Longshore: what JavaScript calls, and the sources that JavaScript has.
 //!
-//! One crate, two modules: `core` opens and edits archives by their headers and metadata; `codec` is what is needed later,
-//! if at all: it hashes and unpacks bytes, judges archives, and makes others. Values cross as plain data through serde;
+//! One crate, three modules: `core` opens and edits archives by their headers and metadata; the others are what is needed
+//! later, if at all: `codec` hashes and unpacks bytes, judges archives, and makes others; `registry` talks to registries. Values cross as plain data through serde;
 //! errors as a JavaScript `Error` with `code` and `detail`.
 
 #[cfg(feature = "core")]
@@ -15,8 +15,11 @@ mod examine;
 mod found;
 #[cfg(feature = "core")]
 mod names;
+#[cfg(feature = "registry")]
+mod registry;
 #[cfg(feature = "codec")]
 mod repack;
+#[cfg(any(feature = "core", feature = "codec"))]
 mod source;
 #[cfg(feature = "codec")]
 mod write;
@@ -29,6 +32,8 @@ pub use crate::codec::{Hash, Measure, Unpack, compression_of, read_failure};
 pub use crate::examine::Examination;
 #[cfg(feature = "core")]
 pub use crate::names::{parse_reference, suggest_tags};
+#[cfg(feature = "registry")]
+pub use crate::registry::{Exchange, Registry, choose, index_json, mirrored, named};
 #[cfg(feature = "codec")]
 pub use crate::repack::Repack;
 #[cfg(feature = "codec")]
@@ -43,7 +48,11 @@ const CORE_TYPES: &str = "import type { ArchiveView, ImageInspect, NameChange, R
 
 #[cfg(all(feature = "codec", not(feature = "core")))]
 #[wasm_bindgen(typescript_custom_section)]
-const CODEC_TYPES: &str = "import type { Compatibility, LayerPacking, Limits, Packing, RepairKind, RepairProposal, VerifyReport, WriteFormat } from './types.js';\nimport type { Job, LayerNeed, Measured, Part, ReadSync, SessionSource } from './protocol.js';";
+const CODEC_TYPES: &str = "import type { Compatibility, LayerPacking, Limits, Packing, RepairKind, RepairProposal, VerifyReport, WriteFormat } from './types.js';\nimport type { Job, LayerNeed, Measured, Part, ReadSync, SessionSource, Shipment } from './protocol.js';";
+
+#[cfg(all(feature = "registry", not(any(feature = "core", feature = "codec"))))]
+#[wasm_bindgen(typescript_custom_section)]
+const REGISTRY_TYPES: &str = "import type { Reference } from './types.js';\nimport type { ManifestGot, Named, RegistryAccess, RegistryStep, Referred } from './registry-protocol.js';";
 
 /// A panic takes the instance with it; the reason should not go too.
 #[wasm_bindgen(start)]

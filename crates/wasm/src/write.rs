@@ -5,10 +5,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
-use js_sys::{Array, Object, Reflect};
+use js_sys::{Array, Object, Reflect, Uint8Array};
 use longshore_archive::{
-    Archive as Core, Code, Error, Image, Need, Packing, ReadAhead, Recipe, Repacked, Selection, Target,
-    needs, save,
+    Archive as Core, Code, Error, Image, Need, Packing, ReadAhead, Recipe, Repacked, Selection, Source,
+    Target, needs, save, ship,
 };
 use wasm_bindgen::prelude::*;
 
@@ -41,12 +41,13 @@ impl Writing {
         first: &Examination,
         images: Vec<String>,
         platforms: Vec<String>,
-        #[wasm_bindgen(unchecked_param_type = "WriteFormat | undefined")] format: Option<String>,
+        #[wasm_bindgen(unchecked_param_type = "WriteFormat | 'registry' | undefined")] format: Option<String>,
     ) -> JsResult<Self> {
         let target = match format.as_deref() {
             Some("docker") => Target::Docker,
             Some("docker-legacy") => Target::DockerLegacy,
             Some("oci") => Target::Oci,
+            Some("registry") => Target::Registry,
             _ => Target::nearest(first.core().format()),
         };
         let mut writing = Self { target, archives: Vec::new() };
@@ -176,12 +177,57 @@ impl Writing {
     /// What to write, in order.
     #[wasm_bindgen(unchecked_return_type = "Part[]")]
     pub fn parts(&self) -> JsResult<Array> {
+        parts_of(&save(&self.selections(), self.target).map_err(to_throw)?)
+    }
+
+    /// What a registry is to be given.
+    #[wasm_bindgen(unchecked_return_type = "Shipment")]
+    pub fn shipment(&self) -> JsResult {
+        let shipment = ship(&self.selections()).map_err(to_throw)?;
+        let (roots, manifests, blobs) = (Array::new(), Array::new(), Array::new());
+        for root in &shipment.roots {
+            let names: Array = root.names.iter().map(|name| JsValue::from(name.to_string())).collect();
+            roots.push(&object(&[("names", names.into()), ("digest", (&root.digest).into())])?);
+        }
+        for manifest in &shipment.manifests {
+            let refers: Array = manifest.refers.iter().map(JsValue::from).collect();
+            manifests.push(&object(&[
+                ("mediaType", (&manifest.media_type).into()),
+                ("digest", (&manifest.digest).into()),
+                ("bytes", Uint8Array::from(&*manifest.bytes).into()),
+                ("refers", refers.into()),
+            ])?);
+        }
+        for blob in &shipment.blobs {
+            #[allow(clippy::cast_precision_loss)] // below 2^53
+            blobs.push(&object(&[
+                ("digest", (&blob.digest).into()),
+                ("size", (blob.content.len() as f64).into()),
+                ("isLayer", blob.is_layer.into()),
+                ("parts", parts_of(&blob.content)?.into()),
+            ])?);
+        }
+        object(&[("roots", roots.into()), ("manifests", manifests.into()), ("blobs", blobs.into())])
+    }
+}
+
+impl Writing {
+    fn selections(&self) -> Vec<Selection<'_, Shared>> {
         let mut selections = Vec::new();
         for Chosen { core, images, found, repacked } in &self.archives {
             for &image in images {
                 selections.push(Selection { archive: &**core, image, measured: &found.0, repacked });
             }
         }
-        parts_of(&save(&selections, self.target).map_err(to_throw)?)
+        selections
     }
+}
+
+/// A plain object.
+fn object(fields: &[(&str, JsValue)]) -> JsResult {
+    let object = Object::new();
+    for (name, value) in fields {
+        Reflect::set(&object, &(*name).into(), value)?;
+    }
+    Ok(object.into())
 }

@@ -10,17 +10,20 @@ use flate2::write::GzEncoder;
 use crate::{Result, failed, root};
 
 /// The most that each wasm module may take as gzip: what a static host sends.
-const WASM_GZIP: [(&str, usize); 2] = [("core_bg.wasm", 150_000), ("codec_bg.wasm", 400_000)];
+const WASM_GZIP: [(&str, usize); 3] =
+    [("core_bg.wasm", 150_000), ("codec_bg.wasm", 400_000), ("registry_bg.wasm", 140_000)];
 /// The most that the first load of the page may take as brotli, everything that it requests counted.
 const FIRST_LOAD_BROTLI: usize = 200_000;
 
 /// What the page loads when something takes more than headers.
 const LATER: [&str; 6] =
     ["codec.js", "codec_bg.wasm", "codec-tasks.js", "codec-worker.js", "temporary.js", "unpacking.js"];
+/// What it loads for a registry: all files whose names begin so.
+const REGISTRY: &str = "registry";
 
 /// Whether the page loads a file of that name at once. Those of Node it never does.
 fn is_first(name: &str) -> bool {
-    !LATER.contains(&name) && name != "node.js" && !name.starts_with("node-")
+    !LATER.contains(&name) && !name.starts_with(REGISTRY) && name != "node.js" && !name.starts_with("node-")
 }
 
 struct Sizes {

@@ -9,6 +9,7 @@ mod groups;
 mod legacy;
 mod oci;
 mod packed;
+mod shipment;
 mod tarball;
 mod v1;
 
@@ -20,6 +21,7 @@ use groups::groups;
 pub(crate) use groups::{Root, roots};
 use packed::{Packed, is_proof};
 use serde::{Deserialize, Serialize};
+pub use shipment::{Shipment, ShippedBlob, ShippedManifest, ShippedRoot};
 use tarball::{Content, Members, Meta, Tarball};
 
 use crate::archive::Archive;
@@ -41,6 +43,8 @@ pub enum Target {
     DockerLegacy,
     /// An OCI image layout.
     Oci,
+    /// What a registry keeps, as an OCI image layout; layers that are not compressed become gzip, as `docker push` has it.
+    Registry,
 }
 
 impl Target {
@@ -142,7 +146,8 @@ pub fn needs<S: Source + Clone>(
         let wanted = match (packing, Packing::of(stored), target) {
             _ if layer.is_encrypted() => None,
             (Some(wanted), own, _) => Some(wanted).filter(|wanted| own != Some(*wanted)),
-            (None, None, Target::Docker | Target::Oci) => Some(Packing::Gzip),
+            (None, None, Target::Docker | Target::Oci | Target::Registry)
+            | (None, Some(Packing::None), Target::Registry) => Some(Packing::Gzip),
             // Docker before 23 unpacks gzip, bzip2 and xz, and nothing else.
             (None, Some(Packing::Zstd), Target::DockerLegacy) => Some(Packing::None),
             (None, None, Target::DockerLegacy) if stored == Some(Compression::Lz4) => Some(Packing::None),
@@ -165,6 +170,25 @@ pub fn needs<S: Source + Clone>(
 /// Fails with `duplicate-reference` where two images have one name, `no-such-image` for a selection that is none,
 /// `invalid-argument` where something is not known that [`needs`] asks for, and as the source does.
 pub fn save<S: Source + Clone>(selections: &[Selection<'_, S>], target: Target) -> Result<Recipe<S>> {
+    let images = packed(selections, target)?;
+    let groups = groups(&images)?;
+    match target {
+        Target::Docker => Ok(docker::write(&groups)),
+        Target::DockerLegacy => legacy::write(&images, &groups),
+        Target::Oci | Target::Registry => Ok(oci::write(&groups)),
+    }
+}
+
+/// Puts images together as a registry keeps them. What [`needs`] asks for [`Target::Registry`] has to be there.
+///
+/// Fails as [`save`] does, and with `missing-entry` where an attestation is not all there.
+pub fn ship<S: Source + Clone>(selections: &[Selection<'_, S>]) -> Result<Shipment<S>> {
+    let images = packed(selections, Target::Registry)?;
+    shipment::ship(&groups(&images)?)
+}
+
+/// The images, each once.
+fn packed<S: Source + Clone>(selections: &[Selection<'_, S>], target: Target) -> Result<Vec<Packed<S>>> {
     let mut archives: HashMap<*const Archive<S>, Vec<Vec<Root<S>>>> = HashMap::new();
     let mut images: Vec<Packed<S>> = Vec::with_capacity(selections.len());
     let mut known: HashMap<_, usize> = HashMap::new();
@@ -186,12 +210,7 @@ pub fn save<S: Source + Clone>(selections: &[Selection<'_, S>], target: Target) 
             }
         }
     }
-    let groups = groups(&images)?;
-    match target {
-        Target::Docker => Ok(docker::write(&groups)),
-        Target::DockerLegacy => legacy::write(&images, &groups),
-        Target::Oci => Ok(oci::write(&groups)),
-    }
+    Ok(images)
 }
 
 /// The tar of a folder's files, in the order of their paths.

@@ -85,7 +85,8 @@ impl<S: Source + Clone> Packed<S> {
             id = sha256(&config);
         }
         // To readers of manifest.json, an image's ID is the config's sha256.
-        if target != Target::Oci && Algorithm::of(&id) != Some(Algorithm::Sha256) {
+        if !matches!(target, Target::Oci | Target::Registry) && Algorithm::of(&id) != Some(Algorithm::Sha256)
+        {
             id = sha256(&config);
         }
         let is_stated = |stated: &formats::oci::Manifest| {
