@@ -4,7 +4,10 @@ import { findOut, gzipped, type Place } from './making.js';
 import { measureAll } from './measuring.js';
 import type { Outer } from './packed.js';
 import type { Pool } from './pool.js';
-import type { Backend, Edited, Operation, Operations, Part } from './protocol.js';
+import type { Backend, Edited, Operation, Operations, Part, Shipment } from './protocol.js';
+import type { Shell } from './registry-exchange.js';
+import type { Port } from './registry-push.js';
+import type { MirrorOptions, MirrorReport, PushOptions, PushReport } from './registry-types.js';
 import type {
   ArchiveView,
   Compatibility,
@@ -277,6 +280,67 @@ export abstract class BaseArchive {
     } finally {
       this.#backend.call('drop', { writing }).catch(() => {});
     }
+  }
+
+  /**
+   * Pushes an image to a registry, as `docker push` does: what is there already is not sent, layers that are not compressed
+   * go out as gzip, and a manifest that the archive has stays what it is as long as its layers do. With a name go the
+   * images for all its platforms. What the registry says that it has is compared with what was meant.
+   *
+   * Fails with `no-such-image` or `ambiguous-image`, `invalid-reference` for the name, `unreachable`, `unauthorized`,
+   * `denied`, `registry-refused`, `registry-failed`, `invalid-answer`, `digest-mismatch`, as {@link save} does, and with
+   * `aborted`. What was sent by then stays there, and is not sent again the next time.
+   */
+  async push(image: string, options: PushOptions = {}): Promise<PushReport> {
+    const { push } = await import('./registry-push.js');
+    return push(await this.#port(), text(image, 'image'), options);
+  }
+
+  /**
+   * Pushes all images of the archive, or some, under names of another registry. The report says what was pushed, what
+   * failed, and what has no name; after a dry run, what would be pushed. Fails as {@link push} does where nothing can go
+   * well any more: `unreachable`, `unauthorized`, `aborted`.
+   */
+  async mirror(options: MirrorOptions): Promise<MirrorReport> {
+    if (typeof options !== 'object' || options === null) throw invalid('the options must be an object');
+    const { mirror } = await import('./registry-push.js');
+    return mirror(await this.#port(), options);
+  }
+
+  async #port(): Promise<Port> {
+    const shell = await this.shell();
+    return { images: this.images, shell, ship: (images, platforms, options, use) => this.ship(images, platforms, options, use) };
+  }
+
+  /** @internal What a registry is asked by. */
+  protected abstract shell(): Promise<Shell>;
+
+  /** @internal Has some images made what a registry keeps, and keeps what that takes until `use` is through with it. */
+  protected async ship<T>(
+    images: readonly string[],
+    platforms: readonly string[],
+    options: UnpackOptions,
+    use: (shipment: Shipment, signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    const limits = limitsOf(options.limits);
+    return this.#whileOpen(options.signal, async (signal) => {
+      const places: Place[] = [];
+      const place = async () => {
+        const place = await this.place();
+        places.push(place);
+        return place;
+      };
+      const writing = newHandle();
+      try {
+        const chosen = [{ handle: this.#handle, images: [...images] }];
+        const args = { writing, chosen, platforms: [...platforms], format: 'registry' as const, packing: undefined };
+        const known = await findOut(this.#pool, await this.run('write', args), limits, place, { ...options, signal });
+        return await use(await this.#backend.call('shipment', { writing, ...known }), signal);
+      } finally {
+        this.#backend.call('drop', { writing }).catch(() => {});
+        for (const place of places) await place.release();
+      }
+    });
   }
 
   /** Runs long work, which ends when the archive is closed: with `closed`. */

@@ -13,6 +13,8 @@ export interface Locations {
   codecWorkerUrl?: string | URL;
   /** URL of `codec_bg.wasm`. */
   codecWasmUrl?: string | URL;
+  /** URL of `registry_bg.wasm`, which talks to registries. */
+  registryWasmUrl?: string | URL;
 }
 
 interface Call {

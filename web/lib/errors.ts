@@ -22,6 +22,16 @@ export const ERROR_CODES = [
   'no-such-image',
   'ambiguous-image',
   'index-mismatch',
+  // The registry.
+  'unreachable',
+  'unauthorized',
+  'denied',
+  'not-found',
+  'no-such-platform',
+  'registry-refused',
+  'registry-failed',
+  'invalid-answer',
+  'digest-mismatch',
   // The call.
   'invalid-argument',
   'aborted',

@@ -15,10 +15,15 @@ import type { Place } from './making.js';
 import { nameInside, openPacked, type Outer } from './packed.js';
 import type { Pool } from './pool.js';
 import type { Part } from './protocol.js';
+import type { Registry } from './registry-client.js';
+import type { Shell } from './registry-exchange.js';
+import type { PullOptions, RegistryOptions } from './registry-types.js';
 import type { ArchiveView, CallOptions, Reference, SaveOptions, UnpackOptions } from './types.js';
 
 export type { Locations } from './client.js';
 export { ERROR_CODES, LongshoreError, type ErrorCode, type ErrorDetail } from './errors.js';
+export type { Registry } from './registry-client.js';
+export type * from './registry-types.js';
 export type * from './types.js';
 
 /** Something that gives a file: a `FileSystemFileHandle`. */
@@ -85,11 +90,49 @@ export async function openArchive(
 }
 
 /** Opens the files of a folder as the archive that they are. */
-async function openFolder({ name, files }: { name: string; files: Map<string, Blob> }, options: CallOptions): Promise<Archive> {
+async function openFolder(
+  { name, files }: { name: string; files: Map<string, Blob | Uint8Array> },
+  options: CallOptions,
+  release = async () => {},
+): Promise<Archive> {
   const handle = newHandle();
   const source = { paths: [...files.keys()], sources: [...files.values()] };
   const view = await client.call('open', { handle, source }, options);
-  return new Archive(client, pool, handle, view, `${name}.tar`, { packing: [], findings: [], release: async () => {} });
+  return new Archive(client, pool, handle, view, `${name}.tar`, { packing: [], findings: [], release });
+}
+
+/**
+ * Pulls an image from a registry, as `docker pull` does, into an archive: an OCI image layout in the browser's storage,
+ * until the archive is closed. Every byte is held against its digest. The registry has to let pages of this origin talk to
+ * it; docs/registry.md says how.
+ *
+ * Fails with `invalid-reference`, `not-found`, `no-such-platform`, `unreachable`, `unauthorized`, `denied`,
+ * `registry-refused`, `registry-failed`, `invalid-answer`, `digest-mismatch`, `limit-exceeded`, `write-failed`, `aborted`.
+ */
+export async function pull(reference: string, options: PullOptions = {}): Promise<Archive> {
+  const [{ pullFiles }, { browserShell, browserStore }] = await loaded(() =>
+    Promise.all([import('./registry-pull.js'), import('./registry-browser.js')]),
+  );
+  const releases = new Set<() => Promise<void>>();
+  const release = async () => {
+    for (const end of releases) await end();
+  };
+  const shell = browserShell(client.locations.registryWasmUrl);
+  try {
+    const pulled = await pullFiles(shell, text(reference, 'reference'), options, () => browserStore(releases));
+    return await openFolder(pulled, { ...(options.signal && { signal: options.signal }) }, release);
+  } catch (thrown) {
+    await release();
+    throw thrown;
+  }
+}
+
+/** A registry by its name: `registry.local:5000`. Nothing is asked yet. Fails with `invalid-argument`. */
+export async function registry(host: string, options: RegistryOptions = {}): Promise<Registry> {
+  const [{ openRegistry }, { browserShell }] = await loaded(() =>
+    Promise.all([import('./registry-client.js'), import('./registry-browser.js')]),
+  );
+  return openRegistry(browserShell(client.locations.registryWasmUrl), text(host, 'host'), options);
 }
 
 /** Takes a name apart by Docker's grammar; fails with `invalid-reference` and Docker's own sentence. */
@@ -132,6 +175,11 @@ export class Archive extends BaseArchive {
   }
 
   /** @internal */
+  protected override async shell(): Promise<Shell> {
+    return (await loaded(() => import('./registry-browser.js'))).browserShell(client.locations.registryWasmUrl);
+  }
+
+  /** @internal */
   protected override async place(): Promise<Place> {
     return (await import('./unpacking.js')).temporaryPlace();
   }
@@ -147,9 +195,13 @@ function sweepOnce(): void {
 }
 
 /** What most pages never need is loaded when they do. */
-async function unpacking(): Promise<typeof import('./unpacking.js')> {
+function unpacking(): Promise<typeof import('./unpacking.js')> {
+  return loaded(() => import('./unpacking.js'));
+}
+
+async function loaded<T>(load: () => Promise<T>): Promise<T> {
   try {
-    return await import('./unpacking.js');
+    return await load();
   } catch (thrown) {
     const reason = thrown instanceof Error ? thrown.message : String(thrown);
     throw new LongshoreError('worker-failed', `A script could not be loaded: ${reason}.`, { reason }, { cause: thrown });

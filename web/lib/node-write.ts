@@ -12,6 +12,9 @@ const BUFFER = 8 << 20;
 /** The files that parts are ranges of, by their descriptors. */
 export type Files = ReadonlyMap<number, FileSource>;
 
+/** The file with a descriptor. */
+export type FileOf = { get(fd: number): FileSource | undefined };
+
 /** Fails with `source-changed` where a file is no longer what it was. */
 export function assertUnchanged(files: Files): void {
   for (const file of files.values()) file.assertUnchanged();
@@ -81,7 +84,7 @@ async function writeAll(file: FileHandle, piece: Uint8Array, position: number): 
 export function pieces(
   parts: readonly Part[],
   size: number,
-  files: Files,
+  files: FileOf,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const buffers: Uint8Array[] = [];
   let turn = 0;

@@ -18,11 +18,18 @@ import { temporaryFile, unpackToFile } from './node-unpacking.js';
 import { assertUnchanged, pieces, writeTo } from './node-write.js';
 import { nameInside, openPacked, type Outer } from './packed.js';
 import type { Pool } from './pool.js';
-import type { Backend, Operation, Operations, ReadSync, SessionSource } from './protocol.js';
+import { fileStore, nodeShell } from './node-registry.js';
+import type { Backend, Operation, Operations, ReadSync, SessionFolder, SessionSource, Shipment } from './protocol.js';
+import { openRegistry, type Registry } from './registry-client.js';
+import type { Shell } from './registry-exchange.js';
+import { pullFiles } from './registry-pull.js';
+import type { PullOptions, RegistryOptions } from './registry-types.js';
 import { Session } from './session.js';
 import type { ArchiveView, CallOptions, Reference, SaveOptions, UnpackOptions, VerifyReport } from './types.js';
 
 export { ERROR_CODES, LongshoreError, type ErrorCode, type ErrorDetail } from './errors.js';
+export type { Registry } from './registry-client.js';
+export type * from './registry-types.js';
 export type * from './types.js';
 
 /** What {@link Archive.save} gives. Nothing is copied before one of its two methods is called. */
@@ -131,15 +138,49 @@ async function openFolder(folder: string, options: CallOptions): Promise<Archive
       paths.push(relative(folder, path).split(sep).join('/'));
       files.push(new FileSource(path));
     }
-    const view = await local.call('open', { handle, source: { paths, sources: files.map(sessionSource) } }, options);
-    const outer = { packing: [], findings: [], release: async () => {} };
-    return new Archive(local, pool, handle, view, `${basename(resolve(folder))}.tar`, outer, files);
+    const name = `${basename(resolve(folder))}.tar`;
+    return await openFiles(handle, name, { paths, sources: files.map(sessionSource) }, files, options);
   } catch (thrown) {
     for (const file of files) file.close();
     if (thrown instanceof LongshoreError) throw thrown;
     const reason = (thrown as Error).message;
     throw new LongshoreError('read-failed', `The folder cannot be read: ${reason}.`, { entry: folder, reason }, { cause: thrown });
   }
+}
+
+async function openFiles(
+  handle: number,
+  name: string,
+  source: SessionFolder,
+  files: readonly FileSource[],
+  options: CallOptions,
+): Promise<Archive> {
+  const view = await local.call('open', { handle, source }, options);
+  return new Archive(local, pool, handle, view, name, { packing: [], findings: [], release: async () => {} }, files);
+}
+
+/**
+ * Pulls an image from a registry, as `docker pull` does, into an archive: an OCI image layout in files that nobody else sees
+ * and that are gone when the archive is closed or the process ends. Every byte is held against its digest.
+ *
+ * Fails with the codes of the browser's `pull`.
+ */
+export async function pull(reference: string, options: PullOptions = {}): Promise<Archive> {
+  const { name, files } = await pullFiles(nodeShell(new Map()), text(reference, 'reference'), options, fileStore);
+  const own = [...files.values()].filter((file) => file instanceof FileSource);
+  try {
+    const source = { paths: [...files.keys()], sources: [...files.values()].map(sessionSource) };
+    const { signal } = options;
+    return await openFiles(newHandle(), `${name}.tar`, source, own, { ...(signal && { signal }) });
+  } catch (thrown) {
+    for (const file of own) file.close();
+    throw thrown;
+  }
+}
+
+/** A registry by its name: `registry.local:5000`. Nothing is asked yet. Fails with `invalid-argument`. */
+export async function registry(host: string, options: RegistryOptions = {}): Promise<Registry> {
+  return openRegistry(nodeShell(new Map()), text(host, 'host'), options);
 }
 
 /** Takes a name apart by Docker's grammar; fails with `invalid-reference` and Docker's own sentence. */
@@ -223,6 +264,27 @@ export class Archive extends BaseArchive {
       },
       release,
     };
+  }
+
+  /** @internal */
+  protected override async shell(): Promise<Shell> {
+    return nodeShell({ get: (fd) => this.#made.get(fd) ?? this.#files.find((file) => file.fd === fd) });
+  }
+
+  /** @internal */
+  protected override async ship<T>(
+    images: readonly string[],
+    platforms: readonly string[],
+    options: UnpackOptions,
+    use: (shipment: Shipment, signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    const release = this.#files.map((file) => file.hold());
+    try {
+      for (const file of this.#files) file.assertUnchanged();
+      return await super.ship(images, platforms, options, use);
+    } finally {
+      for (const end of release) end();
+    }
   }
 
   /** @internal */

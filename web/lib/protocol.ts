@@ -58,6 +58,16 @@ export interface LayerRepacked {
   packing: LayerPacking;
 }
 
+/** Images as a registry keeps them. */
+export interface Shipment {
+  /** One for each image, or for those that are one for several platforms: its names, and its manifest's digest. */
+  roots: { names: string[]; digest: string }[];
+  /** Each after what it refers to. */
+  manifests: { mediaType: string; digest: string; bytes: Uint8Array<ArrayBuffer>; refers: string[] }[];
+  /** Layers and configs. */
+  blobs: { digest: string; size: number; isLayer: boolean; parts: Part[] }[];
+}
+
 /** Images of an archive that are to be written: all, if none are named. */
 export interface Chosen {
   handle: number;
@@ -127,7 +137,7 @@ export interface Operations {
       writing: number;
       chosen: Chosen[];
       platforms: string[];
-      format: WriteFormat | undefined;
+      format: WriteFormat | 'registry' | undefined;
       packing: LayerPacking | undefined;
     };
     result: LayerNeed[];
@@ -136,6 +146,8 @@ export interface Operations {
     args: { writing: number; found: (Found & { archive: number })[]; repacked: LayerRepacked[] };
     result: Part[];
   };
+  /** The same for a registry, where the format was `registry`. */
+  shipment: { args: Operations['made']['args']; result: Shipment };
   drop: { args: { writing: number }; result: undefined };
   parseReference: { args: { text: string }; result: Reference };
   suggestTags: { args: { tag: string }; result: string[] };

@@ -111,20 +111,8 @@ export class Session {
         for (const archive of archives) archive.free();
       }
     },
-    made: ({ writing, found, repacked }) => {
-      const begun = this.#writings.get(writing);
-      if (!begun) throw lost();
-      for (const { archive, entry, digest, size, compression, content, error } of found) {
-        // Without what it holds there is no true diff ID.
-        if (error) throw new LongshoreError(error.code as ErrorCode, error.message);
-        begun.found(archive, entry, digest, size, compression);
-        if (content) begun.holds(archive, entry, content.digest, content.size, content.trailing);
-      }
-      for (const { archive, entry, source, digest, content, packing } of repacked) {
-        begun.repacked(archive, entry, source, digest, content, packing);
-      }
-      return begun.parts();
-    },
+    made: (args) => this.#known(args).parts(),
+    shipment: (args) => this.#known(args).shipment(),
     drop: ({ writing }) => {
       this.#writings.get(writing)?.free();
       this.#writings.delete(writing);
@@ -189,6 +177,22 @@ export class Session {
     } finally {
       examined.free();
     }
+  }
+
+  /** What is being written, with what was found out for it. */
+  #known({ writing, found, repacked }: Operations['made']['args']): Codec.Writing {
+    const begun = this.#writings.get(writing);
+    if (!begun) throw lost();
+    for (const { archive, entry, digest, size, compression, content, error } of found) {
+      // Without what it holds there is no true diff ID.
+      if (error) throw new LongshoreError(error.code as ErrorCode, error.message);
+      begun.found(archive, entry, digest, size, compression);
+      if (content) begun.holds(archive, entry, content.digest, content.size, content.trailing);
+    }
+    for (const { archive, entry, source, digest, content, packing } of repacked) {
+      begun.repacked(archive, entry, source, digest, content, packing);
+    }
+    return begun;
   }
 
   #archive(handle: number): Core.Archive {

@@ -1,0 +1,73 @@
+/** What crosses between the registry's wasm and those who send what it says. */
+import type { Part } from './protocol.js';
+
+/** What the wasm is told of who asks, and how. */
+export interface RegistryAccess {
+  user?: string | undefined;
+  password?: string | undefined;
+  identityToken?: string | undefined;
+  token?: string | undefined;
+  retries?: number | undefined;
+  pause?: number | undefined;
+  timeout?: number | undefined;
+  chunk?: number | undefined;
+}
+
+/** A request to be sent. */
+export interface RegistryRequest {
+  kind: 'send';
+  method: string;
+  url: string;
+  headers: [string, string][];
+  /** Bytes, a form, or a range of the blob that is being pushed. */
+  body: Uint8Array<ArrayBuffer> | string | { from: number; to: number } | undefined;
+  /** The most bytes of an answer; absent where it is a blob's content. */
+  limit: number | undefined;
+  /** Whether it may be sent elsewhere. */
+  follow: boolean;
+  /** Milliseconds without a byte after which it has failed. */
+  patience: number;
+}
+
+/** What to do next. */
+export type RegistryStep = RegistryRequest | { kind: 'wait'; pause: number } | { kind: 'done'; outcome: unknown };
+
+/** What a manifest refers to. */
+export interface Referred {
+  mediaType: string;
+  digest: string;
+  size: number;
+  isManifest: boolean;
+}
+
+/** A manifest or an index that was got. */
+export interface ManifestGot {
+  mediaType: string;
+  digest: string;
+  bytes: Uint8Array<ArrayBuffer>;
+  refers: Referred[];
+}
+
+/** A name, as far as a registry needs it. */
+export interface Named {
+  domain: string;
+  repository: string;
+  /** Its digest, or else its tag. */
+  reference: string;
+  tag: string | undefined;
+  name: string;
+  familiar: string;
+}
+
+/** Bytes that are being pushed. */
+export interface Cargo {
+  parts: Part[];
+  onSent: (done: number) => void;
+}
+
+/** Where content goes that comes. */
+export interface Hold {
+  /** What follows begins at that byte: at none, or where the last ended. */
+  begin(at: number): Promise<void>;
+  write(bytes: Uint8Array<ArrayBuffer>): void | Promise<void>;
+}

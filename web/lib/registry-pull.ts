@@ -1,0 +1,138 @@
+/** Pulling an image: `docker pull`, into an archive. */
+import { LongshoreError, fromData, toData } from './errors.js';
+import { inLanes } from './lanes.js';
+import { RegistryClient } from './registry-client.js';
+import type { Shell } from './registry-exchange.js';
+import type { Hold, ManifestGot, Referred } from './registry-protocol.js';
+import { lanesOf, short } from './registry-push.js';
+import type { PullOptions } from './registry-types.js';
+
+/** What is kept in memory instead of a file. */
+const SMALL = 1 << 20;
+/** How many manifests and blobs one name may lead to. */
+const MOST = 10_000;
+
+/** A place for a blob that comes. */
+export interface Store<Source> extends Hold {
+  finish(): Promise<Source>;
+  abandon(): Promise<void>;
+}
+
+/** What was pulled: the files of an OCI image layout, by their paths. */
+export interface Pulled<Source> {
+  name: string;
+  files: Map<string, Source | Uint8Array<ArrayBuffer>>;
+}
+
+/** Pulls what a name leads to. Every blob is what its digest says before the next thing is done with it. */
+export async function pullFiles<Source>(
+  shell: Shell,
+  reference: string,
+  options: PullOptions,
+  store: () => Promise<Store<Source>>,
+): Promise<Pulled<Source>> {
+  const { signal, onLine, onBlob, onProgress } = options;
+  const wasm = await shell.wasm();
+  const named = read(() => wasm.named(reference));
+  const client = await RegistryClient.of(shell, named.domain, options);
+  const { repository } = named;
+  const manifest = (reference: string) => client.run<ManifestGot>((registry) => registry.manifest(repository, reference), { signal });
+
+  let top = await manifest(named.reference);
+  onLine?.(`${named.tag ?? named.reference}: Pulling from ${repository}`);
+  const chosen = read(() => wasm.choose(top.mediaType, top.digest, top.bytes, options.platform));
+  if (chosen !== undefined) top = await manifest(chosen);
+
+  const files: Pulled<Source>['files'] = new Map();
+  const blobs = new Map<string, Referred>();
+  const manifests = [top];
+  for (let next = manifests.shift(); next; next = manifests.shift()) {
+    files.set(pathOf(next.digest), next.bytes);
+    for (const referred of next.refers) {
+      const path = pathOf(referred.digest);
+      if (files.has(path) || blobs.has(referred.digest)) continue;
+      if (files.size + blobs.size >= MOST) throw new LongshoreError('limit-exceeded', 'The image leads to too much.', { limit: 'blobs', expected: MOST });
+      if (!referred.isManifest) blobs.set(referred.digest, referred);
+      // Some registries have an index whole, and what it lists in parts.
+      else manifests.push(...(await manifest(referred.digest).then((one) => [one], ignoreAbsent)));
+    }
+  }
+
+  const total = [...blobs.values()].reduce((bytes, { size }) => bytes + size, 0);
+  const got = new Map<string, number>();
+  const stores = new Map<string, Store<Source>>();
+  try {
+    const queue = [...blobs.values()].sort((a, b) => b.size - a.size);
+    await inLanes(lanesOf(options), queue, signal, async ({ digest, size, mediaType }, signal) => {
+      const kept = size <= SMALL ? new Memory() : await store();
+      if (!(kept instanceof Memory)) stores.set(digest, kept);
+      let done = 0;
+      const report = () => {
+        got.set(digest, done);
+        onProgress?.({ phase: 'pull', done: [...got.values()].reduce((all, one) => all + one, 0), total });
+        onBlob?.({ digest, status: 'transfers', done, total: size });
+      };
+      const hold: Hold = {
+        begin: async (at) => {
+          done = at;
+          await kept.begin(at);
+        },
+        write: async (bytes) => {
+          await kept.write(bytes);
+          done += bytes.length;
+          report();
+        },
+      };
+      await client.run((registry) => registry.blob(repository, digest, size), { signal, hold });
+      files.set(pathOf(digest), await kept.finish());
+      stores.delete(digest);
+      onBlob?.({ digest, status: 'pulled', done: size, total: size });
+      if (!mediaType.includes('config') && !mediaType.includes('container.image')) onLine?.(`${short(digest)}: Pull complete`);
+    });
+  } catch (thrown) {
+    for (const one of stores.values()) await one.abandon();
+    throw thrown;
+  }
+  const names = named.tag === undefined ? [] : [named.familiar.replace(/@.*/, '')];
+  const index = read(() => wasm.indexJson(top.mediaType, top.digest, top.bytes, names));
+  const encoder = new TextEncoder();
+  files.set('oci-layout', encoder.encode('{"imageLayoutVersion":"1.0.0"}'));
+  files.set('index.json', encoder.encode(index));
+  onLine?.(`Digest: ${top.digest}`);
+  onLine?.(`Status: Downloaded newer image for ${named.familiar}`);
+  return { name: repository.slice(repository.lastIndexOf('/') + 1), files };
+}
+
+/** Bytes in memory. */
+class Memory implements Hold {
+  #pieces: Uint8Array<ArrayBuffer>[] = [];
+
+  async begin(at: number): Promise<void> {
+    if (at === 0) this.#pieces = [];
+  }
+
+  write(bytes: Uint8Array<ArrayBuffer>): void {
+    this.#pieces.push(bytes);
+  }
+
+  async finish(): Promise<Uint8Array<ArrayBuffer>> {
+    return new Uint8Array(await new Blob(this.#pieces).arrayBuffer());
+  }
+}
+
+function pathOf(digest: string): string {
+  return `blobs/${digest.replace(':', '/')}`;
+}
+
+function ignoreAbsent(thrown: unknown): ManifestGot[] {
+  if (thrown instanceof LongshoreError && thrown.code === 'not-found') return [];
+  throw thrown;
+}
+
+function read<T>(work: () => T): T {
+  try {
+    return work();
+  } catch (thrown) {
+    throw fromData(toData(thrown), thrown);
+  }
+}
