@@ -23,6 +23,9 @@ const PEERS = {
   xz: 'xz-utils',
   zstd: 'zstd',
   lz4: 'lz4',
+  'docker-registry': 'docker-registry',
+  htpasswd: 'apache2-utils',
+  openssl: 'openssl',
 };
 
 const filters = process.argv.slice(2);

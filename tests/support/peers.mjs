@@ -19,6 +19,8 @@ const PEERS = {
   lz4: () => has('lz4'),
   buildah: () => has('buildah'),
   busybox: () => staticBusybox() !== undefined,
+  // With what makes its passwords and its token service's key.
+  'docker-registry': () => has('docker-registry') && has('htpasswd') && has('openssl'),
 };
 
 /** Whether a program is there to be run. */

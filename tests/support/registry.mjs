@@ -39,8 +39,8 @@ export async function startRegistry(t, { cors = false, users, token } = {}) {
   if (users) {
     const file = join(directory, 'htpasswd');
     const lines = [];
-    for (const [user, password] of Object.entries(users)) lines.push(await htpasswd(user, password));
-    await writeFile(file, `${lines.join('\n')}\n`);
+    for (const [user, password] of Object.entries(users)) lines.push(await run('htpasswd', ['-Bbn', user, password]));
+    await writeFile(file, lines.join(''));
     config.auth = { htpasswd: { realm: 'Registry', path: file } };
   }
   if (token) {
@@ -69,12 +69,6 @@ export async function startRegistry(t, { cors = false, users, token } = {}) {
     await sleep(50);
   }
   return { host, storage, log: () => log };
-}
-
-/** A line of a password file: by Python or Apache, or by what Debian's own registry takes with it. */
-async function htpasswd(user, password) {
-  const script = 'import crypt, sys; print(sys.argv[1] + ":" + crypt.crypt(sys.argv[2], crypt.mksalt(crypt.METHOD_BLOWFISH)))';
-  return (await run('python3', ['-W', 'ignore', '-c', script, user, password])).trim();
 }
 
 export async function freePort() {
@@ -129,7 +123,7 @@ export async function startTokens(t, { users, expires = 300 }) {
 /**
  * Starts a server that passes everything on to `target`, unless `spoil(request, number)` says otherwise: it may answer by
  * itself (`{ status, headers, body }`), cut the line after so many bytes of the request (`{ cutAfter }`) or of the answer
- * (`{ cutAnswerAfter }`), change the answer's bytes (`{ change }`), say nothing (`{ silent: true }`) or nothing at all.
+ * (`{ cutAnswerAfter }`), change the answer's bytes (`{ change }`), show another token (`{ authorization }`), say nothing (`{ silent: true }`) or nothing at all.
  */
 export async function startProxy(t, target, spoil = () => undefined) {
   const seen = [];
@@ -144,7 +138,7 @@ export async function startProxy(t, target, spoil = () => undefined) {
     }
     const [hostname, port] = target.split(':');
     // The registry names itself by the name that it is called by.
-    const passed = httpRequest({ hostname, port, method: request.method, path: request.url, headers: request.headers }, (answer) => {
+    const passed = httpRequest({ hostname, port, method: request.method, path: request.url, headers: { ...request.headers, ...(what.authorization && { authorization: what.authorization }) } }, (answer) => {
       const headers = { ...answer.headers };
       if (what.change) delete headers['content-length'];
       response.writeHead(answer.statusCode, headers);

@@ -58,6 +58,8 @@ async function send(shell: Shell, base: string, exchange: Wasm.Exchange, request
   let timer: ReturnType<typeof setTimeout> | undefined;
   const alive = () => {
     clearTimeout(timer);
+    // What is read ahead to be sent may come when all is over.
+    if (control.signal.aborted) return;
     timer = setTimeout(() => {
       isLate = true;
       control.abort();
@@ -112,9 +114,9 @@ async function send(shell: Shell, base: string, exchange: Wasm.Exchange, request
     if (!(thrown instanceof Cut)) throw thrown;
     exchange.failed(thrown.isLate ? 'timeout' : await shell.reason(thrown.cause, base));
   } finally {
-    clearTimeout(timer);
     signal?.removeEventListener('abort', stop);
     control.abort();
+    clearTimeout(timer);
   }
 }
 

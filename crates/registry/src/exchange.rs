@@ -236,6 +236,8 @@ impl Exchange {
         match answer.status {
             301 | 302 | 303 | 307 | 308 => self.redirected(request, is_token, answer),
             401 if !is_token && origin == self.session.borrow().host.origin() => {
+                // Where nothing was shown, it only asks.
+                self.refusals += u32::from(request.headers.iter().any(|(name, _)| *name == "authorization"));
                 self.refused(answer, credentials)
             }
             408 | 425 | 429 | 500 | 502 | 503 | 504 => {
@@ -287,13 +289,12 @@ impl Exchange {
 
     fn refused(&mut self, answer: &Answer, credentials: &Credentials) -> Result<()> {
         let about = self.operation.about();
-        self.refusals += 1;
         let mut session = self.session.borrow_mut();
         let Session { host, authority, .. } = &mut *session;
         let challenge = challenge::best(answer.all("www-authenticate"));
         let scope = self.scope.clone().unwrap_or_else(Scope::none);
         match authority.refused(host, challenge, &scope, credentials)? {
-            Some(scope) if self.refusals <= MAX_REFUSALS => {
+            Some(scope) if self.refusals < MAX_REFUSALS => {
                 self.scope = Some(scope);
                 Ok(())
             }

@@ -1,0 +1,141 @@
+// Push and pull from pages: a real registry, with what it has to send for that, and without.
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { skipUnlessBrowser, withPage } from '../support/browsers.mjs';
+import { fixtures } from '../support/fixtures.mjs';
+import { longshore } from '../support/longshore.mjs';
+import { skipUnless } from '../support/peers.mjs';
+import { freePort, startProxy, startRegistry, startTokens } from '../support/registry.mjs';
+import { temporary } from '../support/temp.mjs';
+import { serve } from '../../web/serve.mjs';
+
+const PAGE = '<!doctype html><link rel="icon" href="data:,"><input type="file" id="file">';
+const USER = { user: 'shore', password: 'long-enough-to-be-seen' };
+const ends = [];
+const context = { after: (end) => ends.unshift(end) };
+
+let server;
+let archive;
+let open;
+let locked;
+let closed;
+let byToken;
+let nobody;
+
+describe('in pages', { skip: skipUnless('docker-registry') }, () => {
+  before(async () => {
+    const directory = await temporary(context);
+    archive = join(directory, 'app.tar');
+    await fixtures(['docker-legacy', '--layers', '3', '--size', '3000000', '--name', 'app:1', archive]);
+    server = await serve({ policy: '', pages: { '/test.html': PAGE } });
+    context.after(server.close);
+    const users = { [USER.user]: USER.password };
+    open = await startRegistry(context, { cors: true });
+    locked = await startRegistry(context, { cors: true, users });
+    closed = await startRegistry(context);
+    byToken = await startRegistry(context, { cors: true, token: await startTokens(context, { users }) });
+    nobody = `127.0.0.1:${await freePort()}`;
+  });
+
+  after(async () => {
+    for (const end of ends) await end();
+  });
+
+  for (const engine of ['chromium', 'firefox']) {
+    const skip = skipUnlessBrowser(engine);
+    // The page talks to other origins here, and what they refuse is in its log.
+    const onPage = (use) => withPage(engine, server.origin, async (page) => {
+      await page.goto('/test.html');
+      await page.setFiles('#file', archive);
+      return use(page);
+    }, { expectErrors: true });
+
+    it(`${engine}: an image goes there and back`, { skip }, async () => {
+      const { report, lines, phases, back } = await onPage((page) => page.evaluate(thereAndBack, { to: `${open.host}/${engine}/app:1` }));
+      assert.ok(lines[0].startsWith('The push refers to repository ['));
+      assert.equal(lines.at(-1), `1: digest: ${report.digest} size: ${report.size}`);
+      assert.deepEqual(phases, ['pack', 'push']);
+      assert.equal(back.verdict, 'intact');
+      assert.deepEqual(back.references, [`${open.host}/${engine}/app:1`]);
+      assert.equal(back.left, 0, 'what was pulled stays in the browser');
+      // Node sees the same.
+      const { pull } = await longshore();
+      const same = await pull(`${open.host}/${engine}/app:1`);
+      assert.equal(same.images[0].digest, report.digest);
+      await same.close();
+    });
+
+    it(`${engine}: in pieces, behind a password and behind a token service`, { skip }, async () => {
+      for (const { host } of [locked, byToken]) {
+        const to = `${host}/${engine}/app:1`;
+        const { back } = await onPage((page) => page.evaluate(thereAndBack, { to, options: { credentials: USER, chunkSize: 1 << 20 } }));
+        assert.equal(back.verdict, 'intact');
+      }
+    });
+
+    it(`${engine}: a registry says what is wrong with it, as far as a page can see`, { skip }, async () => {
+      const statuses = await onPage((page) =>
+        page.evaluate(async (hosts) => {
+          const { registry } = await import('/lib/index.js');
+          const found = [];
+          for (const host of hosts) found.push((await (await registry(host, { pause: 1 })).check()).status);
+          return found;
+        }, [open.host, locked.host, closed.host, nobody]),
+      );
+      assert.deepEqual(statuses, ['ok', 'needs-login', 'no-cors', 'unreachable']);
+    });
+
+    it(`${engine}: another origin sees no credentials, even where the browser follows`, { skip }, async () => {
+      const cors = { 'access-control-allow-origin': '*', 'access-control-allow-headers': '*, authorization' };
+      const elsewhere = await startProxy(context, open.host, (request) => (request.method === 'OPTIONS' ? { status: 204, headers: cors } : { status: 404, headers: cors }));
+      const { host } = await startProxy(context, locked.host, (request) =>
+        request.method === 'GET' && request.url.includes('/blobs/')
+          ? { status: 307, headers: { ...cors, location: `http://${elsewhere.host}/x` } }
+          : undefined,
+      );
+      await onPage((page) => page.evaluate(thereAndBack, { to: `${locked.host}/${engine}/app:1`, options: { credentials: USER } }));
+      const code = await onPage((page) =>
+        page.evaluate(async ({ from, credentials }) => {
+          const { pull } = await import('/lib/index.js');
+          return pull(from, { credentials, pause: 1 }).then(() => 'pulled', (error) => error.code);
+        }, { from: `${host}/${engine}/app:1`, credentials: USER }),
+      );
+      assert.equal(code, 'not-found');
+      const gets = elsewhere.seen.filter(({ method }) => method === 'GET');
+      assert.ok(gets.length > 0);
+      assert.ok(gets.every(({ headers }) => headers.authorization === undefined && headers.cookie === undefined));
+    });
+  }
+});
+
+/** Runs in the page. */
+async function thereAndBack({ to, options = {} }) {
+  const { openArchive, pull } = await import('/lib/index.js');
+  const archive = await openArchive(document.getElementById('file').files[0]);
+  const lines = [];
+  const phases = new Set();
+  const report = await archive.push('app:1', {
+    ...options,
+    to,
+    onLine: (line) => lines.push(line),
+    onProgress: ({ phase }) => phases.add(phase),
+  });
+  await archive.close();
+  const pulled = await pull(to, options);
+  const { verdict } = await pulled.verify();
+  const references = pulled.images[0].references;
+  await pulled.close();
+  const database = await new Promise((resolve, reject) => {
+    const request = indexedDB.open('longshore-unpacked', 1);
+    request.onupgradeneeded = () => request.result.createObjectStore('pieces');
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+  });
+  const left = await new Promise((resolve) => {
+    const request = database.transaction('pieces').objectStore('pieces').count();
+    request.onsuccess = () => resolve(request.result);
+  });
+  database.close();
+  return { report, lines, phases: [...phases], back: { verdict, references, left } };
+}
