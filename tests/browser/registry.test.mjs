@@ -6,7 +6,7 @@ import { skipUnlessBrowser, withPage } from '../support/browsers.mjs';
 import { fixtures } from '../support/fixtures.mjs';
 import { longshore } from '../support/longshore.mjs';
 import { skipUnless } from '../support/peers.mjs';
-import { freePort, startProxy, startRegistry, startTokens } from '../support/registry.mjs';
+import { freePort, mayAsk, startProxy, startRegistry, startTokens } from '../support/registry.mjs';
 import { temporary } from '../support/temp.mjs';
 import { serve } from '../../web/serve.mjs';
 
@@ -32,9 +32,10 @@ describe('in pages', { skip: skipUnless('docker-registry') }, () => {
     context.after(server.close);
     const users = { [USER.user]: USER.password };
     open = await startRegistry(context, { cors: true });
-    locked = await startRegistry(context, { cors: true, users });
+    const behind = async (options) => startProxy(context, (await startRegistry(context, { cors: true, ...options })).host, mayAsk);
+    locked = await behind({ users });
     closed = await startRegistry(context);
-    byToken = await startRegistry(context, { cors: true, token: await startTokens(context, { users }) });
+    byToken = await behind({ token: await startTokens(context, { users }) });
     nobody = `127.0.0.1:${await freePort()}`;
   });
 
@@ -92,7 +93,7 @@ describe('in pages', { skip: skipUnless('docker-registry') }, () => {
       const { host } = await startProxy(context, locked.host, (request) =>
         request.method === 'GET' && request.url.includes('/blobs/')
           ? { status: 307, headers: { ...cors, location: `http://${elsewhere.host}/x` } }
-          : undefined,
+          : mayAsk(request),
       );
       await onPage((page) => page.evaluate(thereAndBack, { to: `${locked.host}/${engine}/app:1`, options: { credentials: USER } }));
       const code = await onPage((page) =>

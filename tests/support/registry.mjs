@@ -168,6 +168,12 @@ export async function startProxy(t, target, spoil = () => undefined) {
   return { host, seen };
 }
 
+/** What answers a browser's question whether it may ask: Debian's registry wants a password for that, too, which no browser sends. */
+export function mayAsk(request) {
+  const headers = Object.fromEntries(Object.entries(CORS).map(([name, values]) => [name, values.join(', ')]));
+  return request.method === 'OPTIONS' ? { status: 204, headers } : undefined;
+}
+
 /** Starts a plain HTTP server for `t`; resolves to its host. */
 export async function listening(t, server) {
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
