@@ -1,0 +1,98 @@
+// The command line: what it prints, how it exits, and where it takes a password from.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { fixtures } from '../support/fixtures.mjs';
+import { skipUnless } from '../support/peers.mjs';
+import { startRegistry } from '../support/registry.mjs';
+import { temporary } from '../support/temp.mjs';
+
+const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+const PASSWORD = 'long-enough-to-be-seen';
+const ends = [];
+const context = { after: (end) => ends.unshift(end) };
+
+let directory;
+let archive;
+
+before(async () => {
+  directory = await temporary(context);
+  archive = join(directory, 'app.tar');
+  await fixtures(['docker-legacy', '--images', '2', '--layers', '2', '--size', '50000', '--name', 'app:1', '--name', 'team/db:1', archive]);
+});
+
+after(async () => {
+  for (const end of ends) await end();
+});
+
+/** Runs `longshore`; resolves to its exit code and what it wrote. */
+function longshore(args, { input, env } = {}) {
+  const child = spawn(process.execPath, [MAIN, ...args], { env: { ...process.env, ...env } });
+  let [out, error] = ['', ''];
+  child.stdout.on('data', (text) => (out += text));
+  child.stderr.on('data', (text) => (error += text));
+  child.stdin.end(input ?? '');
+  return new Promise((resolve) => child.once('close', (code) => resolve({ code, out, error })));
+}
+
+describe('the command line', () => {
+  it('helps, and says what makes no sense', async () => {
+    const help = await longshore(['--help']);
+    assert.equal(help.code, 0);
+    for (const name of ['push', 'pull', 'tags', 'mirror', 'inspect', 'verify', 'convert']) {
+      assert.match(help.out, new RegExp(`^  ${name} `, 'm'));
+      const own = await longshore([name, '--help']);
+      assert.equal(own.code, 0);
+      assert.match(own.out, new RegExp(`^Usage: longshore ${name} `));
+    }
+    for (const args of [['nonsense'], ['push'], ['push', archive], ['verify', 'a', 'b'], ['convert', '--format', 'x', archive, 'y'], ['verify', '--no', archive]]) {
+      const { code, error, out } = await longshore(args);
+      assert.deepEqual([code, out], [2, ''], args.join(' '));
+      assert.match(error, /^longshore/);
+    }
+    // What is written as a password where there is no such option is not repeated.
+    const { code, error } = await longshore(['push', `--password=${PASSWORD}`, archive, 'app:1']);
+    assert.equal(code, 2);
+    assert.ok(!error.includes(PASSWORD), error);
+  });
+
+  it('inspects, verifies and converts', async () => {
+    const all = JSON.parse((await longshore(['inspect', archive])).out);
+    assert.deepEqual(all.images.map(({ references }) => references), [['app:1'], ['team/db:1']]);
+    const [one] = JSON.parse((await longshore(['inspect', archive, 'app:1'])).out);
+    assert.equal(one.Id, all.images[0].id);
+    const verified = await longshore(['verify', archive]);
+    assert.deepEqual([verified.code, verified.out.trim().split('\n').at(-1)], [0, 'intact']);
+    const file = join(directory, 'converted.tar');
+    assert.equal((await longshore(['convert', '--format', 'oci', '--layers', 'gzip', '--image', 'app:1', archive, file])).code, 0);
+    const converted = JSON.parse((await longshore(['inspect', file])).out);
+    assert.deepEqual([converted.format, converted.images.length], ['oci', 1]);
+    const absent = await longshore(['verify', join(directory, 'absent.tar')]);
+    assert.equal(absent.code, 1);
+    assert.match(absent.error, /\(read-failed\)\n$/);
+  });
+
+  it('pushes, mirrors, lists and pulls', { skip: skipUnless('docker-registry') }, async (t) => {
+    const { host } = await startRegistry(t, { users: { shore: PASSWORD } });
+    const env = { LONGSHORE_USERNAME: 'shore', LONGSHORE_PASSWORD: PASSWORD };
+    const dry = await longshore(['mirror', '--dry-run', archive, `${host}/mirror`]);
+    assert.match(dry.out, new RegExp(`^app:1 -> ${host}/mirror/app:1 `, 'm'));
+    const mirrored = await longshore(['mirror', archive, `${host}/mirror`], { env });
+    assert.deepEqual([mirrored.code, mirrored.out.trim().split('\n').at(-1)], [0, '2 of 2 pushed'], mirrored.error);
+    const pushed = await longshore(['push', '--username', 'shore', '--password-stdin', archive, 'app:1', `${host}/app:2`], { input: `${PASSWORD}\n` });
+    assert.equal(pushed.code, 0, pushed.error);
+    assert.match(pushed.out, /^2: digest: sha256:[0-9a-f]{64} size: \d+$/m);
+    assert.equal((await longshore(['tags', `${host}/app`], { env })).out, '2\n');
+    const file = join(directory, 'pulled.tar');
+    const pulled = await longshore(['pull', `${host}/app:2`, file], { env });
+    assert.equal(pulled.code, 0, pulled.error);
+    assert.equal((await longshore(['verify', file])).code, 0);
+    const refused = await longshore(['tags', `${host}/app`]);
+    assert.deepEqual([refused.code, refused.out], [1, '']);
+    assert.match(refused.error, /\(unauthorized\)\n$/);
+    const nobody = await longshore(['tags', '--username', 'shore', `${host}/app`]);
+    assert.equal(nobody.code, 2);
+  });
+});

@@ -1,0 +1,42 @@
+import type { LayerPacking, SaveFormat } from '../lib/node.js';
+import { Usage, parse, print, withArchive, type Command } from './command.js';
+
+const FORMATS = ['same', 'docker', 'docker-legacy', 'oci'];
+const LAYERS = ['none', 'gzip', 'zstd'];
+
+export const convert: Command = {
+  usage: '[OPTIONS] ARCHIVE FILE',
+  summary: 'Write an archive in another format, or some of its images',
+  help: `  --format FORMAT       ${FORMATS.join(', ')}; its own unless said otherwise
+  --layers PACKING      ${LAYERS.join(', ')}
+  --image IMAGE         only this one; may be given several times
+  --platform PLATFORM   only for this one; may be given several times
+  --gzip                pack the whole file`,
+  async run(args, signal) {
+    const options = {
+      format: { type: 'string' },
+      layers: { type: 'string' },
+      image: { type: 'string', multiple: true },
+      platform: { type: 'string', multiple: true },
+      gzip: { type: 'boolean' },
+    } as const;
+    const { values, words } = parse(args, ['ARCHIVE', 'FILE'], options);
+    const [path, file] = words as [string, string];
+    const { format, layers, image, platform, gzip } = values;
+    if (format && !FORMATS.includes(format)) throw new Usage(`${format} is no format`);
+    if (layers && !LAYERS.includes(layers)) throw new Usage(`${layers} is no packing`);
+    await withArchive(path, signal, async (archive) => {
+      const saved = await archive.save({
+        ...(format && { format: format as SaveFormat }),
+        ...(layers && { layers: layers as LayerPacking }),
+        ...(image && { images: image }),
+        ...(platform && { platforms: platform }),
+        ...(gzip && { gzip }),
+        signal,
+      });
+      await saved.writeTo(file, { signal });
+      print(`${file}: ${saved.size} bytes`);
+    });
+    return 0;
+  },
+};

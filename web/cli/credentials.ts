@@ -1,0 +1,66 @@
+/** Who asks a registry. A password comes from standard input, the environment or a prompt, never from the command line. */
+import type { Credentials, RegistryOptions } from '../lib/node.js';
+import { Usage } from './command.js';
+
+export const REGISTRY_OPTIONS = {
+  username: { type: 'string', short: 'u' },
+  'password-stdin': { type: 'boolean' },
+  'plain-http': { type: 'boolean' },
+} as const;
+
+export const REGISTRY_HELP = `  -u, --username NAME   who asks; the password is asked for, or taken from LONGSHORE_PASSWORD
+  --password-stdin      take the password from standard input
+  --plain-http          talk to the registry over http, as on this machine
+LONGSHORE_USERNAME and LONGSHORE_PASSWORD, or LONGSHORE_TOKEN, are used where nothing else is said.`;
+
+interface Values {
+  username?: string | undefined;
+  'password-stdin'?: boolean | undefined;
+  'plain-http'?: boolean | undefined;
+}
+
+/** How to ask the registry of that host. */
+export async function access(values: Values, host: string): Promise<RegistryOptions> {
+  const credentials = await credentialsOf(values);
+  return { ...(credentials && { credentials }), ...(values['plain-http'] && { registry: `http://${host}` }) };
+}
+
+async function credentialsOf(values: Values): Promise<Credentials | undefined> {
+  const { LONGSHORE_USERNAME, LONGSHORE_PASSWORD, LONGSHORE_TOKEN } = process.env;
+  const user = values.username ?? LONGSHORE_USERNAME;
+  if (values['password-stdin']) {
+    if (!user) throw new Usage('--password-stdin needs --username');
+    return { user, password: await standardInput() };
+  }
+  if (user) return { user, password: LONGSHORE_PASSWORD ?? (await prompt(`Password of ${user}: `)) };
+  return LONGSHORE_TOKEN ? { token: LONGSHORE_TOKEN } : undefined;
+}
+
+async function standardInput(): Promise<string> {
+  const pieces: Buffer[] = [];
+  for await (const piece of process.stdin) pieces.push(piece as Buffer);
+  return Buffer.concat(pieces).toString('utf8').replace(/\r?\n$/, '');
+}
+
+/** Asks without showing what is typed. */
+async function prompt(question: string): Promise<string> {
+  const { stdin, stderr } = process;
+  if (!stdin.isTTY) throw new Usage('there is no password: use --password-stdin or LONGSHORE_PASSWORD');
+  stderr.write(question);
+  stdin.setRawMode(true);
+  let typed = '';
+  try {
+    for await (const piece of stdin) {
+      for (const c of String(piece)) {
+        if (c === '\r' || c === '\n') return typed;
+        if (c === '\u0003') throw new Usage('stopped');
+        typed = c === '\u007f' ? typed.slice(0, -1) : typed + c;
+      }
+    }
+    return typed;
+  } finally {
+    stdin.setRawMode(false);
+    stdin.pause();
+    stderr.write('\n');
+  }
+}

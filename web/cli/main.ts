@@ -1,0 +1,54 @@
+#!/usr/bin/env node
+/** `longshore`: what the package does, on the command line. Each command is a file of its own. */
+import { LongshoreError } from '../lib/node.js';
+import { Usage, type Command } from './command.js';
+import { convert } from './convert.js';
+import { inspect } from './inspect.js';
+import { mirror } from './mirror.js';
+import { pull } from './pull.js';
+import { push } from './push.js';
+import { tags } from './tags.js';
+import { verify } from './verify.js';
+
+const COMMANDS: Record<string, Command> = { inspect, verify, convert, push, mirror, pull, tags };
+
+function help(): string {
+  const width = Math.max(...Object.keys(COMMANDS).map((name) => name.length));
+  const lines = Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(width)}  ${summary}`);
+  return `Usage: longshore COMMAND [OPTIONS] ...\n\nCommands:\n${lines.join('\n')}\n\n'longshore COMMAND --help' says more of each.\n`;
+}
+
+/** Exit codes: 0 it went well, 1 it did not, 2 it was asked in a way that makes no sense, 130 it was stopped. */
+async function main([name = '--help', ...args]: string[]): Promise<number> {
+  if (name === '--help' || name === '-h' || name === 'help') {
+    process.stdout.write(help());
+    return 0;
+  }
+  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  if (!command) {
+    process.stderr.write(`longshore: there is no command ${name}.\n\n${help()}`);
+    return 2;
+  }
+  if (args.includes('--help') || args.includes('-h')) {
+    process.stdout.write(`Usage: longshore ${name} ${command.usage}\n\n${command.summary}.\n${command.help ? `\n${command.help}\n` : ''}`);
+    return 0;
+  }
+  const control = new AbortController();
+  const stop = () => control.abort();
+  process.once('SIGINT', stop);
+  try {
+    return await command.run(args, control.signal);
+  } catch (thrown) {
+    if (thrown instanceof Usage) {
+      process.stderr.write(`longshore ${name}: ${thrown.message}.\nUsage: longshore ${name} ${command.usage}\n`);
+      return 2;
+    }
+    if (!(thrown instanceof LongshoreError)) throw thrown;
+    process.stderr.write(`longshore: ${thrown.message} (${thrown.code})\n`);
+    return control.signal.aborted ? 130 : 1;
+  } finally {
+    process.off('SIGINT', stop);
+  }
+}
+
+process.exitCode = await main(process.argv.slice(2));
