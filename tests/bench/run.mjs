@@ -1,5 +1,5 @@
 // `npm run bench`: Longshore beside the programs that do the same, in one run, as Markdown tables. `npm run bench -- PART...`
-// runs only some of its parts: retag, convert, verify.
+// runs only some of its parts: retag, convert, verify, push.
 //
 // BENCH_BYTES (4 GiB), BENCH_RUNS (4) and BENCH_DIR (the system's temporary directory; it needs six times BENCH_BYTES) may be
 // set. How it is measured:
@@ -21,6 +21,7 @@ import { skipUnless, skopeo, skopeoNames } from '../support/peers.mjs';
 import { run } from '../support/run.mjs';
 import { temporary } from '../support/temp.mjs';
 import { serve } from '../../web/serve.mjs';
+import { pushing } from './push.mjs';
 import { fastest, goal, median, ms, table } from './report.mjs';
 
 const BYTES = Number(process.env.BENCH_BYTES ?? 2 ** 32);
@@ -40,7 +41,7 @@ const SOURCE = 'big:1';
 const TARGET = 'registry.local/team/big:1';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
-const absent = skipUnless('dockerd', 'skopeo');
+const absent = skipUnless('dockerd', 'skopeo', 'docker-registry');
 if (absent) throw new Error(absent);
 
 // What has to be undone at the end, last first; also when something fails.
@@ -73,6 +74,7 @@ async function main() {
     await run('cksum', [plain, file, ...layers]);
     await verifying(directory, plain, file, layers);
   }
+  if (wanted('push')) await pushing(context, { directory, parent: PARENT, bytes: BYTES / 4, runs: RUNS });
   console.log(await run('cargo', ['xtask', 'sizes'], { cwd: root }));
 }
 

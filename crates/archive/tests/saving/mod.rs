@@ -5,8 +5,8 @@ use std::io::Write;
 use std::rc::Rc;
 
 use longshore_archive::{
-    Algorithm, Archive, Compression, Limits, Measured, Need, Packing, Repacked, Result, Selection, Source,
-    Target, Unpacked, measure, needs, save, sha256,
+    Algorithm, Archive, Compression, Limits, Measured, Need, Packing, Repacked, Result, Selection, Shipment,
+    Source, Target, Unpacked, measure, needs, save, sha256, ship,
 };
 
 pub(crate) type Open = Archive<Rc<Vec<u8>>>;
@@ -20,6 +20,25 @@ pub(crate) fn save_some(
     target: Target,
     packing: Option<Packing>,
 ) -> Result<Vec<u8>> {
+    let recipe = with_known(images, target, packing, |selections| save(selections, target))?;
+    let mut bytes = vec![0; usize::try_from(recipe.len()).unwrap()];
+    recipe.read_at(0, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// Puts some images of some archives together for a registry.
+#[allow(dead_code, reason = "not every test has to do with registries")]
+pub(crate) fn ship_some(images: &[(&Open, usize)]) -> Result<Shipment<Rc<Vec<u8>>>> {
+    with_known(images, Target::Registry, None, ship)
+}
+
+/// Finds out what has to be known of some images first.
+fn with_known<T>(
+    images: &[(&Open, usize)],
+    target: Target,
+    packing: Option<Packing>,
+    work: impl FnOnce(&[Selection<'_, Rc<Vec<u8>>>]) -> Result<T>,
+) -> Result<T> {
     let mut known: Vec<Known> = Vec::new();
     for (archive, image) in images {
         let (mut measured, mut repacked) = (HashMap::new(), HashMap::new());
@@ -44,10 +63,7 @@ pub(crate) fn save_some(
         .zip(&known)
         .map(|(&(archive, image), (measured, repacked))| Selection { archive, image, measured, repacked })
         .collect();
-    let recipe = save(&selections, target)?;
-    let mut bytes = vec![0; usize::try_from(recipe.len()).unwrap()];
-    recipe.read_at(0, &mut bytes)?;
-    Ok(bytes)
+    work(&selections)
 }
 
 /// Writes all images of an archive.
