@@ -47,8 +47,8 @@ export async function pushing(context, { directory, parent, bytes, runs }) {
     },
   );
   // The last one of them really did.
-  const { LayersData } = JSON.parse(await skopeo('inspect', '--tls-verify=false', destination()));
-  if (LayersData.length !== LAYERS) throw new Error('this is not what was pushed');
+  const { Layers } = JSON.parse(await skopeo('inspect', '--tls-verify=false', destination()));
+  if (Layers.length !== LAYERS) throw new Error('this is not what was pushed');
   const row = (what, own) => [what, ms(own), `${(bytes / 1e3 / own).toFixed(0)} MB/s`, (own / time.skopeo).toFixed(2)];
   table(
     [`push: ${bytes} bytes, layers not compressed`, 'time', 'of what they hold', 'time ÷ skopeo'],

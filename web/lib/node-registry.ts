@@ -1,13 +1,11 @@
 /** What a registry takes in Node. */
-import { closeSync, readFileSync } from 'node:fs';
-import { write } from 'node:fs';
+import { closeSync, readFileSync, write } from 'node:fs';
 import { promisify } from 'node:util';
 import { LongshoreError } from './errors.js';
 import { FileSource } from './node-source.js';
 import { temporaryFile } from './node-unpacking.js';
 import { pieces, type FileOf } from './node-write.js';
 import type { Part } from './protocol.js';
-import type * as Wasm from './registry.js';
 import type { Shell } from './registry-exchange.js';
 import type { Store } from './registry-pull.js';
 
@@ -25,7 +23,7 @@ let isReady = false;
 export function nodeShell(files: FileOf): Shell {
   return {
     async wasm() {
-      const wasm: typeof Wasm = await import('./registry.js');
+      const wasm = await import('./registry.js');
       if (!isReady) wasm.initSync({ module: readFileSync(new URL('./registry_bg.wasm', import.meta.url)) });
       isReady = true;
       return wasm;

@@ -1,7 +1,7 @@
 /** What a registry takes in a browser. Loaded when one is first asked. */
 import type { Part } from './protocol.js';
-import type * as Wasm from './registry.js';
 import type { Shell } from './registry-exchange.js';
+import type { RegistryWasm } from './registry-protocol.js';
 import type { Store } from './registry-pull.js';
 import { databaseSink, memorySink } from './temporary.js';
 import type { Sink } from './codec-tasks.js';
@@ -12,7 +12,7 @@ const CHUNK = 16 << 20;
 /** What comes is stored by so many bytes. */
 const PIECE = 4 << 20;
 
-let loading: Promise<typeof Wasm> | undefined;
+let loading: Promise<RegistryWasm> | undefined;
 
 /** The browser's shell. */
 export function browserShell(wasmUrl: string | URL | undefined): Shell {
@@ -35,7 +35,7 @@ export function browserShell(wasmUrl: string | URL | undefined): Shell {
   };
 }
 
-async function load(wasmUrl: string | URL | undefined): Promise<typeof Wasm> {
+async function load(wasmUrl: string | URL | undefined): Promise<RegistryWasm> {
   const wasm = await import('./registry.js');
   await wasm.default({ module_or_path: wasmUrl ?? new URL('./registry_bg.wasm', import.meta.url) });
   return wasm;

@@ -1,20 +1,19 @@
 /** A registry, as a program asks it. */
 import { invalid, text } from './archive.js';
 import { fromData, toData, type LongshoreError } from './errors.js';
-import type * as Wasm from './registry.js';
 import { carryOut, type Luggage, type Shell } from './registry-exchange.js';
-import type { RegistryAccess } from './registry-protocol.js';
+import type { RegistryAccess, RegistryWasm, WasmExchange, WasmRegistry } from './registry-protocol.js';
 import type { CallOptions, RegistryCheck, RegistryOptions } from './registry-types.js';
 
 /** One registry with who asks it; what was learned of it once is known to all that follows. */
 export class RegistryClient {
-  readonly wasm: typeof Wasm;
-  readonly registry: Wasm.Registry;
+  readonly wasm: RegistryWasm;
+  readonly registry: WasmRegistry;
   /** Where its API begins. */
   readonly base: string;
   readonly #shell: Shell;
 
-  private constructor(shell: Shell, wasm: typeof Wasm, host: string, access: RegistryAccess) {
+  private constructor(shell: Shell, wasm: RegistryWasm, host: string, access: RegistryAccess) {
     this.#shell = shell;
     this.wasm = wasm;
     this.registry = new wasm.Registry(host, access);
@@ -33,7 +32,7 @@ export class RegistryClient {
   }
 
   /** Carries out what `begin` begins. */
-  async run<T>(begin: (registry: Wasm.Registry) => Wasm.Exchange, luggage: Luggage = {}): Promise<T> {
+  async run<T>(begin: (registry: WasmRegistry) => WasmExchange, luggage: Luggage = {}): Promise<T> {
     return (await carryOut(this.#shell, this.base, begin(this.registry), luggage)) as T;
   }
 }

@@ -1,15 +1,14 @@
 /** Carrying out what the registry's wasm says: `fetch`, the same in browsers and in Node. It decides nothing. */
 import { LongshoreError, aborted, fromData, toData } from './errors.js';
 import type { Part } from './protocol.js';
-import type * as Wasm from './registry.js';
-import type { Cargo, Hold, RegistryRequest } from './registry-protocol.js';
+import type { Cargo, Hold, RegistryRequest, RegistryWasm, WasmExchange } from './registry-protocol.js';
 
 /** Why there is no answer, as far as that can be told. */
 export type Reason = 'network' | 'timeout' | 'certificate' | 'cors';
 
 /** What differs between a browser and Node. */
 export interface Shell {
-  wasm(): Promise<typeof Wasm>;
+  wasm(): Promise<RegistryWasm>;
   /** Node shows redirects; browsers follow them by themselves, or not at all. */
   readonly seesRedirects: boolean;
   /** The size of pieces, where it is not asked for. */
@@ -34,7 +33,7 @@ class Cut extends Error {
 }
 
 /** Carries an exchange out; fails as the wasm says, and with `aborted`. */
-export async function carryOut(shell: Shell, base: string, exchange: Wasm.Exchange, luggage: Luggage): Promise<unknown> {
+export async function carryOut(shell: Shell, base: string, exchange: WasmExchange, luggage: Luggage): Promise<unknown> {
   const { signal } = luggage;
   try {
     for (;;) {
@@ -51,7 +50,7 @@ export async function carryOut(shell: Shell, base: string, exchange: Wasm.Exchan
   }
 }
 
-async function send(shell: Shell, base: string, exchange: Wasm.Exchange, request: RegistryRequest, luggage: Luggage): Promise<void> {
+async function send(shell: Shell, base: string, exchange: WasmExchange, request: RegistryRequest, luggage: Luggage): Promise<void> {
   const { signal } = luggage;
   const control = new AbortController();
   let isLate = false;

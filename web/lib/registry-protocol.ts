@@ -71,3 +71,36 @@ export interface Hold {
   begin(at: number): Promise<void>;
   write(bytes: Uint8Array<ArrayBuffer>): void | Promise<void>;
 }
+
+/** The wasm itself, as far as it is used: its own declarations ask more of a compiler than users of the package may have set. */
+export interface RegistryWasm {
+  Registry: new (host: string, access: RegistryAccess) => WasmRegistry;
+  choose(mediaType: string, digest: string, bytes: Uint8Array, platform?: string): string | undefined;
+  indexJson(mediaType: string, digest: string, bytes: Uint8Array, names: string[]): string;
+  mirrored(name: string, mirror: string): string;
+  named(reference: string): Named;
+}
+
+/** A registry, and who asks it. */
+export interface WasmRegistry {
+  base(): string;
+  ping(): WasmExchange;
+  pushBlob(repository: string, digest: string, size: number): WasmExchange;
+  pushManifest(repository: string, reference: string, mediaType: string, bytes: Uint8Array): WasmExchange;
+  manifest(repository: string, reference: string): WasmExchange;
+  blob(repository: string, digest: string, size: number): WasmExchange;
+  tags(repository: string): WasmExchange;
+  catalog(): WasmExchange;
+  referrers(repository: string, digest: string): WasmExchange;
+  delete(repository: string, reference: string): WasmExchange;
+}
+
+/** One thing to be done there. */
+export interface WasmExchange {
+  step(): RegistryStep;
+  began(status: number, url: string, headers: string[]): number;
+  received(bytes: Uint8Array): void;
+  answered(status: number, url: string, headers: string[], body: Uint8Array): void;
+  failed(reason: string): void;
+  free(): void;
+}
