@@ -3,6 +3,7 @@
 //! The `tar` crate reads the headers. The walk over them is done here because an edit has to know the first byte of
 //! a member, extension headers included, and because every length is bounded before it is believed.
 
+pub(crate) mod header;
 mod walk;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -15,10 +16,10 @@ use crate::error::Result;
 use crate::recipe::Recipe;
 use crate::source::{Source, read_vec};
 
+use header::bounded;
 pub use walk::Indexer;
-use walk::bounded;
 
-const BLOCK: u64 = 512;
+pub(crate) const BLOCK: u64 = 512;
 /// The longest way to a member, all links on it included, as Linux has it for a path.
 const MAX_PATH: usize = 4096;
 /// The most links that are followed to reach a member, as Linux does.

@@ -32,6 +32,26 @@ pub struct Limits {
 impl Limits {
     /// What may come out whatever the ratio: small files of zeros are harmless.
     pub const FREE: u64 = 64 << 20;
+
+    /// Fails with `limit-exceeded` where `consumed` bytes became more than is allowed.
+    pub(crate) fn check(self, compression: Compression, given: u64, consumed: u64) -> Result<()> {
+        let exceeded = |limit: &str, allowed: u64| {
+            Error::new(
+                Code::LimitExceeded,
+                format!("The {} data unpacks to more than is allowed.", compression.name()),
+            )
+            .with("limit", limit)
+            .with("expected", allowed)
+            .with("actual", given)
+        };
+        if given > self.bytes {
+            return Err(exceeded("bytes", self.bytes));
+        }
+        if given > Self::FREE && given / self.ratio.max(1) > consumed {
+            return Err(exceeded("ratio", self.ratio));
+        }
+        Ok(())
+    }
 }
 
 impl Default for Limits {
@@ -266,7 +286,7 @@ impl<S: Source> Unpacked<S> {
             };
             self.state = next.map_err(|error| self.failed(&error))?;
             self.given += count as u64;
-            self.check()?;
+            self.limits.check(self.compression, self.given, self.consumed())?;
             if count > 0 {
                 return Ok(count);
             }
@@ -323,26 +343,6 @@ impl<S: Source> Unpacked<S> {
                 return Ok(State::Done);
             }
         }
-    }
-
-    fn check(&self) -> Result<()> {
-        let Limits { bytes, ratio } = self.limits;
-        let exceeded = |limit: &str, allowed: u64| {
-            Error::new(
-                Code::LimitExceeded,
-                format!("The {} data unpacks to more than is allowed.", self.compression.name()),
-            )
-            .with("limit", limit)
-            .with("expected", allowed)
-            .with("actual", self.given)
-        };
-        if self.given > bytes {
-            return Err(exceeded("bytes", bytes));
-        }
-        if self.given > Limits::FREE && self.given / ratio.max(1) > self.consumed() {
-            return Err(exceeded("ratio", ratio));
-        }
-        Ok(())
     }
 
     fn failed(&self, error: &io::Error) -> Error {

@@ -2,13 +2,14 @@
 
 use tar::{EntryType, Header};
 
+use super::header::{
+    MAX_EXTENSION, PaxRecords, bounded, checksum_holds, invalid, long_name, pax_number, stated_size, too_long,
+};
 use super::{BLOCK, Entry, EntryKind, TarIndex};
 use crate::compression::Compression;
 use crate::error::{Code, Error, Result};
 use crate::source::{MAX_LEN, Source, past_end, read_vec};
 
-/// The longest pax or GNU long-name payload that is read. Real ones are a few KiB.
-const MAX_EXTENSION: u64 = 1 << 20;
 /// The most members an archive may have. The largest real ones have some thousands.
 const MAX_ENTRIES: usize = 250_000;
 /// How long the paths of all members may be together. They stand in memory; twice as many of the longest usual ones fit.
@@ -98,7 +99,7 @@ impl Indexer {
                 .with("offset", at));
         }
         let kind = header.entry_type();
-        let stated = size_of(header, at)?;
+        let stated = stated_size(header, at)?;
         match kind {
             EntryType::XHeader | EntryType::GNULongName | EntryType::GNULongLink => {
                 self.extension(source, kind, stated)?;
@@ -112,30 +113,21 @@ impl Indexer {
     fn extension(&mut self, source: &impl Source, kind: EntryType, size: u64) -> Result<()> {
         let at = self.at;
         if size > MAX_EXTENSION {
-            return Err(Error::new(Code::LimitExceeded, "A tar extension header is too long.")
-                .with("offset", at)
-                .with("expected", MAX_EXTENSION)
-                .with("actual", size));
+            return Err(too_long(at, size));
         }
         let payload = read_vec(source, at + BLOCK, bounded(size, at)?)?;
         let extensions = &mut self.extensions;
         extensions.start.get_or_insert(at);
-        let text = || payload.split(|&byte| byte == 0).next().unwrap_or_default().to_vec();
         match kind {
-            EntryType::GNULongName => extensions.path = Some(text()),
-            EntryType::GNULongLink => extensions.link = Some(text()),
+            EntryType::GNULongName => extensions.path = Some(long_name(&payload)),
+            EntryType::GNULongLink => extensions.link = Some(long_name(&payload)),
             _ => {
                 for record in PaxRecords(&payload) {
                     let (key, value) = record.ok_or_else(|| invalid("A pax header is malformed", at))?;
                     match key {
                         b"path" | b"GNU.sparse.name" => extensions.path = Some(value.to_vec()),
                         b"linkpath" => extensions.link = Some(value.to_vec()),
-                        b"size" => {
-                            let size = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
-                            extensions.size = Some(size.ok_or_else(|| {
-                                invalid("A pax header states a size that is no number", at)
-                            })?);
-                        }
+                        b"size" => extensions.size = Some(pax_number(value, at)?),
                         _ if key.starts_with(b"GNU.sparse.") => extensions.sparse = true,
                         _ => {}
                     }
@@ -211,64 +203,6 @@ impl Indexer {
         self.at = entry.end();
         self.entries.push(entry);
         Ok(())
-    }
-}
-
-/// The `length key=value\n` records of a pax header (POSIX.1-2001); `None` for one that is malformed, then nothing.
-struct PaxRecords<'a>(&'a [u8]);
-
-impl<'a> Iterator for PaxRecords<'a> {
-    type Item = Option<(&'a [u8], &'a [u8])>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let all = std::mem::take(&mut self.0);
-        // Some writers fill up the payload with zeros.
-        if all.iter().all(|&byte| byte == 0) {
-            return None;
-        }
-        let record = || {
-            let space = all.iter().position(|&byte| byte == b' ')?;
-            let len: usize = std::str::from_utf8(all.get(..space)?).ok()?.parse().ok()?;
-            let (key_value, newline) = all.get(space + 1..len)?.split_last_chunk::<1>()?;
-            let equals = key_value.iter().position(|&byte| byte == b'=')?;
-            (newline == b"\n").then_some((len, key_value.get(..equals)?, key_value.get(equals + 1..)?))
-        };
-        Some(record().map(|(len, key, value)| {
-            self.0 = all.get(len..).unwrap_or_default();
-            (key, value)
-        }))
-    }
-}
-
-/// A length that is known to be small, as the machine's size type.
-pub(super) fn bounded(len: u64, offset: u64) -> Result<usize> {
-    usize::try_from(len).map_err(|_| invalid("A tar header is too long", offset))
-}
-
-fn invalid(sentence: &str, offset: u64) -> Error {
-    Error::new(Code::InvalidTar, format!("{sentence}.")).with("offset", offset)
-}
-
-/// Whether the header's checksum is the sum of its bytes, taken as unsigned or, as some old writers did, signed.
-fn checksum_holds(header: &Header) -> bool {
-    let Ok(stated) = header.cksum() else { return false };
-    let sum = |value: fn(u8) -> i64| -> i64 {
-        let bytes = header.as_bytes().iter().enumerate();
-        bytes.map(|(i, &byte)| if (148..156).contains(&i) { 32 } else { value(byte) }).sum()
-    };
-    sum(i64::from) == i64::from(stated) || sum(|byte| i64::from(byte.cast_signed())) == i64::from(stated)
-}
-
-/// The size that a header states.
-fn size_of(header: &Header, at: u64) -> Result<u64> {
-    let field = header.as_old().size;
-    // Old writers leave the field blank where there is no content.
-    if field.iter().all(|byte| matches!(byte, 0 | b' ')) {
-        return Ok(0);
-    }
-    match header.entry_size() {
-        Ok(size) if size <= MAX_LEN => Ok(size),
-        _ => Err(invalid("A tar header states a size that makes no sense", at)),
     }
 }
 

@@ -1,0 +1,59 @@
+//! The files inside layers: what each layer holds, what they come to together, and the files' bytes.
+//!
+//! A layer is read once: [`Indexing`] makes its [`LayerIndex`], whatever it is packed with. [`Merging`] unpacks the
+//! layers' indexes one after the other into a [`Tree`], as an engine unpacks layers into a folder. [`FileReader`] and
+//! [`Export`] go back to the layers for the bytes. All work is done in steps, so that a Worker can report between
+//! them and be stopped.
+
+mod changes;
+mod compare;
+mod efficiency;
+mod export;
+mod gzip;
+mod indexing;
+mod layer;
+mod merge;
+mod paths;
+mod read;
+mod search;
+mod sparse;
+mod stream;
+mod tree;
+
+pub use changes::{Changing, LayerChange};
+pub use compare::{Comparing, Difference, Side};
+pub use efficiency::{Efficiency, WastedPath, Weighing};
+pub use export::Export;
+pub use indexing::{Indexing, index_layer};
+pub use layer::{FileEntry, FileKind, LayerIndex, SharedIndex, Xattr};
+pub use merge::{ChangeKind, Merging, merge};
+pub use read::FileReader;
+pub use search::{Match, Query, Search};
+pub use tree::Tree;
+
+use crate::archive::Archive;
+use crate::error::{Code, Error, Result};
+use crate::recipe::Recipe;
+use crate::source::Source;
+
+impl<S: Source + Clone> Archive<S> {
+    /// The bytes of an image's layer as they are stored; both are counted from 0.
+    ///
+    /// Fails with `missing-entry` where the archive leaves it out, and `invalid-argument` where it is encrypted or there is
+    /// none of that number.
+    pub fn layer_data(&self, image: usize, layer: usize) -> Result<Recipe<S>> {
+        let found = self.images().get(image).and_then(|image| image.layers.get(layer)).ok_or_else(|| {
+            Error::new(Code::InvalidArgument, format!("The image has no layer {layer}.")).with("actual", layer)
+        })?;
+        if found.is_encrypted() {
+            return Err(Error::new(Code::InvalidArgument, "The layer is encrypted.").with("entry", &*found.path));
+        }
+        let entry = found.entry.and_then(|entry| self.members.entry(entry)).ok_or_else(|| {
+            let sentence = format!("The archive does not hold the layer {}.", found.path);
+            Error::new(Code::MissingEntry, sentence).with("entry", &*found.path)
+        })?;
+        let mut data = Recipe::default();
+        data.push_slice(self.recipe(), entry.data..entry.data + entry.size);
+        Ok(data)
+    }
+}

@@ -1,0 +1,86 @@
+//! What stands in tar headers and pax records: read alike in an archive, where the walk hops, and in a layer, where it streams.
+
+use tar::Header;
+
+use crate::error::{Code, Error, Result};
+use crate::source::MAX_LEN;
+
+/// The longest pax or GNU long-name payload that is read. Real ones are a few KiB.
+pub(crate) const MAX_EXTENSION: u64 = 1 << 20;
+
+/// The `length key=value\n` records of a pax header (POSIX.1-2001); `None` for one that is malformed, then nothing.
+pub(crate) struct PaxRecords<'a>(pub(crate) &'a [u8]);
+
+impl<'a> Iterator for PaxRecords<'a> {
+    type Item = Option<(&'a [u8], &'a [u8])>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let all = std::mem::take(&mut self.0);
+        // Some writers fill up the payload with zeros.
+        if all.iter().all(|&byte| byte == 0) {
+            return None;
+        }
+        let record = || {
+            let space = all.iter().position(|&byte| byte == b' ')?;
+            let len: usize = std::str::from_utf8(all.get(..space)?).ok()?.parse().ok()?;
+            let (key_value, newline) = all.get(space + 1..len)?.split_last_chunk::<1>()?;
+            let equals = key_value.iter().position(|&byte| byte == b'=')?;
+            (newline == b"\n").then_some((len, key_value.get(..equals)?, key_value.get(equals + 1..)?))
+        };
+        Some(record().map(|(len, key, value)| {
+            self.0 = all.get(len..).unwrap_or_default();
+            (key, value)
+        }))
+    }
+}
+
+/// A length that is known to be small, as the machine's size type.
+pub(crate) fn bounded(len: u64, offset: u64) -> Result<usize> {
+    usize::try_from(len).map_err(|_| invalid("A tar header is too long", offset))
+}
+
+pub(crate) fn invalid(sentence: &str, offset: u64) -> Error {
+    Error::new(Code::InvalidTar, format!("{sentence}.")).with("offset", offset)
+}
+
+/// Whether the header's checksum is the sum of its bytes, taken as unsigned or, as some old writers did, signed.
+pub(crate) fn checksum_holds(header: &Header) -> bool {
+    let Ok(stated) = header.cksum() else { return false };
+    let sum = |value: fn(u8) -> i64| -> i64 {
+        let bytes = header.as_bytes().iter().enumerate();
+        bytes.map(|(i, &byte)| if (148..156).contains(&i) { 32 } else { value(byte) }).sum()
+    };
+    sum(i64::from) == i64::from(stated) || sum(|byte| i64::from(byte.cast_signed())) == i64::from(stated)
+}
+
+/// The size that a header states.
+pub(crate) fn stated_size(header: &Header, at: u64) -> Result<u64> {
+    let field = header.as_old().size;
+    // Old writers leave the field blank where there is no content.
+    if field.iter().all(|byte| matches!(byte, 0 | b' ')) {
+        return Ok(0);
+    }
+    match header.entry_size() {
+        Ok(size) if size <= MAX_LEN => Ok(size),
+        _ => Err(invalid("A tar header states a size that makes no sense", at)),
+    }
+}
+
+/// What a GNU long name or long link holds: it ends at NUL.
+pub(crate) fn long_name(payload: &[u8]) -> Vec<u8> {
+    payload.split(|&byte| byte == 0).next().unwrap_or_default().to_vec()
+}
+
+/// The error for an extension header that is longer than any that is needed.
+pub(crate) fn too_long(offset: u64, size: u64) -> Error {
+    Error::new(Code::LimitExceeded, "A tar extension header is too long.")
+        .with("offset", offset)
+        .with("expected", MAX_EXTENSION)
+        .with("actual", size)
+}
+
+/// A number that a pax record states.
+pub(crate) fn pax_number(value: &[u8], at: u64) -> Result<u64> {
+    let number = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
+    number.ok_or_else(|| invalid("A pax header states a size that is no number", at))
+}
