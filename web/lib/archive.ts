@@ -1,9 +1,25 @@
 /** An open archive, as both entries of the package give it. */
+import { invalid, newHandle, text } from './checks.js';
 import { LongshoreError, aborted } from './errors.js';
+import type {
+  Comparison,
+  Efficiency,
+  FileDifference,
+  FileEntry,
+  FileMatch,
+  FileOptions,
+  FilePage,
+  FileQuery,
+  FolderOptions,
+  LayerChange,
+  ListOptions,
+} from './file-types.js';
+import { count, described, layerOf, listed, results, searching, type Run } from './files.js';
 import { findOut, gzipped, type Place } from './making.js';
 import { measureAll } from './measuring.js';
 import type { Outer } from './packed.js';
 import type { Pool } from './pool.js';
+import type { FileTask } from './protocol-files.js';
 import type { Backend, Edited, Operation, Operations, Part, Shipment } from './protocol.js';
 import type { Shell } from './registry-exchange.js';
 import type { Port } from './registry-push.js';
@@ -36,12 +52,7 @@ export interface Made {
   release(): Promise<void>;
 }
 
-let lastHandle = 0;
-
-/** A handle that no other archive of this program has had. */
-export function newHandle(): number {
-  return ++lastHandle;
-}
+export { invalid, newHandle, text };
 
 /**
  * An open archive. Its properties are what it is now, after all edits; nothing is written before it is saved, and the
@@ -227,6 +238,102 @@ export abstract class BaseArchive {
     this.#view = await this.run('repair', { repairs: [...repairs] });
   }
 
+  /**
+   * The files of an image, or below a directory of it, each directory before what is in it, names sorted by their bytes:
+   * the file system that its layers come to. Layers are read once, when a call first needs them.
+   *
+   * Fails with `no-such-image`, `no-such-file`, `missing-entry` where the archive lacks a layer, `invalid-tar`, `truncated`,
+   * `invalid-compression` or `limit-exceeded` where one is damaged, and `aborted`; so do all calls about files.
+   */
+  async *files(image: string, options: ListOptions = {}): AsyncGenerator<FileEntry, void, undefined> {
+    const { layer, path = '', limits } = options;
+    const root = { image: text(image, 'image'), layer: layerOf(layer) };
+    yield* listed(this.#files, this.#handle, root, text(path, 'path'), limitsOf(limits), options);
+  }
+
+  /** What is in one directory, sorted, a page at a time: for views that open one directory after the other. */
+  async folder(image: string, path: string, options: FolderOptions = {}): Promise<FilePage> {
+    const { layer, from, limit, limits } = options;
+    const work: FileTask = {
+      image: text(image, 'image'),
+      layer: layerOf(layer),
+      kind: 'list',
+      path: text(path, 'path'),
+      recursive: false,
+      from: from === undefined ? undefined : count(from, 'from'),
+      limit: limit === undefined ? undefined : count(limit, 'limit'),
+    };
+    for await (const { items, next } of results(this.#files, this.#handle, work, limitsOf(limits), options)) {
+      return { entries: items as FileEntry[], ...(next !== undefined && { next }) };
+    }
+    return { entries: [] };
+  }
+
+  /** What one layer adds, changes and deletes, in its order; `layer` is an index into the image's layers. */
+  async *layerChanges(image: string, layer: number, options: UnpackOptions = {}): AsyncGenerator<LayerChange, void, undefined> {
+    const work: FileTask = { image: text(image, 'image'), layer: count(layer, 'layer'), kind: 'changes' };
+    for await (const { items } of results(this.#files, this.#handle, work, limitsOf(options.limits), options)) yield* items as LayerChange[];
+  }
+
+  /** How much of what an image's layers hold later layers replace or delete. */
+  async efficiency(image: string, options: UnpackOptions = {}): Promise<Efficiency> {
+    const work: FileTask = { image: text(image, 'image'), layer: undefined, kind: 'efficiency' };
+    for await (const { items } of results(this.#files, this.#handle, work, limitsOf(options.limits), options)) {
+      return (items as Efficiency[])[0] as Efficiency;
+    }
+    throw closed();
+  }
+
+  /**
+   * Looks for files by name and by content; gives them as they are found: by the order of their paths, and where contents
+   * are looked for by the order of the layers. Fails with `invalid-argument` for a pattern that makes no sense.
+   */
+  async *search(image: string, query: FileQuery): AsyncGenerator<FileMatch, void, undefined> {
+    const work = searching(text(image, 'image'), query);
+    for await (const { items } of results(this.#files, this.#handle, work, limitsOf(query.limits), query)) yield* items as FileMatch[];
+  }
+
+  /**
+   * Compares an image with one of another archive, or of this one: files, config and layers. Contents are compared byte by
+   * byte, but for those that stand at the same place.
+   */
+  async compare(image: string, other: BaseArchive, otherImage: string, options: UnpackOptions = {}): Promise<Comparison> {
+    if (!(other instanceof BaseArchive)) throw invalid('other must be an archive');
+    if (other.#closed) throw closed();
+    // Closing the other one, too, waits for what reads from it.
+    return other.#whileOpen(options.signal, async (signal) => {
+      const calls = { ...options, signal };
+      const images = [text(image, 'image'), text(otherImage, 'otherImage')] as const;
+      const work: FileTask = { image: images[0], layer: undefined, kind: 'compare', other: other.#handle, otherImage: images[1] };
+      const files: FileDifference[] = [];
+      for await (const { items } of results(this.#files, this.#handle, work, limitsOf(options.limits), calls)) {
+        files.push(...(items as FileDifference[]));
+      }
+      const [before, after] = await Promise.all([this.#image(images[0]), other.#image(images[1])]);
+      return described(before, after, files);
+    });
+  }
+
+  /** The image that is meant. */
+  async #image(name: string): Promise<Image> {
+    const { Id } = await this.inspect(name);
+    const image = this.images.find(({ id }) => id === Id);
+    if (!image) throw closed();
+    return image;
+  }
+
+  /** @internal The bytes of a file, or of a tar of files, part by part. */
+  protected async *bytesOf(kind: 'read' | 'export', image: string, path: string, options: FileOptions): AsyncGenerator<Part[], void, undefined> {
+    const work: FileTask = { image: text(image, 'image'), layer: layerOf(options.layer), kind, path: text(path, 'path') };
+    for await (const { parts } of results(this.#files, this.#handle, work, limitsOf(options.limits), options)) yield parts;
+  }
+
+  /** Operations on files read from the archive's file: closing waits for them. */
+  readonly #files: Run = (op, args, options) => {
+    if (op === 'fileEnd') return this.#backend.call(op, args as Operations[typeof op]['args']);
+    return this.#whileOpen(options.signal, (signal) => this.#backend.call(op, args as Operations[typeof op]['args'], { ...options, signal }));
+  };
+
   /** @internal The parts of the archive that is asked for. */
   protected async make(options: SaveOptions<BaseArchive>): Promise<Made> {
     const limits = limitsOf(options.limits);
@@ -390,17 +497,6 @@ export abstract class BaseArchive {
     this.#view = view;
     return changes;
   }
-}
-
-/** The argument, if it is a string. */
-export function text(value: unknown, name: string): string {
-  if (typeof value !== 'string') throw invalid(`${name} must be a string`);
-  return value;
-}
-
-/** The error for an argument of the wrong type. */
-export function invalid(sentence: string): LongshoreError {
-  return new LongshoreError('invalid-argument', `${sentence}.`);
 }
 
 /** The limits, if they are some. */

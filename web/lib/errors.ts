@@ -32,6 +32,8 @@ export const ERROR_CODES = [
   'registry-failed',
   'invalid-answer',
   'digest-mismatch',
+  // Files.
+  'no-such-file',
   // The call.
   'invalid-argument',
   'aborted',

@@ -18,7 +18,7 @@ import type { Part } from './protocol.js';
 import type { Registry } from './registry-client.js';
 import type { Shell } from './registry-exchange.js';
 import type { PullOptions, RegistryOptions } from './registry-types.js';
-import type { ArchiveView, CallOptions, Reference, SaveOptions, UnpackOptions } from './types.js';
+import type { ArchiveView, CallOptions, FileOptions, ListOptions, Reference, SaveOptions, UnpackOptions } from './types.js';
 
 export type { Locations } from './client.js';
 export { ERROR_CODES, LongshoreError, type ErrorCode, type ErrorDetail } from './errors.js';
@@ -174,6 +174,39 @@ export class Archive extends BaseArchive {
     return { blob, name: options.gzip ? `${this.name}.gz` : this.name, size: blob.size, release };
   }
 
+  /**
+   * A file of an image as a `Blob`; links are followed inside the image. From a layer that is not compressed it is a slice of
+   * the opened file.
+   *
+   * Fails as {@link files} does, and with `invalid-argument` where it is no regular file.
+   */
+  async readFile(image: string, path: string, options: FileOptions = {}): Promise<Blob> {
+    return this.#gathered(this.bytesOf('read', image, path, options), 'application/octet-stream');
+  }
+
+  /** A tar of an image's files, or of those below a directory, whose name they begin with: as `docker export` and `docker cp`. */
+  async exportFiles(image: string, options: ListOptions = {}): Promise<Blob> {
+    return this.#gathered(this.bytesOf('export', image, options.path ?? '', options), 'application/x-tar');
+  }
+
+  async #gathered(batches: AsyncIterable<Part[]>, type: string): Promise<Blob> {
+    const blobs: Blob[] = [];
+    let parts: Part[] = [];
+    let bytes = 0;
+    for await (const batch of batches) {
+      for (const part of batch) {
+        parts.push(part);
+        bytes += part instanceof Uint8Array ? part.length : 0;
+      }
+      if (bytes < GATHERED) continue;
+      // The browser may put a Blob's bytes to its disk; an array's it cannot.
+      blobs.push(new Blob(parts.map(blobPart)));
+      parts = [];
+      bytes = 0;
+    }
+    return new Blob([...blobs, ...parts.map(blobPart)], { type });
+  }
+
   /** @internal */
   protected override async shell(): Promise<Shell> {
     return (await loaded(() => import('./registry-browser.js'))).browserShell(client.locations.registryWasmUrl);
@@ -184,6 +217,9 @@ export class Archive extends BaseArchive {
     return (await import('./unpacking.js')).temporaryPlace();
   }
 }
+
+/** How many new bytes become a Blob. */
+const GATHERED = 32 << 20;
 
 let swept = false;
 

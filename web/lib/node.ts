@@ -19,13 +19,13 @@ import { assertUnchanged, pieces, writeTo } from './node-write.js';
 import { nameInside, openPacked, type Outer } from './packed.js';
 import type { Pool } from './pool.js';
 import { fileStore, nodeShell } from './node-registry.js';
-import type { Backend, Operation, Operations, ReadSync, SessionFolder, SessionSource, Shipment } from './protocol.js';
+import type { Backend, Operation, Operations, Part, ReadSync, SessionFolder, SessionSource, Shipment } from './protocol.js';
 import { openRegistry, type Registry } from './registry-client.js';
 import type { Shell } from './registry-exchange.js';
 import { pullFiles } from './registry-pull.js';
 import type { PullOptions, RegistryOptions } from './registry-types.js';
 import { Session } from './session.js';
-import type { ArchiveView, CallOptions, Reference, SaveOptions, UnpackOptions, VerifyReport } from './types.js';
+import type { ArchiveView, CallOptions, FileOptions, ListOptions, Reference, SaveOptions, UnpackOptions, VerifyReport } from './types.js';
 
 export { ERROR_CODES, LongshoreError, type ErrorCode, type ErrorDetail } from './errors.js';
 export type { Registry } from './registry-client.js';
@@ -306,6 +306,41 @@ export class Archive extends BaseArchive {
     };
   }
 
+  /**
+   * A file of an image; links are followed inside the image. Fails as {@link files} does, and with `invalid-argument` where it
+   * is no regular file.
+   */
+  async readFile(image: string, path: string, options: FileOptions = {}): Promise<Uint8Array> {
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of this.#chunks(this.bytesOf('read', image, path, options))) chunks.push(chunk);
+    const whole = new Uint8Array(chunks.reduce((size, { length }) => size + length, 0));
+    let at = 0;
+    for (const chunk of chunks) {
+      whole.set(chunk, at);
+      at += chunk.length;
+    }
+    return whole;
+  }
+
+  /** As {@link readFile}, for files that are large. */
+  streamFile(image: string, path: string, options: FileOptions = {}): ReadableStream<Uint8Array> {
+    return streamed(this.#chunks(this.bytesOf('read', image, path, options)));
+  }
+
+  /** A tar of an image's files, or of those below a directory, whose name they begin with: as `docker export` and `docker cp`. */
+  exportFiles(image: string, options: ListOptions = {}): ReadableStream<Uint8Array> {
+    return streamed(this.#chunks(this.bytesOf('export', image, options.path ?? '', options)));
+  }
+
+  async *#chunks(batches: AsyncIterable<Part[]>): AsyncGenerator<Uint8Array, void, undefined> {
+    const files = new Map(this.#files.map((file) => [file.fd, file]));
+    for await (const parts of batches) {
+      // A piece may be in a buffer that the next one is read into.
+      for await (const piece of pieces(parts, 1 << 20, files)) yield new Uint8Array(piece);
+      assertUnchanged(files);
+    }
+  }
+
   override async verify(options: UnpackOptions = {}): Promise<VerifyReport> {
     // Threads read from the descriptor: it has to stay, even where the archive is closed meanwhile.
     const release = this.#files.map((file) => file.hold());
@@ -327,6 +362,18 @@ export class Archive extends BaseArchive {
       for (const file of this.#files) file.close();
     }
   }
+}
+
+/** A stream that reads on as it is read. */
+function streamed(chunks: AsyncGenerator<Uint8Array, void, undefined>): ReadableStream<Uint8Array> {
+  return new ReadableStream({
+    async pull(controller) {
+      const { done, value } = await chunks.next();
+      if (done) controller.close();
+      else controller.enqueue(value);
+    },
+    cancel: async () => void (await chunks.return(undefined)),
+  });
 }
 
 /** The folder that a caller means; nothing where it is none. */

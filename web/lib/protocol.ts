@@ -1,5 +1,6 @@
 /** What crosses between the caller and the session, which lives in a Worker or, in Node, right here. */
 import type { ErrorData } from './errors.js';
+import type { FileOperations } from './protocol-files.js';
 import type {
   ArchiveView,
   CallOptions,
@@ -113,7 +114,7 @@ export interface Edited {
 }
 
 /** Every operation of a session: what it takes and what it gives. Callers choose an archive's handle. */
-export interface Operations {
+export interface Operations extends FileOperations {
   open: { args: { handle: number; source: SessionSource | SessionFolder }; result: ArchiveView };
   close: { args: { handle: number }; result: undefined };
   tag: { args: { handle: number; source: string; target: string }; result: Edited };

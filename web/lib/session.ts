@@ -3,6 +3,7 @@ import type * as Codec from './codec.js';
 import type * as Core from './core.js';
 import { LongshoreError, aborted, type ErrorCode } from './errors.js';
 import type { Operation, Operations, Part, ReadSync, SessionFolder, SessionSource } from './protocol.js';
+import { SessionFiles } from './session-files.js';
 import type { ArchiveView, Progress } from './types.js';
 
 /** What a running operation can ask of whoever started it. */
@@ -29,12 +30,20 @@ export class Session {
   readonly #archives = new Map<number, Core.Archive>();
   readonly #examinations = new Map<number, Codec.Examination>();
   readonly #writings = new Map<number, Codec.Writing>();
+  /** Edits so far, of all archives: who keeps something of one sees that it may be of another state. */
+  #edits = 0;
+  readonly #files: SessionFiles;
 
   /** The codec is loaded when something takes more than headers. `readSync` is for files, which only Node has. */
   constructor(core: typeof Core, loadCodec: () => Promise<typeof Codec>, readSync?: ReadSync) {
     this.#core = core;
     this.#loadCodec = loadCodec;
     this.#readSync = readSync;
+    const opened = (handle: number) => {
+      this.#archive(handle);
+      return { parts: () => this.#archive(handle).parts(), version: () => this.#edits };
+    };
+    this.#files = new SessionFiles(loadCodec, opened, (context, progress) => this.#breathe(context, progress), readSync);
   }
 
   /** Runs one operation. */
@@ -53,6 +62,7 @@ export class Session {
       return archive.view();
     },
     close: ({ handle }) => {
+      this.#files.close(handle);
       this.#archives.get(handle)?.free();
       this.#archives.delete(handle);
       return undefined;
@@ -61,10 +71,12 @@ export class Session {
     untag: ({ handle, reference }) => this.#edit(handle, (archive) => archive.untag(reference)),
     rename: ({ handle, rules }) => this.#edit(handle, (archive) => archive.rename(rules)),
     undo: ({ handle }) => {
+      this.#edits += 1;
       this.#archive(handle).undo();
       return this.#archive(handle).view();
     },
     redo: ({ handle }) => {
+      this.#edits += 1;
       this.#archive(handle).redo();
       return this.#archive(handle).view();
     },
@@ -118,6 +130,9 @@ export class Session {
       this.#writings.delete(writing);
       return undefined;
     },
+    fileBegin: (args, context) => this.#files.begin(args, context),
+    fileNext: (args, context) => this.#files.next(args, context),
+    fileEnd: (args) => this.#files.end(args),
     parseReference: ({ text }) => this.#core.parseReference(text),
     suggestTags: ({ tag }) => this.#core.suggestTags(tag),
     memory: () => this.#core.memoryUsed(),
@@ -141,6 +156,18 @@ export class Session {
       if (!done) opening.free();
     }
     return opening.finish();
+  }
+
+  /** When the last stretch of synchronous work is to end. */
+  #sliceEnd = 0;
+
+  /** Lets others have their turn, when it is time; fails where the call was cancelled. */
+  async #breathe(context: Context, progress: () => Progress): Promise<void> {
+    if (performance.now() < this.#sliceEnd) return;
+    context.onProgress(progress());
+    await new Promise((resolve) => setTimeout(resolve));
+    if (context.cancelled) throw aborted();
+    this.#sliceEnd = performance.now() + SLICE_MS;
   }
 
   #begin(source: SessionSource): Core.Opening {
@@ -173,6 +200,7 @@ export class Session {
     const examined = new Examination(archive.parts(), this.#readSync);
     try {
       archive.replace(edit(examined), this.#readSync);
+      this.#edits += 1;
       return archive.view();
     } finally {
       examined.free();
@@ -204,6 +232,7 @@ export class Session {
   #edit(handle: number, edit: (archive: Core.Archive) => Operations['tag']['result']['changes']) {
     const archive = this.#archive(handle);
     const changes = edit(archive);
+    this.#edits += 1;
     return { changes, view: archive.view() };
   }
 }

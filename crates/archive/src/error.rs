@@ -108,6 +108,8 @@ codes! {
         NoSuchImage = "no-such-image",
         /// Several images' IDs start with that prefix.
         AmbiguousImage = "ambiguous-image",
+        /// The image has no file at that path.
+        NoSuchFile = "no-such-file",
         /// `index.json` does not know an image of `manifest.json`, so no name can be put there.
         IndexMismatch = "index-mismatch",
         /// Something that has to be known first was not given, or an option makes no sense.

@@ -11,8 +11,9 @@ use std::io::Write;
 use std::rc::Rc;
 
 use longshore_archive::{
-    ChangeKind, Changing, Code, Comparing, Efficiency, Export, FileEntry, FileKind, FileReader, Indexing, LayerChange,
-    Limits, Match, Query, Recipe, Result, Search, SharedIndex, Side, Source, Tree, Weighing, index_layer, merge,
+    ChangeKind, Changing, Code, Comparing, Efficiency, Export, FileEntry, FileKind, FileReader, Indexing,
+    LayerChange, Limits, Match, Query, Recipe, Result, Search, SharedIndex, Side, Source, Tree, Weighing,
+    index_layer, merge,
 };
 use longshore_fixtures::{Content, Entry, Kind, NameForm, tar};
 use proptest::prelude::*;
@@ -134,11 +135,15 @@ fn an_entry_has_all_that_the_tar_says() {
     let index = index(&layer).unwrap();
     let entries: Vec<_> = (0..index.len()).map(|number| index.entry(number).unwrap()).collect();
     let file = &entries[0];
-    assert_eq!((file.path.as_str(), file.kind, file.mode, file.size), ("etc/passwd", FileKind::File, 0o4755, 4));
+    assert_eq!(
+        (file.path.as_str(), file.kind, file.mode, file.size),
+        ("etc/passwd", FileKind::File, 0o4755, 4)
+    );
     assert_eq!((file.uid, file.gid, file.mtime), (3_000_000, 0, -1));
     assert_eq!((file.user.as_deref(), file.group.as_deref()), (Some("root"), Some("größe")));
     assert_eq!((file.xattrs[0].name.as_str(), &*file.xattrs[0].value), ("user.colour", &b"blue"[..]));
-    let rest: Vec<_> = entries[1..].iter().map(|one| (one.path.as_str(), one.kind, one.link.as_deref())).collect();
+    let rest: Vec<_> =
+        entries[1..].iter().map(|one| (one.path.as_str(), one.kind, one.link.as_deref())).collect();
     assert_eq!(
         rest,
         [
@@ -251,14 +256,20 @@ fn paths_through_links_stay_inside_the_root() {
     let six = tree.entry(tree.find(b"six", true).unwrap()).unwrap();
     assert_eq!((six.kind, six.links), (FileKind::File, 2));
     let loops = tree.find(b"loop", false).unwrap();
-    let error = FileReader::new(&tree, loops, layers.iter().map(|layer| recipe(layer)).collect(), Limits::default());
+    let error =
+        FileReader::new(&tree, loops, layers.iter().map(|layer| recipe(layer)).collect(), Limits::default());
     assert_eq!(error.unwrap_err().code(), Code::InvalidArgument);
 }
 
 #[test]
 fn a_file_replaces_a_directory_and_the_other_way_round() {
     let layers = [
-        tar(&[Entry::file("a/b/c", "deep"), Entry::file("d", "file"), Entry::file("twice", "1"), Entry::file("twice", "2")]),
+        tar(&[
+            Entry::file("a/b/c", "deep"),
+            Entry::file("d", "file"),
+            Entry::file("twice", "1"),
+            Entry::file("twice", "2"),
+        ]),
         tar(&[Entry::file("a", "flat"), Entry::file("d/e", "x"), Entry::directory("d/")]),
         tar(&[Entry::directory("a/"), Entry::file(".wh.d", ""), Entry::file("d/f", "y")]),
     ];
@@ -345,7 +356,8 @@ fn a_packed_layer_is_read_from_the_middle() {
     for number in [39, 0, 20, 13, 38] {
         let counted = Rc::new(longshore_archive::ReadAhead::new(Rc::new(packed.clone())));
         let file = tree.find(format!("{number:02}").as_bytes(), true).unwrap();
-        let mut reader = FileReader::new(&tree, file, vec![Recipe::whole(counted.clone())], Limits::default()).unwrap();
+        let mut reader =
+            FileReader::new(&tree, file, vec![Recipe::whole(counted.clone())], Limits::default()).unwrap();
         let mut content = Vec::new();
         while let Some(piece) = reader.read(100_000).unwrap() {
             let mut bytes = vec![0; usize::try_from(piece.len()).unwrap()];
@@ -373,7 +385,8 @@ fn what_is_wrong_with_a_layer_is_told() {
     assert_eq!(code(&damaged), Code::InvalidCompression);
     assert_eq!(code(&tar(&[Entry { bad_checksum: true, ..Entry::file("a", "") }])), Code::InvalidTar);
     assert_eq!(code(&tar(&[Entry::file("a/".repeat(3000), "")])), Code::LimitExceeded);
-    let huge = Entry { pax: vec![("size".to_owned(), "9007199254740993".to_owned())], ..Entry::file("a", "") };
+    let huge =
+        Entry { pax: vec![("size".to_owned(), "9007199254740993".to_owned())], ..Entry::file("a", "") };
     assert_eq!(code(&tar(&[huge])), Code::InvalidTar);
     let zeros = gzip(&vec![0; 200 << 20]);
     assert!(index(&zeros).unwrap().is_empty());
@@ -393,7 +406,9 @@ fn a_million_entries_are_small() {
     let mut bytes = Vec::new();
     let mut writer = longshore_fixtures::TarWriter::new(&mut bytes);
     for number in 0..1_000_000 {
-        writer.append(&Entry::file(format!("usr/share/package-{}/file-{number:07}", number / 50), "")).unwrap();
+        writer
+            .append(&Entry::file(format!("usr/share/package-{}/file-{number:07}", number / 50), ""))
+            .unwrap();
     }
     writer.finish().unwrap();
     let index = index(&bytes).unwrap();
@@ -444,13 +459,17 @@ fn files_are_found_by_name_and_by_content() {
         let found = searched(&tree, &layers, &query);
         found.into_iter().map(|one| (one.file.path, one.offset)).collect::<Vec<_>>()
     };
-    let names = |found: Vec<(String, Option<u64>)>| found.into_iter().map(|(path, _)| path).collect::<Vec<_>>();
+    let names =
+        |found: Vec<(String, Option<u64>)>| found.into_iter().map(|(path, _)| path).collect::<Vec<_>>();
     assert_eq!(names(find(Some("id_*"), None, None)), ["etc/ssh/id_rsa"]);
     assert_eq!(names(find(Some("etc/*"), None, None)), ["etc/passwd", "etc/ssh"]);
     assert_eq!(names(find(Some("/etc/**"), None, None)), ["etc/passwd", "etc/ssh", "etc/ssh/id_rsa"]);
     assert_eq!(names(find(Some("**/id_[a-r]sa"), None, None)), ["etc/ssh/id_rsa"]);
     assert_eq!(names(find(Some("a+?.txt"), None, None)), ["a+b.txt"]);
-    assert_eq!(names(find(None, Some("^/(etc|var)/[^/]+$"), None)), ["etc/passwd", "etc/ssh", "var/large", "var/other"]);
+    assert_eq!(
+        names(find(None, Some("^/(etc|var)/[^/]+$"), None)),
+        ["etc/passwd", "etc/ssh", "var/large", "var/other"]
+    );
     let secret = [("etc/ssh/id_rsa".to_owned(), Some(0)), ("var/large".to_owned(), Some(262_140))];
     assert_eq!(find(None, None, Some(b"the secret")), secret);
     assert_eq!(find(Some("id_*"), None, Some(b"the secret")), secret[..1]);
@@ -479,7 +498,10 @@ fn two_file_systems_are_compared_by_what_they_hold() {
         Entry::directory("kind/"),
         Entry::file("new", "x"),
     ]))];
-    let side = |layers: &[Vec<u8>]| Side { tree: merged(layers), layers: layers.iter().map(|one| recipe(one)).collect() };
+    let side = |layers: &[Vec<u8>]| Side {
+        tree: merged(layers),
+        layers: layers.iter().map(|one| recipe(one)).collect(),
+    };
     let mut comparing = Comparing::new(side(&before), side(&after), Limits::default());
     while !comparing.step(100).unwrap() {}
     let found: Vec<_> = (0..comparing.len()).map(|number| comparing.get(number).unwrap()).collect();
@@ -502,7 +524,8 @@ fn two_file_systems_are_compared_by_what_they_hold() {
 fn name() -> impl Strategy<Value = String> {
     let component = prop::sample::select(vec!["a", "b", "c", "..", "ü"]);
     let last = prop::sample::select(vec!["a", "b", "c", "ü", ".wh.a", ".wh.b", ".wh..wh..opq"]);
-    (prop::collection::vec(component, 0..3), last).prop_map(|(parts, last)| [&parts[..], &[last]].concat().join("/"))
+    (prop::collection::vec(component, 0..3), last)
+        .prop_map(|(parts, last)| [&parts[..], &[last]].concat().join("/"))
 }
 
 fn target() -> impl Strategy<Value = String> {
@@ -520,10 +543,23 @@ fn entry() -> impl Strategy<Value = Entry> {
 }
 
 /// What somebody sees who looks at a tree: kinds, modes, links and contents by path.
-fn seen(tree: &Rc<Tree>, layers: &[Vec<u8>]) -> BTreeMap<String, (FileKind, u32, Option<String>, u32, Vec<u8>)> {
+fn seen(
+    tree: &Rc<Tree>,
+    layers: &[Vec<u8>],
+) -> BTreeMap<String, (FileKind, u32, Option<String>, u32, Vec<u8>)> {
     let one = |entry: FileEntry| {
-        let content = if entry.kind == FileKind::File { content(tree, layers, &entry.path) } else { Vec::new() };
-        (entry.path, (entry.kind, entry.mode, entry.link.filter(|_| entry.kind == FileKind::Symlink), entry.links, content))
+        let content =
+            if entry.kind == FileKind::File { content(tree, layers, &entry.path) } else { Vec::new() };
+        (
+            entry.path,
+            (
+                entry.kind,
+                entry.mode,
+                entry.link.filter(|_| entry.kind == FileKind::Symlink),
+                entry.links,
+                content,
+            ),
+        )
     };
     entries(tree).into_iter().skip(1).map(one).collect()
 }

@@ -12,6 +12,8 @@ mod error;
 #[cfg(feature = "codec")]
 mod examine;
 #[cfg(feature = "codec")]
+mod files;
+#[cfg(feature = "codec")]
 mod found;
 #[cfg(feature = "core")]
 mod names;
@@ -30,6 +32,8 @@ pub use crate::archive::{Archive, Opening, open_blob, open_bytes, open_file, ope
 pub use crate::codec::{Hash, Measure, Unpack, compression_of, read_failure};
 #[cfg(feature = "codec")]
 pub use crate::examine::Examination;
+#[cfg(feature = "codec")]
+pub use crate::files::{FileStream, FileTree, FileWork, Files};
 #[cfg(feature = "core")]
 pub use crate::names::{parse_reference, suggest_tags};
 #[cfg(feature = "registry")]
@@ -48,7 +52,7 @@ const CORE_TYPES: &str = "import type { ArchiveView, ImageInspect, NameChange, R
 
 #[cfg(all(feature = "codec", not(feature = "core")))]
 #[wasm_bindgen(typescript_custom_section)]
-const CODEC_TYPES: &str = "import type { Compatibility, LayerPacking, Limits, Packing, RepairKind, RepairProposal, VerifyReport, WriteFormat } from './types.js';\nimport type { Job, LayerNeed, Measured, Part, ReadSync, SessionSource, Shipment } from './protocol.js';";
+const CODEC_TYPES: &str = "import type { Compatibility, FilePage, LayerPacking, Limits, Packing, RepairKind, RepairProposal, VerifyReport, WriteFormat } from './types.js';\nimport type { Job, LayerNeed, Measured, Part, ReadSync, SessionSource, Shipment } from './protocol.js';";
 
 #[cfg(all(feature = "registry", not(any(feature = "core", feature = "codec"))))]
 #[wasm_bindgen(typescript_custom_section)]

@@ -57,13 +57,15 @@ impl Changing {
                         }
                     }
                 }
-                Outcome::Placed(kind, node) => match self.known.get(&node).and_then(|&at| self.changes.get_mut(at)) {
-                    Some(Change::Placed(_, known)) => *known = record,
-                    _ => {
+                Outcome::Placed(kind, node) => {
+                    let known = self.known.get(&node).and_then(|&at| self.changes.get_mut(at));
+                    if let Some(Change::Placed(_, known)) = known {
+                        *known = record;
+                    } else {
                         self.known.insert(node, self.changes.len());
                         self.changes.push(Change::Placed(kind, record));
                     }
-                },
+                }
             }
         }
         false

@@ -87,7 +87,8 @@ impl<S: Source + Clone> Comparing<S> {
     /// Begins. Contents are compared where they have one size and do not stand at the same place of one layer.
     pub fn new(before: Side<S>, after: Side<S>, limits: Limits) -> Self {
         let contents = |side: &Side<S>, layers| Contents::new(layers, side.tree.layers().to_vec(), limits);
-        let (first, second) = (contents(&before, before.layers.clone()), contents(&after, after.layers.clone()));
+        let (first, second) =
+            (contents(&before, before.layers.clone()), contents(&after, after.layers.clone()));
         Self {
             sides: [before.tree, after.tree],
             contents: [first, second],
@@ -114,7 +115,9 @@ impl<S: Source + Clone> Comparing<S> {
             let mut ended = true;
             let Self { sides, contents, doubts, doubtful, pairs, .. } = self;
             for (side, doubts) in doubts.iter_mut().flatten().enumerate() {
-                let (Some(tree), Some(contents)) = (sides.get(side), contents.get_mut(side)) else { continue };
+                let (Some(tree), Some(contents)) = (sides.get(side), contents.get_mut(side)) else {
+                    continue;
+                };
                 let number = |doubt: usize| {
                     let pair = doubtful.get(doubt).and_then(|&pair| pairs.get(pair))?;
                     Some(if side == 0 { pair.before? } else { pair.after? } as usize)
@@ -279,7 +282,8 @@ fn differences(before: &Tree, a: usize, after: &Tree, b: usize) -> (u8, bool) {
     note(ids(old.owner(was)) != ids(new.owner(is)), OWNER);
     note(old.link(was) != new.link(is), LINK);
     note(old.xattrs(was) != new.xattrs(is), XATTRS);
-    let device = |index: &super::layer::LayerIndex, record| index.detail(record).and_then(|detail| detail.device);
+    let device =
+        |index: &super::layer::LayerIndex, record| index.detail(record).and_then(|detail| detail.device);
     note(device(old, was) != device(new, is) || old.size(was) != new.size(is), CONTENT);
     let same_place = Rc::ptr_eq(old, new) && was.block == is.block;
     let doubt = was.kind() == FileKind::File && what & CONTENT == 0 && old.size(was) > 0 && !same_place;

@@ -86,7 +86,9 @@ impl Weighing {
                 Outcome::Placed(_, node) => {
                     let index = self.merging.layers().get(layer as usize);
                     let record = index.and_then(|index| Some((index, index.record(record)?)));
-                    record.filter(|(_, record)| record.kind() == FileKind::File).map(|(index, record)| (node, index.size(record)))
+                    record
+                        .filter(|(_, record)| record.kind() == FileKind::File)
+                        .map(|(index, record)| (node, index.size(record)))
                 }
                 Outcome::Removed(_) => whiteout,
                 Outcome::Nothing => None,
@@ -116,9 +118,11 @@ impl Weighing {
         #[allow(clippy::cast_precision_loss)] // a ratio
         let score = if sum == 0 { 1.0 } else { least as f64 / sum as f64 };
         let tree = self.merging.finish();
-        let mut visible: Vec<Vec<bool>> = tree.layers().iter().map(|index| vec![false; index.len()]).collect();
+        let mut visible: Vec<Vec<bool>> =
+            tree.layers().iter().map(|index| vec![false; index.len()]).collect();
         for inode in tree.inodes() {
-            let flag = visible.get_mut(inode.layer as usize).and_then(|layer| layer.get_mut(inode.record as usize));
+            let flag =
+                visible.get_mut(inode.layer as usize).and_then(|layer| layer.get_mut(inode.record as usize));
             if let Some(flag) = flag {
                 *flag = true;
             }

@@ -70,7 +70,18 @@ impl<S: Source + Clone> Export<S> {
         directories.append(&mut files);
         directories.append(&mut others);
         let contents = Contents::new(layers, tree.layers().to_vec(), limits);
-        Self { tree, contents, strip, order: directories, at: 0, first, file: None, ended: false, done: 0, total }
+        Self {
+            tree,
+            contents,
+            strip,
+            order: directories,
+            at: 0,
+            first,
+            file: None,
+            ended: false,
+            done: 0,
+            total,
+        }
     }
 
     /// Bytes of files in the tar so far, and in all.
@@ -173,13 +184,12 @@ impl<S: Source + Clone> Export<S> {
         header.set_uid(records.number(b"uid", uid, SEVEN));
         header.set_gid(records.number(b"gid", gid, SEVEN));
         header.set_size(records.number(b"size", size, ELEVEN));
-        header.set_mtime(match u64::try_from(mtime) {
-            Ok(seconds) => records.number(b"mtime", seconds, ELEVEN),
-            Err(_) => {
-                records.push(b"mtime", mtime.to_string().as_bytes());
-                0
-            }
-        });
+        if let Ok(seconds) = u64::try_from(mtime) {
+            header.set_mtime(records.number(b"mtime", seconds, ELEVEN));
+        } else {
+            records.push(b"mtime", mtime.to_string().as_bytes());
+            header.set_mtime(0);
+        }
         let old = header.as_old_mut();
         records.text(b"path", &name, &mut old.name, 100);
         records.text(b"linkpath", &link, &mut old.linkname, 100);

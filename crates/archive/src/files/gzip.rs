@@ -7,7 +7,9 @@ use std::io::Write;
 use std::rc::Rc;
 
 use miniz_oxide::inflate::TINFLStatus;
-use miniz_oxide::inflate::core::inflate_flags::{TINFL_FLAG_HAS_MORE_INPUT, TINFL_FLAG_STOP_ON_BLOCK_BOUNDARY};
+use miniz_oxide::inflate::core::inflate_flags::{
+    TINFL_FLAG_HAS_MORE_INPUT, TINFL_FLAG_STOP_ON_BLOCK_BOUNDARY,
+};
 use miniz_oxide::inflate::core::{BlockBoundaryState, DecompressorOxide, decompress};
 
 use crate::compression::Compression;
@@ -69,7 +71,10 @@ impl Checkpoints {
 
     /// The last place before that byte of the output.
     fn before(&self, out: u64) -> Option<&Checkpoint> {
-        self.list.partition_point(|checkpoint| checkpoint.out <= out).checked_sub(1).and_then(|at| self.list.get(at))
+        self.list
+            .partition_point(|checkpoint| checkpoint.out <= out)
+            .checked_sub(1)
+            .and_then(|at| self.list.get(at))
     }
 
     /// How many unpacked bytes stand before the place from which that byte is best read.
@@ -323,10 +328,12 @@ impl<S: Source + Clone> Gunzip<S> {
         let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::fast());
         let from = self.head.saturating_sub(WINDOW);
         // Before the ring's beginning is its end; nothing of it, where the output began less than a window ago.
-        let wrapped = (WINDOW - (self.head - from)).min(usize::try_from(self.out).unwrap_or(WINDOW) - (self.head - from));
+        let wrapped = (WINDOW - (self.head - from))
+            .min(usize::try_from(self.out).unwrap_or(WINDOW) - (self.head - from));
         let before = self.ring.get(self.ring.len() - wrapped..).unwrap_or_default();
         let last = self.ring.get(from..self.head).unwrap_or_default();
-        let packed = encoder.write_all(before).and_then(|()| encoder.write_all(last)).and_then(|()| encoder.finish());
+        let packed =
+            encoder.write_all(before).and_then(|()| encoder.write_all(last)).and_then(|()| encoder.finish());
         // Writing to memory does not fail.
         if let Ok(window) = packed {
             noted.push(Checkpoint { out: self.out, at, state, window: window.into() });

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use tar::{EntryType, Header};
 
-use super::layer::{Detail, FileKind, LINK, LayerIndex, Owner, Record, SharedIndex};
+use super::layer::{Detail, FileKind, LINK, LayerIndex, Owner, RawXattr, Record, SharedIndex};
 use super::sparse::{self, SparseRecords};
 use super::stream::{LayerStream, compression_of};
 use crate::error::{Code, Error, Result};
@@ -39,7 +39,7 @@ struct Extensions {
     user: Option<Box<[u8]>>,
     group: Option<Box<[u8]>>,
     mtime: Option<i64>,
-    xattrs: Vec<(Box<[u8]>, Box<[u8]>)>,
+    xattrs: Vec<RawXattr>,
     sparse: Option<SparseRecords>,
 }
 
@@ -64,7 +64,8 @@ impl<S: Source + Clone> Indexing<S> {
         let compression = compression_of(&data)?;
         let stream = LayerStream::noting(data, compression, limits);
         // Offset 0 of the names says that there is none.
-        let index = LayerIndex { compression, names: vec![0, 0], directories: vec![0], ..LayerIndex::default() };
+        let index =
+            LayerIndex { compression, names: vec![0, 0], directories: vec![0], ..LayerIndex::default() };
         let directories = HashMap::from([(Box::default(), 0)]);
         Ok(Self {
             stream,
@@ -169,9 +170,10 @@ impl<S: Source + Clone> Indexing<S> {
                         b"gid" => own.gid = Some(pax_number(value, at)?),
                         b"uname" => own.user = Some(value.into()),
                         b"gname" => own.group = Some(value.into()),
-                        b"mtime" => own.mtime = Some(seconds(value).ok_or_else(|| {
-                            invalid("A pax header states a time that is no number", at)
-                        })?),
+                        b"mtime" => {
+                            let wrong = || invalid("A pax header states a time that is no number", at);
+                            own.mtime = Some(seconds(value).ok_or_else(wrong)?);
+                        }
                         _ => {
                             if let Some(key) = key.strip_prefix(b"SCHILY.xattr.") {
                                 own.xattrs.retain(|(known, _)| **known != *key);
@@ -222,7 +224,7 @@ impl<S: Source + Clone> Indexing<S> {
         self.skip = skip;
         let (size, sparse) = content;
         // Aligned, unless the tar is not: then nothing of it is where it says.
-        let block = u32::try_from(data / BLOCK).ok().filter(|_| data % BLOCK == 0);
+        let block = u32::try_from(data / BLOCK).ok().filter(|_| data.is_multiple_of(BLOCK));
         let block = block.ok_or_else(|| invalid("The layer is too large", at))?;
         let field = |number: std::io::Result<u64>| number.unwrap_or(0);
         let name = |bytes: Option<&[u8]>| Box::<[u8]>::from(bytes.unwrap_or_default());
@@ -311,8 +313,9 @@ impl<S: Source + Clone> Indexing<S> {
             return Ok(known);
         }
         self.spend(2 * (size_of::<Owner>() + owner.user.len() + owner.group.len()), at)?;
-        let number = u16::try_from(self.index.owners.len())
-            .map_err(|_| Error::new(Code::LimitExceeded, "The layer has too many owners.").with("offset", at))?;
+        let number = u16::try_from(self.index.owners.len()).map_err(|_| {
+            Error::new(Code::LimitExceeded, "The layer has too many owners.").with("offset", at)
+        })?;
         self.index.owners.push(owner.clone());
         self.owners.insert(owner, number);
         Ok(number)

@@ -50,6 +50,9 @@ pub(super) struct Owner {
     pub(super) group: Box<[u8]>,
 }
 
+/// An extended attribute's name and value.
+pub(super) type RawXattr = (Box<[u8]>, Box<[u8]>);
+
 /// What few entries have.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Detail {
@@ -60,7 +63,7 @@ pub(super) struct Detail {
     pub(super) size: Option<u64>,
     /// Times that do not.
     pub(super) mtime: Option<i64>,
-    pub(super) xattrs: Box<[(Box<[u8]>, Box<[u8]>)]>,
+    pub(super) xattrs: Box<[RawXattr]>,
     pub(super) sparse: Option<Box<SparseMap>>,
 }
 
@@ -152,19 +155,17 @@ impl LayerIndex {
     pub fn entry(&self, number: usize) -> Option<FileEntry> {
         let number = u32::try_from(number).ok()?;
         let record = self.record(number)?;
-        Some(self.describe(self.path(record), record))
+        Some(self.describe(&self.path(record), record))
     }
 
     pub(super) fn push(&mut self, record: Record) {
-        match self.records.last_mut().filter(|last| last.len() < CHUNK) {
-            Some(last) => last.push(record),
-            None => {
-                // Most layers are small.
-                let room = if self.records.is_empty() { 64 } else { CHUNK };
-                let mut chunk = Vec::with_capacity(room);
-                chunk.push(record);
-                self.records.push(chunk);
-            }
+        if let Some(last) = self.records.last_mut().filter(|last| last.len() < CHUNK) {
+            last.push(record);
+        } else {
+            // Most layers are small.
+            let mut chunk = Vec::with_capacity(if self.records.is_empty() { 64 } else { CHUNK });
+            chunk.push(record);
+            self.records.push(chunk);
         }
     }
 
@@ -229,17 +230,17 @@ impl LayerIndex {
         self.owners.get(usize::from(record.owner))
     }
 
-    pub(super) fn xattrs(&self, record: Record) -> &[(Box<[u8]>, Box<[u8]>)] {
+    pub(super) fn xattrs(&self, record: Record) -> &[RawXattr] {
         self.detail(record).map_or(&[], |detail| &detail.xattrs)
     }
 
-    pub(super) fn describe(&self, path: Vec<u8>, record: Record) -> FileEntry {
+    pub(super) fn describe(&self, path: &[u8], record: Record) -> FileEntry {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let name = |bytes: &[u8]| (!bytes.is_empty()).then(|| text(bytes));
         let owner = self.owner(record);
-        let xattr = |(key, value): &(Box<[u8]>, Box<[u8]>)| Xattr { name: text(key), value: value.clone() };
+        let xattr = |(key, value): &RawXattr| Xattr { name: text(key), value: value.clone() };
         FileEntry {
-            path: text(&path),
+            path: text(path),
             kind: record.kind(),
             mode: u32::from(record.mode & 0o7777),
             uid: owner.map_or(0, |owner| owner.uid),

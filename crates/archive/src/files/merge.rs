@@ -141,7 +141,10 @@ impl Merging {
     }
 
     /// Unpacks the next entry; `None` at the end. `before` sees it first.
-    pub(super) fn next(&mut self, mut before: impl FnMut(&Self, u32, Record)) -> Option<(usize, u32, Outcome)> {
+    pub(super) fn next(
+        &mut self,
+        mut before: impl FnMut(&Self, u32, Record),
+    ) -> Option<(usize, u32, Outcome)> {
         loop {
             let index = self.layers.get(self.layer as usize)?.clone();
             let Some(record) = index.record(self.record) else {
@@ -170,7 +173,9 @@ impl Merging {
         let name = index.name(record);
         let directory = index.directory(record.directory);
         // What AUFS noted for itself, but for the files that have several names.
-        if directory.starts_with(b".wh..wh.") || (directory.is_empty() && name.starts_with(b".wh..wh.") && name != OPAQUE) {
+        if directory.starts_with(b".wh..wh.")
+            || (directory.is_empty() && name.starts_with(b".wh..wh.") && name != OPAQUE)
+        {
             if directory == AUFS_LINKS && record.kind() == FileKind::File {
                 let inode = self.inode(number)?;
                 self.aufs.insert(index.path(record), inode);
@@ -248,10 +253,16 @@ impl Merging {
 
     /// What stands at a path; through a link at its end too, if `last` says so.
     pub(super) fn look_up(&self, path: &[u8], last: bool) -> Option<u32> {
-        follow(path, last, ROOT, |node| self.parent(node), |directory, name| {
-            let node = self.child(directory, name)?;
-            Some(Step { node, link: self.link(node) })
-        })
+        follow(
+            path,
+            last,
+            ROOT,
+            |node| self.parent(node),
+            |directory, name| {
+                let node = self.child(directory, name)?;
+                Some(Step { node, link: self.link(node) })
+            },
+        )
     }
 
     fn parent(&self, node: u32) -> u32 {
@@ -303,7 +314,7 @@ impl Merging {
     pub(super) fn describe(&self, node: u32, inode: u32) -> Option<super::layer::FileEntry> {
         let path = self.path(node);
         let inode = self.inodes.get(inode as usize)?;
-        Some(inode.describe(&self.layers, path))
+        Some(inode.describe(&self.layers, &path))
     }
 
     /// The way to a node.
@@ -325,7 +336,8 @@ impl Merging {
     }
 
     fn is_named(&self, node: u32, parent: u32, name: &[u8]) -> bool {
-        self.node(node).is_some_and(|node| node.parent == parent && node.name.of(&self.layers, &self.implied) == name)
+        self.node(node)
+            .is_some_and(|node| node.parent == parent && node.name.of(&self.layers, &self.implied) == name)
     }
 
     /// The file that a directory has under a name.
@@ -349,28 +361,27 @@ impl Merging {
     /// Gives a file a name that is free.
     fn put(&mut self, parent: u32, name: &[u8], named: Named, inode: u32) -> Option<u32> {
         let born = self.node(parent)?.generation;
-        let number = match self.slot(parent, name) {
-            Some(known) => known,
-            None => {
-                let number = u32::try_from(self.nodes.len()).ok()?;
-                let (next, first) = (NONE, NONE);
-                self.nodes.push(Node {
-                    parent,
-                    name: named,
-                    inode: NONE,
-                    generation: 0,
-                    born,
-                    first,
-                    next,
-                    listed: false,
-                });
-                let (nodes, layers, implied) = (&self.nodes, &self.layers, &self.implied);
-                self.table.insert_unique(hash(parent, name), number, |&node| {
-                    let node = nodes.get(node as usize);
-                    node.map_or(0, |node| hash(node.parent, node.name.of(layers, implied)))
-                });
-                number
-            }
+        let number = if let Some(known) = self.slot(parent, name) {
+            known
+        } else {
+            let number = u32::try_from(self.nodes.len()).ok()?;
+            let (next, first) = (NONE, NONE);
+            self.nodes.push(Node {
+                parent,
+                name: named,
+                inode: NONE,
+                generation: 0,
+                born,
+                first,
+                next,
+                listed: false,
+            });
+            let (nodes, layers, implied) = (&self.nodes, &self.layers, &self.implied);
+            self.table.insert_unique(hash(parent, name), number, |&node| {
+                let node = nodes.get(node as usize);
+                node.map_or(0, |node| hash(node.parent, node.name.of(layers, implied)))
+            });
+            number
         };
         let first = self.node(parent)?.first;
         let node = self.node_mut(number)?;
@@ -504,7 +515,8 @@ impl Merging {
             }
             // The last is popped first.
             children.sort_by(|&a, &b| {
-                let name = |node: u32| self.node(node).map(|node| node.name.of(tree.layers(), tree.implied()));
+                let name =
+                    |node: u32| self.node(node).map(|node| node.name.of(tree.layers(), tree.implied()));
                 name(b).cmp(&name(a))
             });
             todo.extend(children.into_iter().map(|child| (child, number)));
@@ -562,7 +574,10 @@ fn hash(parent: u32, name: &[u8]) -> u64 {
 
 impl std::fmt::Debug for Merging {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Merging").field("layer", &self.layer).field("names", &self.names()).finish_non_exhaustive()
+        f.debug_struct("Merging")
+            .field("layer", &self.layer)
+            .field("names", &self.names())
+            .finish_non_exhaustive()
     }
 }
 

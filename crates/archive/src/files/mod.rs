@@ -43,10 +43,13 @@ impl<S: Source + Clone> Archive<S> {
     /// none of that number.
     pub fn layer_data(&self, image: usize, layer: usize) -> Result<Recipe<S>> {
         let found = self.images().get(image).and_then(|image| image.layers.get(layer)).ok_or_else(|| {
-            Error::new(Code::InvalidArgument, format!("The image has no layer {layer}.")).with("actual", layer)
+            Error::new(Code::InvalidArgument, format!("The image has no layer {layer}."))
+                .with("actual", layer)
         })?;
         if found.is_encrypted() {
-            return Err(Error::new(Code::InvalidArgument, "The layer is encrypted.").with("entry", &*found.path));
+            return Err(
+                Error::new(Code::InvalidArgument, "The layer is encrypted.").with("entry", &*found.path)
+            );
         }
         let entry = found.entry.and_then(|entry| self.members.entry(entry)).ok_or_else(|| {
             let sentence = format!("The archive does not hold the layer {}.", found.path);

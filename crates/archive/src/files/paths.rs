@@ -34,24 +34,21 @@ pub(super) fn follow(
             continue;
         }
         let found = step(at, &component)?;
-        match found.link.filter(|_| last || !todo.is_empty()) {
-            Some(link) => {
-                links += 1;
-                len += link.len();
-                if links > MAX_LINKS || len > MAX_WAY {
-                    return None;
-                }
-                if link.first() == Some(&b'/') {
-                    (at, depth) = (root, 0);
-                }
-                todo.extend(components(&link).rev().map(<[u8]>::to_vec));
+        if let Some(link) = found.link.filter(|_| last || !todo.is_empty()) {
+            links += 1;
+            len += link.len();
+            if links > MAX_LINKS || len > MAX_WAY {
+                return None;
             }
-            None => {
-                at = found.node;
-                depth += 1;
-                if depth > MAX_DEPTH {
-                    return None;
-                }
+            if link.first() == Some(&b'/') {
+                (at, depth) = (root, 0);
+            }
+            todo.extend(components(&link).rev().map(<[u8]>::to_vec));
+        } else {
+            at = found.node;
+            depth += 1;
+            if depth > MAX_DEPTH {
+                return None;
             }
         }
     }

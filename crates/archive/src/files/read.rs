@@ -97,19 +97,15 @@ impl<S: Source + Clone> Contents<S> {
                 }
                 stored += part;
             }
-            match inside {
-                Some((at, rest)) => {
-                    offset += at;
-                    len = rest;
-                }
-                None => {
-                    let zeros = usize::try_from(next - cursor.at).unwrap_or(usize::MAX).min(max);
-                    cursor.at += zeros as u64;
-                    let mut recipe = Recipe::default();
-                    recipe.push_bytes(vec![0; zeros]);
-                    return Ok(Some(recipe));
-                }
-            }
+            let Some((at, rest)) = inside else {
+                let zeros = usize::try_from(next - cursor.at).unwrap_or(usize::MAX).min(max);
+                cursor.at += zeros as u64;
+                let mut recipe = Recipe::default();
+                recipe.push_bytes(vec![0; zeros]);
+                return Ok(Some(recipe));
+            };
+            offset += at;
+            len = rest;
         } else {
             offset += cursor.at;
         }
@@ -136,7 +132,8 @@ impl<S: Source + Clone> Contents<S> {
             unpacking => {
                 *unpacking = None;
                 let checkpoints = &index.checkpoints;
-                let stream = LayerStream::at(data.clone(), index.compression, self.limits, checkpoints, offset);
+                let stream =
+                    LayerStream::at(data.clone(), index.compression, self.limits, checkpoints, offset);
                 &mut unpacking.insert((cursor.layer, stream)).1
             }
         };

@@ -88,11 +88,14 @@ impl<S: Source + Clone> Search<S> {
         let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
         let bytes = query.bytes.as_ref().filter(|bytes| !bytes.is_empty());
         if long(text(&query.glob)) || long(text(&query.regex)) || long(bytes.map_or(0, Vec::len)) {
-            return Err(Error::new(Code::InvalidArgument, "The pattern is too long.").with("expected", MAX_PATTERN));
+            return Err(
+                Error::new(Code::InvalidArgument, "The pattern is too long.").with("expected", MAX_PATTERN)
+            );
         }
         let compile = |pattern: &str, shown: &str| {
             Regex::new(pattern).map_err(|error| {
-                Error::new(Code::InvalidArgument, format!("The pattern makes no sense: {error}.")).with("reference", shown)
+                Error::new(Code::InvalidArgument, format!("The pattern makes no sense: {error}."))
+                    .with("reference", shown)
             })
         };
         let glob = match &query.glob {
@@ -153,7 +156,10 @@ impl<S: Source + Clone> Search<S> {
         if self.glob.is_some() || self.regex.is_some() {
             let path = format!("/{}", String::from_utf8_lossy(&self.tree.path(number)));
             let name = path.rsplit('/').next().unwrap_or_default();
-            let fits = self.glob.as_ref().is_none_or(|(glob, whole)| glob.is_match(if *whole { &path } else { name }))
+            let fits = self
+                .glob
+                .as_ref()
+                .is_none_or(|(glob, whole)| glob.is_match(if *whole { &path } else { name }))
                 && self.regex.as_ref().is_none_or(|regex| regex.is_match(&path));
             if !fits {
                 return;

@@ -13,10 +13,17 @@ const PIECE: usize = 128 << 10;
 
 /// A layer's uncompressed bytes, read from start to end.
 pub(super) enum LayerStream<S: Source + Clone> {
-    Plain { data: Recipe<S>, at: u64 },
+    Plain {
+        data: Recipe<S>,
+        at: u64,
+    },
     Gzip(Box<Gunzip<S>>),
     /// Of what the other decoders gave, the bytes of `piece` in `ready` were not read yet.
-    Other { unpacked: Box<Unpacked<Recipe<S>>>, piece: Vec<u8>, ready: std::ops::Range<usize> },
+    Other {
+        unpacked: Box<Unpacked<Recipe<S>>>,
+        piece: Vec<u8>,
+        ready: std::ops::Range<usize>,
+    },
 }
 
 /// How a layer is compressed, by its first bytes.

@@ -39,7 +39,7 @@ impl Inode {
         Some((index, index.record(self.record)?))
     }
 
-    pub(super) fn describe(self, layers: &[SharedIndex], path: Vec<u8>) -> FileEntry {
+    pub(super) fn describe(self, layers: &[SharedIndex], path: &[u8]) -> FileEntry {
         match self.record(layers) {
             Some((index, record)) => FileEntry {
                 layer: Some(self.layer as usize),
@@ -47,7 +47,7 @@ impl Inode {
                 ..index.describe(path, record)
             },
             None => FileEntry {
-                path: String::from_utf8_lossy(&path).into_owned(),
+                path: String::from_utf8_lossy(path).into_owned(),
                 kind: FileKind::Directory,
                 mode: 0o755,
                 uid: 0,
@@ -138,7 +138,7 @@ impl Tree {
     /// A file; `None` for a number that is too large.
     pub fn entry(&self, number: usize) -> Option<FileEntry> {
         let node = self.nodes.get(number)?;
-        Some(self.inodes.get(node.inode as usize)?.describe(&self.layers, self.path(number)))
+        Some(self.inodes.get(node.inode as usize)?.describe(&self.layers, &self.path(number)))
     }
 
     /// The path from the root, without a slash before it.

@@ -1,0 +1,230 @@
+/** The session's work on files inside layers. Indexes and file systems stay until their archive is closed. */
+import type * as Codec from './codec.js';
+import { LongshoreError, aborted } from './errors.js';
+import type { FileOperations, FileResults, FileTask, Root } from './protocol-files.js';
+import type { Part, ReadSync } from './protocol.js';
+import type { Context } from './session.js';
+import type { Limits, Progress } from './types.js';
+
+/** How many file systems of one archive are kept: each takes some 20 bytes for a file. */
+const TREES = 3;
+
+/** What a caller is to see of an archive. */
+export interface Opened {
+  parts(): Part[];
+  /** Another number after each edit. */
+  version(): number;
+}
+
+/** Lets others have their turn between stretches of synchronous work. */
+export type Breath = (context: Context, progress: () => Progress) => Promise<void>;
+
+/** The files of one archive. */
+class ArchiveFiles {
+  /** Whatever uses the indexes waits for what does so now. */
+  queue: Promise<unknown> = Promise.resolve();
+  files: Codec.Files | undefined;
+  version = 0;
+  /** By image and layer, the one that was used last at the end. */
+  readonly trees = new Map<string, Codec.FileTree>();
+  isClosed = false;
+
+  forgetTrees(): void {
+    for (const tree of this.trees.values()) tree.free();
+    this.trees.clear();
+  }
+
+  free(): void {
+    this.isClosed = true;
+    this.forgetTrees();
+    this.files?.free();
+    this.files = undefined;
+  }
+}
+
+interface Task {
+  handles: number[];
+  next(context: Context): Promise<FileResults | undefined> | FileResults | undefined;
+  free(): void;
+}
+
+/** Answers {@link FileOperations}. */
+export class SessionFiles {
+  readonly #loadCodec: () => Promise<typeof Codec>;
+  readonly #opened: (handle: number) => Opened;
+  readonly #breathe: Breath;
+  readonly #readSync: ReadSync | undefined;
+  readonly #archives = new Map<number, ArchiveFiles>();
+  readonly #tasks = new Map<number, Task>();
+
+  /** `opened` fails for a handle of no open archive. */
+  constructor(
+    loadCodec: () => Promise<typeof Codec>,
+    opened: (handle: number) => Opened,
+    breathe: Breath,
+    readSync: ReadSync | undefined,
+  ) {
+    this.#loadCodec = loadCodec;
+    this.#opened = opened;
+    this.#breathe = breathe;
+    this.#readSync = readSync;
+  }
+
+  async begin({ handle, task, work, limits }: FileOperations['fileBegin']['args'], context: Context): Promise<undefined> {
+    const tree = await this.#tree(handle, work, limits, context);
+    const handles = [handle];
+    const begun = await this.#begin(tree, work, limits, context, handles);
+    this.#tasks.set(task, { handles, ...begun });
+    return undefined;
+  }
+
+  async next({ task }: FileOperations['fileNext']['args'], context: Context): Promise<FileResults | undefined> {
+    const begun = this.#tasks.get(task);
+    if (!begun) throw lost();
+    return begun.next(context);
+  }
+
+  end({ task }: FileOperations['fileEnd']['args']): undefined {
+    this.#tasks.get(task)?.free();
+    this.#tasks.delete(task);
+    return undefined;
+  }
+
+  /** An archive is closed. */
+  close(handle: number): void {
+    for (const [number, task] of this.#tasks) if (task.handles.includes(handle)) this.end({ task: number });
+    this.#archives.get(handle)?.free();
+    this.#archives.delete(handle);
+  }
+
+  async #begin(
+    tree: Codec.FileTree,
+    work: FileTask,
+    limits: Limits,
+    context: Context,
+    handles: number[],
+  ): Promise<Omit<Task, 'handles'>> {
+    switch (work.kind) {
+      case 'list': {
+        const { entries, next } = tree.list(work.path, work.recursive, work.from, work.limit);
+        let given = false;
+        const first: FileResults = { items: entries, parts: [], ...(next !== undefined && { next }) };
+        return { next: () => (given ? undefined : ((given = true), first)), free: () => {} };
+      }
+      case 'read':
+        return this.#stream(tree.read(work.path));
+      case 'export':
+        return this.#stream(tree.export(work.path));
+      case 'search': {
+        const { glob, regex, content } = work;
+        return this.#work(tree.search(work.path, { ...(glob !== undefined && { glob }), ...(regex !== undefined && { regex }) }, content), 'search');
+      }
+      case 'changes':
+        return this.#work(tree.changes(), 'files');
+      case 'efficiency':
+        return this.#work(tree.efficiency(), 'files');
+      case 'compare': {
+        const root = { image: work.image, layer: work.layer };
+        const other = await this.#tree(work.other, { image: work.otherImage, layer: undefined }, limits, context);
+        handles.push(work.other);
+        // The first may have gone while the other was made.
+        const [handle = 0] = handles;
+        return this.#work((await this.#tree(handle, root, limits, context)).compare(other), 'compare');
+      }
+    }
+  }
+
+  /** Bytes, some MiB at a time. */
+  #stream(stream: Codec.FileStream): Omit<Task, 'handles'> {
+    let isFreed = false;
+    return {
+      next: async (context) => {
+        for (;;) {
+          const parts = stream.next();
+          if (!parts || parts.length > 0) return parts && { items: [], parts };
+          await this.#breathe(context, () => ({ phase: 'files', done: 0, total: 0 }));
+          if (isFreed) throw lost();
+        }
+      },
+      free: () => {
+        isFreed = true;
+        stream.free();
+      },
+    };
+  }
+
+  /** Things, as soon as there are some. */
+  #work(work: Codec.FileWork, phase: Progress['phase']): Omit<Task, 'handles'> {
+    let isFreed = false;
+    return {
+      next: async (context) => {
+        for (;;) {
+          const items = work.next();
+          if (!items || items.length > 0) return items && { items, parts: [] };
+          await this.#breathe(context, () => ({ phase, done: work.done(), total: work.total() }));
+          if (isFreed) throw lost();
+        }
+      },
+      free: () => {
+        isFreed = true;
+        work.free();
+      },
+    };
+  }
+
+  /** The file system, made where it is not there. */
+  async #tree(handle: number, { image, layer }: Root, limits: Limits, context: Context): Promise<Codec.FileTree> {
+    const opened = this.#opened(handle);
+    let own = this.#archives.get(handle);
+    if (!own) this.#archives.set(handle, (own = new ArchiveFiles()));
+    const archive = own;
+    const made = archive.queue.then(async () => {
+      const { Files } = await this.#loadCodec();
+      if (archive.isClosed || context.cancelled) throw context.cancelled ? aborted() : lost();
+      const version = opened.version();
+      if (!archive.files) {
+        archive.files = new Files(opened.parts(), this.#readSync);
+      } else if (archive.version !== version) {
+        // An image may have another name now.
+        archive.forgetTrees();
+        archive.files.refresh(opened.parts(), this.#readSync);
+      }
+      archive.version = version;
+      const key = JSON.stringify([image, layer]);
+      const known = archive.trees.get(key);
+      const tree = known ?? (await this.#make(archive, archive.files, image, layer, limits, context));
+      archive.trees.delete(key);
+      archive.trees.set(key, tree);
+      for (const [oldest, tree] of archive.trees) {
+        if (archive.trees.size <= TREES) break;
+        archive.trees.delete(oldest);
+        tree.free();
+      }
+      return tree;
+    });
+    archive.queue = made.catch(() => {});
+    return made;
+  }
+
+  async #make(
+    archive: ArchiveFiles,
+    files: Codec.Files,
+    image: string,
+    layer: number | undefined,
+    limits: Limits,
+    context: Context,
+  ): Promise<Codec.FileTree> {
+    files.begin(image, layer, limits);
+    const progress = (): Progress => ({ phase: 'files', done: files.done(), total: files.total() });
+    for (;;) {
+      const tree = files.step();
+      if (tree) return tree;
+      await this.#breathe(context, progress);
+      if (archive.isClosed) throw lost();
+    }
+  }
+}
+
+function lost(): LongshoreError {
+  return new LongshoreError('closed', 'The archive is no longer open. Open it again.');
+}
