@@ -12,13 +12,14 @@ import { run } from './run.mjs';
 const START_LIMIT = 60_000;
 const STOP_LIMIT = 30_000;
 
-/** Starts an engine; `t` is a test context, whose end is the engine's end. */
-export async function startDocker(t, { parent = tmpdir() } = {}) {
+/** Starts an engine; `t` is a test context, whose end is the engine's end. Of the storage drivers the first that works is used. */
+export async function startDocker(t, { parent = tmpdir(), drivers = ['overlay2', 'vfs'] } = {}) {
   const directory = await mkdtemp(join(parent, 'longshore-docker-'));
   // overlay2 does not work on every file system; vfs does.
-  const engine = (await tryStart(directory, 'overlay2')) ?? (await tryStart(directory, 'vfs'));
+  let engine;
+  for (const driver of drivers) engine ??= await tryStart(directory, driver);
   if (!engine) {
-    const log = await readFile(join(directory, 'vfs', 'log'), 'utf8');
+    const log = await readFile(join(directory, drivers.at(-1), 'log'), 'utf8');
     await rm(directory, { recursive: true, force: true });
     throw new Error(`dockerd does not start:\n${log.slice(-2000)}`);
   }

@@ -71,10 +71,14 @@ export class SessionFiles {
   }
 
   async begin({ handle, task, work, limits }: FileOperations['fileBegin']['args'], context: Context): Promise<undefined> {
-    const tree = await this.#tree(handle, work, limits, context);
     const handles = [handle];
-    const begun = await this.#begin(tree, work, limits, context, handles);
-    this.#tasks.set(task, { handles, ...begun });
+    const tree = await this.#tree(handle, work, limits, context);
+    try {
+      const begun = await this.#begin(tree, work, limits, context, handles);
+      this.#tasks.set(task, { handles, ...begun });
+    } finally {
+      tree.free();
+    }
     return undefined;
   }
 
@@ -124,12 +128,13 @@ export class SessionFiles {
       case 'efficiency':
         return this.#work(tree.efficiency(), 'files');
       case 'compare': {
-        const root = { image: work.image, layer: work.layer };
         const other = await this.#tree(work.other, { image: work.otherImage, layer: undefined }, limits, context);
         handles.push(work.other);
-        // The first may have gone while the other was made.
-        const [handle = 0] = handles;
-        return this.#work((await this.#tree(handle, root, limits, context)).compare(other), 'compare');
+        try {
+          return this.#work(tree.compare(other), 'compare');
+        } finally {
+          other.free();
+        }
       }
     }
   }
@@ -172,7 +177,7 @@ export class SessionFiles {
     };
   }
 
-  /** The file system, made where it is not there. */
+  /** The file system, made where it is not there. It is the caller's, who frees it. */
   async #tree(handle: number, { image, layer }: Root, limits: Limits, context: Context): Promise<Codec.FileTree> {
     const opened = this.#opened(handle);
     let own = this.#archives.get(handle);
@@ -200,7 +205,7 @@ export class SessionFiles {
         archive.trees.delete(oldest);
         tree.free();
       }
-      return tree;
+      return tree.share();
     });
     archive.queue = made.catch(() => {});
     return made;

@@ -6,15 +6,16 @@ use std::rc::Rc;
 
 use js_sys::{Array, Function, Uint8Array};
 use longshore_archive::{
-    Algorithm, Compression, Hasher, Limits, Measured, Measuring, Recipe, Source, Unpacked,
+    Algorithm, Compression, Hasher, Limits, Measured, Measuring, ReadAhead, Recipe, Source, Unpacked,
 };
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
 
 use crate::error::{JsResult, to_js, to_throw};
-use crate::source::{JsSource, failed_read, recipe_of};
+use crate::source::{Shared, failed_read, recipe_of};
 
-pub(crate) type Bytes = Recipe<Rc<JsSource>>;
+/// The same type as that of archives, so that no decoder is there twice.
+pub(crate) type Bytes = Recipe<Shared>;
 
 /// How much of what JavaScript hands over is copied at a time.
 const PIECE: usize = 256 << 10;
@@ -28,7 +29,7 @@ struct Allowed {
 
 /// The parts as one source, read in large pieces from start to end.
 pub(crate) fn source_of(parts: &Array, read_sync: Option<&Function>) -> JsResult<Bytes> {
-    recipe_of(parts, read_sync, Rc::new)
+    recipe_of(parts, read_sync, |source| Rc::new(ReadAhead::new(source)))
 }
 
 pub(crate) fn limits_of(limits: JsValue) -> JsResult<Option<Limits>> {

@@ -222,6 +222,12 @@ impl FileTree {
 
 #[wasm_bindgen]
 impl FileTree {
+    /// The same file system once more, to be freed by itself.
+    #[must_use]
+    pub fn share(&self) -> Self {
+        Self { tree: self.tree.clone(), layers: self.layers.clone(), limits: self.limits }
+    }
+
     /// What is in a directory, sorted; with `recursive`, in those below it too. From where the page before went on.
     #[wasm_bindgen(unchecked_return_type = "FilePage")]
     pub fn list(&self, path: &str, recursive: bool, from: Option<u32>, limit: Option<u32>) -> JsResult {

@@ -277,7 +277,7 @@ fn differences(before: &Tree, a: usize, after: &Tree, b: usize) -> (u8, bool) {
     }
     let mut what = 0;
     let mut note = |differs: bool, flag: u8| what |= if differs { flag } else { 0 };
-    note(was.mode != is.mode, MODE);
+    note(was.unpacked_mode() != is.unpacked_mode(), MODE);
     let ids = |owner: Option<&super::layer::Owner>| owner.map(|owner| (owner.uid, owner.gid));
     note(ids(old.owner(was)) != ids(new.owner(is)), OWNER);
     note(old.link(was) != new.link(is), LINK);

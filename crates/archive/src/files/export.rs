@@ -160,7 +160,7 @@ impl<S: Source + Clone> Export<S> {
         let mut size = 0;
         let (mut uid, mut gid) = (0, 0);
         if let Some((_, index, record)) = found {
-            header.set_mode(u32::from(record.mode & 0o7777));
+            header.set_mode(record.unpacked_mode());
             mtime = index.mtime(record);
             if kind == FileKind::File {
                 size = index.size(record);

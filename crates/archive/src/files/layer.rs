@@ -94,6 +94,11 @@ impl Record {
         KINDS.get(usize::from(self.mode >> 12)).copied().unwrap_or(FileKind::File)
     }
 
+    /// The permissions of the unpacked file: links have none of their own, and Linux shows all of them.
+    pub(super) fn unpacked_mode(self) -> u32 {
+        if self.kind() == FileKind::Symlink { 0o777 } else { u32::from(self.mode & 0o7777) }
+    }
+
     pub(super) fn mode_of(kind: FileKind, mode: u32) -> u16 {
         #[allow(clippy::cast_possible_truncation)] // twelve bits
         let bits = (mode & 0o7777) as u16;

@@ -44,6 +44,7 @@ impl Inode {
             Some((index, record)) => FileEntry {
                 layer: Some(self.layer as usize),
                 links: self.links,
+                mode: record.unpacked_mode(),
                 ..index.describe(path, record)
             },
             None => FileEntry {
