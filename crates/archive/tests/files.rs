@@ -95,7 +95,9 @@ fn noise(len: usize, seed: u32) -> Vec<u8> {
         state
     };
     // Half of it compresses.
-    (0..len).map(|at| if at / 1000 % 2 == 0 { (next() >> 7) as u8 } else { (at % 50) as u8 }).collect()
+    (0..len)
+        .map(|at| if at / 1000 % 2 == 0 { next().to_le_bytes()[1] } else { at.to_le_bytes()[0] % 50 })
+        .collect()
 }
 
 fn searched(tree: &Rc<Tree>, layers: &[Vec<u8>], query: &Query) -> Vec<Match> {
@@ -542,11 +544,11 @@ fn entry() -> impl Strategy<Value = Entry> {
     })
 }
 
+/// Kind, mode, target, names, content.
+type Seen = (FileKind, u32, Option<String>, u32, Vec<u8>);
+
 /// What somebody sees who looks at a tree: kinds, modes, links and contents by path.
-fn seen(
-    tree: &Rc<Tree>,
-    layers: &[Vec<u8>],
-) -> BTreeMap<String, (FileKind, u32, Option<String>, u32, Vec<u8>)> {
+fn seen(tree: &Rc<Tree>, layers: &[Vec<u8>]) -> BTreeMap<String, Seen> {
     let one = |entry: FileEntry| {
         let content =
             if entry.kind == FileKind::File { content(tree, layers, &entry.path) } else { Vec::new() };
