@@ -55,8 +55,8 @@ pub use config::{Config, container_value};
 pub use digest::{Algorithm, Hasher, blob_path, sha256};
 pub use edit::{Edit, NameChange, RenameRule};
 pub use error::{Code, Detail, Error, Fact, Finding, FindingCode, Result, Severity};
-pub use listed::{Descriptor, ImageIndex, Listed, Listing, Target as ListedTarget};
 pub use files::*;
+pub use listed::{Descriptor, ImageIndex, Listed, Listing, Target as ListedTarget};
 pub use measure::{Content, Measured, Measuring, measure};
 pub use model::{
     ContainerConfig, Format, HealthCheck, HistoryEntry, Image, Layer, Name, Other, OtherKind, Platform,
