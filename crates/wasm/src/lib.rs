@@ -1,13 +1,16 @@
 //! The edge of Longshore: what JavaScript calls, and the sources that JavaScript has.
 //!
-//! One crate, three modules: `core` opens and edits archives by their headers and metadata; the others are what is needed
-//! later, if at all: `codec` hashes and unpacks bytes, judges archives, and makes others; `registry` talks to registries. Values cross as plain data through serde;
+//! One crate, four modules: `core` opens and edits archives by their headers and metadata; what is needed later, if at all,
+//! is `codec`, which hashes and unpacks bytes, judges archives, and makes others, `engine`, which knows Docker's rules for a
+//! store, and `registry`, which talks to registries. Values cross as plain data through serde;
 //! errors as a JavaScript `Error` with `code` and `detail`.
 
 #[cfg(feature = "core")]
 mod archive;
 #[cfg(feature = "codec")]
 mod codec;
+#[cfg(feature = "engine")]
+mod engine;
 mod error;
 #[cfg(feature = "codec")]
 mod examine;
@@ -15,6 +18,8 @@ mod examine;
 mod files;
 #[cfg(feature = "codec")]
 mod found;
+#[cfg(feature = "codec")]
+mod incoming;
 #[cfg(feature = "core")]
 mod names;
 #[cfg(feature = "registry")]
@@ -30,6 +35,8 @@ mod write;
 pub use crate::archive::{Archive, Opening, open_blob, open_bytes, open_file, open_folder};
 #[cfg(feature = "codec")]
 pub use crate::codec::{Hash, Measure, Unpack, compression_of, read_failure};
+#[cfg(feature = "engine")]
+pub use crate::engine::Catalog;
 #[cfg(feature = "codec")]
 pub use crate::examine::Examination;
 #[cfg(feature = "codec")]
@@ -52,11 +59,15 @@ const CORE_TYPES: &str = "import type { ArchiveView, ImageInspect, NameChange, R
 
 #[cfg(all(feature = "codec", not(feature = "core")))]
 #[wasm_bindgen(typescript_custom_section)]
-const CODEC_TYPES: &str = "import type { Compatibility, FilePage, LayerPacking, Limits, Packing, RepairKind, RepairProposal, VerifyReport, WriteFormat } from './types.js';\nimport type { Job, LayerNeed, Measured, Part, ReadSync, SessionSource, Shipment } from './protocol.js';";
+const CODEC_TYPES: &str = "import type { Compatibility, FilePage, LayerPacking, Limits, Packing, RenameRule, RepairKind, RepairProposal, VerifyReport, WriteFormat } from './types.js';\nimport type { Incoming, Job, LayerNeed, Measured, Part, ReadSync, SessionSource, Shipment } from './protocol.js';";
 
-#[cfg(all(feature = "registry", not(any(feature = "core", feature = "codec"))))]
+#[cfg(all(feature = "registry", not(any(feature = "core", feature = "codec", feature = "engine"))))]
 #[wasm_bindgen(typescript_custom_section)]
 const REGISTRY_TYPES: &str = "import type { Reference } from './types.js';\nimport type { ManifestGot, Named, RegistryAccess, RegistryStep, Referred } from './registry-protocol.js';";
+
+#[cfg(all(feature = "engine", not(any(feature = "core", feature = "codec", feature = "registry"))))]
+#[wasm_bindgen(typescript_custom_section)]
+const ENGINE_TYPES: &str = "import type { Verbs } from './protocol.js';";
 
 /// A panic takes the instance with it; the reason should not go too.
 #[wasm_bindgen(start)]

@@ -11,14 +11,32 @@ use crate::{Result, failed, root};
 
 /// The most that each wasm module may take as gzip: what a static host sends. The codec's part for files inside layers, with
 /// regular expressions and a decoder that begins in the middle, is some 90 KB.
-const WASM_GZIP: [(&str, usize); 3] =
-    [("core_bg.wasm", 150_000), ("codec_bg.wasm", 460_000), ("registry_bg.wasm", 140_000)];
+const WASM_GZIP: [(&str, usize); 4] = [
+    ("core_bg.wasm", 150_000),
+    ("codec_bg.wasm", 500_000),
+    ("engine_bg.wasm", 110_000),
+    ("registry_bg.wasm", 140_000),
+];
 /// The most that the first load of the page may take as brotli, everything that it requests counted.
 const FIRST_LOAD_BROTLI: usize = 200_000;
 
-/// What the page loads when something takes more than headers.
-const LATER: [&str; 6] =
-    ["codec.js", "codec_bg.wasm", "codec-tasks.js", "codec-worker.js", "temporary.js", "unpacking.js"];
+/// What the page loads when something takes more than headers, or the store.
+const LATER: [&str; 14] = [
+    "codec.js",
+    "codec_bg.wasm",
+    "codec-tasks.js",
+    "codec-worker.js",
+    "database.js",
+    "database-keeping.js",
+    "database-shelf.js",
+    "engine.js",
+    "engine_bg.wasm",
+    "keep-tasks.js",
+    "keeping.js",
+    "store.js",
+    "temporary.js",
+    "unpacking.js",
+];
 /// What it loads for a registry: all files whose names begin so.
 const REGISTRY: &str = "registry";
 

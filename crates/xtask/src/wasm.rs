@@ -23,7 +23,7 @@ const FEATURES: [&str; 8] = [
 ];
 
 /// The modules: each is made of the one crate by the feature and the profile of its name.
-const MODULES: [&str; 3] = ["core", "codec", "registry"];
+const MODULES: [&str; 4] = ["core", "codec", "engine", "registry"];
 
 /// Builds for each module NAME `dist/lib/NAME.js`, `NAME_bg.wasm` and `NAME.d.ts`.
 pub(crate) fn build(optimise: bool) -> Result<()> {
