@@ -6,21 +6,21 @@ import type {
   Efficiency,
   FileDifference,
   FileEntry,
+  FileListOptions,
   FileMatch,
   FileOptions,
   FilePage,
   FileQuery,
   FolderOptions,
   LayerChange,
-  ListOptions,
 } from './file-types.js';
 import { count, described, layerOf, listed, results, searching, type Run } from './files.js';
-import { findOut, gzipped, type Place } from './making.js';
+import { findOut, gzipped, type Known, type Place } from './making.js';
 import { measureAll } from './measuring.js';
 import type { Outer } from './packed.js';
 import type { Pool } from './pool.js';
 import type { FileTask } from './protocol-files.js';
-import type { Backend, Edited, Operation, Operations, Part, Shipment } from './protocol.js';
+import type { Backend, Edited, Incoming, Operation, Operations, Part, Shipment } from './protocol.js';
 import type { Shell } from './registry-exchange.js';
 import type { Port } from './registry-push.js';
 import type { MirrorOptions, MirrorReport, PushOptions, PushReport } from './registry-types.js';
@@ -245,7 +245,7 @@ export abstract class BaseArchive {
    * Fails with `no-such-image`, `no-such-file`, `missing-entry` where the archive lacks a layer, `invalid-tar`, `truncated`,
    * `invalid-compression` or `limit-exceeded` where one is damaged, and `aborted`; so do all calls about files.
    */
-  async *files(image: string, options: ListOptions = {}): AsyncGenerator<FileEntry, void, undefined> {
+  async *files(image: string, options: FileListOptions = {}): AsyncGenerator<FileEntry, void, undefined> {
     const { layer, path = '', limits } = options;
     const root = { image: text(image, 'image'), layer: layerOf(layer) };
     yield* listed(this.#files, this.#handle, root, text(path, 'path'), limitsOf(limits), options);
@@ -370,10 +370,50 @@ export abstract class BaseArchive {
     });
   }
 
+  /**
+   * @internal Gives a store what it would take in, with names changed by the rules; its bytes stay until `use` is through.
+   */
+  async handOver<T>(
+    rules: RenameRule[],
+    { limits = {}, ...options }: UnpackOptions,
+    use: (incoming: Incoming, signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    return this.#whileOpen(options.signal, async (signal) => {
+      const places: Place[] = [];
+      const place = async () => {
+        const place = await this.place();
+        places.push(place);
+        return place;
+      };
+      const wanted = { ...checked({}), format: 'docker' as const };
+      try {
+        return await use(
+          await this.#written(wanted, limits, place, { ...options, signal }, (writing, known) =>
+            this.#backend.call('incoming', { writing, rules, ...known }),
+          ),
+          signal,
+        );
+      } finally {
+        for (const place of places) await place.release();
+      }
+    });
+  }
+
   /** @internal A place for new bytes. */
   protected abstract place(): Promise<Place>;
 
-  async #write(wanted: Wanted, limits: Limits, place: () => Promise<Place>, options: UnpackOptions): Promise<Part[]> {
+  #write(wanted: Wanted, limits: Limits, place: () => Promise<Place>, options: UnpackOptions): Promise<Part[]> {
+    return this.#written(wanted, limits, place, options, (writing, known) => this.#backend.call('made', { writing, ...known }));
+  }
+
+  /** Finds out what has to be known before the archive that is wanted can be made, and has it made. */
+  async #written<T>(
+    wanted: Wanted,
+    limits: Limits,
+    place: () => Promise<Place>,
+    options: UnpackOptions,
+    make: (writing: number, known: Known) => Promise<T>,
+  ): Promise<T> {
     const { format, images, platforms, layers: packing, add } = wanted;
     const writing = newHandle();
     try {
@@ -383,7 +423,7 @@ export abstract class BaseArchive {
       });
       const needs = await this.run('write', { writing, chosen, platforms, format, packing });
       const known = await findOut(this.#pool, needs, limits, place, options);
-      return await this.#backend.call('made', { writing, ...known });
+      return await make(writing, known);
     } finally {
       this.#backend.call('drop', { writing }).catch(() => {});
     }

@@ -15,6 +15,8 @@ export interface Locations {
   codecWasmUrl?: string | URL;
   /** URL of `registry_bg.wasm`, which talks to registries. */
   registryWasmUrl?: string | URL;
+  /** URL of `engine_bg.wasm`, which knows Docker's rules for a store. */
+  engineWasmUrl?: string | URL;
 }
 
 interface Call {
@@ -57,7 +59,7 @@ export class WorkerClient implements Backend {
   }
 
   #start(): Worker {
-    const { workerUrl, wasmUrl, codecWasmUrl } = this.locations;
+    const { workerUrl, wasmUrl, codecWasmUrl, engineWasmUrl } = this.locations;
     // Bundlers look for just this expression.
     const worker = workerUrl
       ? new Worker(workerUrl, { type: 'module' })
@@ -67,7 +69,8 @@ export class WorkerClient implements Backend {
       event.preventDefault();
       this.#giveUp(failed('The Worker failed', event.message || 'its script could not be loaded'));
     };
-    const args = { wasmUrl: wasmUrl && String(wasmUrl), codecWasmUrl: codecWasmUrl && String(codecWasmUrl) };
+    const url = (at: string | URL | undefined) => at && String(at);
+    const args = { wasmUrl: url(wasmUrl), codecWasmUrl: url(codecWasmUrl), engineWasmUrl: url(engineWasmUrl) };
     worker.postMessage({ id: 0, op: 'start', args } satisfies Request);
     return worker;
   }

@@ -1,8 +1,9 @@
 /** What a thread of the codec does, in a browser and in Node: it hashes and unpacks bytes, one task at a time. */
 import type * as Codec from './codec.js';
 import { LongshoreError, isBreakdown, toData } from './errors.js';
+import { check, keep, type Shelf } from './keep-tasks.js';
 import { cut, readAhead, type Range } from './parts.js';
-import type { Found, FromThread, Job, Measured, ReadSync, Repacked, Target, Tasks, ToThread, Unpacked } from './protocol.js';
+import type { Found, FromThread, Job, Measured, ReadSync, Repacked, ShelfPlace, Target, Tasks, ToThread, Unpacked } from './protocol.js';
 import type { Limits } from './types.js';
 
 /** What is read, unpacked and written at a time. */
@@ -30,6 +31,7 @@ export interface Platform {
   /** Hashes bytes by the fastest that there is. */
   hash(algorithm: string): { update(bytes: Uint8Array): void; finish(): string };
   sink(target: Target): Promise<Sink>;
+  shelf(place: ShelfPlace): Promise<Shelf>;
 }
 
 /** Tells how many bytes are done, not too often. */
@@ -70,6 +72,10 @@ function run(platform: Platform, message: Exclude<ToThread, { op: 'start' }>, te
       return unpack(platform, message.args, tell);
     case 'repack':
       return repack(platform, message.args, tell);
+    case 'keep':
+      return keep(platform, message.args, measure, tell);
+    case 'check':
+      return check(platform, message.args, measure, tell);
   }
 }
 

@@ -22,6 +22,12 @@ export const ERROR_CODES = [
   'no-such-image',
   'ambiguous-image',
   'index-mismatch',
+  // The store.
+  'image-in-use',
+  'quota-exceeded',
+  'store-failed',
+  'store-changed',
+  'damaged-blob',
   // The registry.
   'unreachable',
   'unauthorized',

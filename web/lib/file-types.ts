@@ -93,7 +93,7 @@ export interface FileOptions extends UnpackOptions {
 }
 
 /** Which files. */
-export interface ListOptions extends FileOptions {
+export interface FileListOptions extends FileOptions {
   /** The directory: the root unless said otherwise. */
   path?: string;
 }
@@ -107,7 +107,7 @@ export interface FolderOptions extends FileOptions {
 }
 
 /** What is looked for: a file has to have all of it. */
-export interface FileQuery extends ListOptions {
+export interface FileQuery extends FileListOptions {
   /**
    * `*` and `?` stand for anything in one name, `**` for any directories, `[a-z]` for one of these. Without a slash the pattern
    * is for the name, else for the whole path.

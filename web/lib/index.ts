@@ -18,12 +18,14 @@ import type { Part } from './protocol.js';
 import type { Registry } from './registry-client.js';
 import type { Shell } from './registry-exchange.js';
 import type { PullOptions, RegistryOptions } from './registry-types.js';
-import type { ArchiveView, CallOptions, FileOptions, ListOptions, Reference, SaveOptions, UnpackOptions } from './types.js';
+import type { BaseStore } from './store.js';
+import type { ArchiveView, CallOptions, FileListOptions, FileOptions, Reference, SaveOptions, UnpackOptions } from './types.js';
 
 export type { Locations } from './client.js';
 export { ERROR_CODES, LongshoreError, type ErrorCode, type ErrorDetail } from './errors.js';
 export type { Registry } from './registry-client.js';
 export type * from './registry-types.js';
+export type * from './store-types.js';
 export type * from './types.js';
 
 /** Something that gives a file: a `FileSystemFileHandle`. */
@@ -72,7 +74,7 @@ export function configure(locations: Locations): void {
  * `source-changed`, `read-failed`, `write-failed`, `fetch-failed` or `aborted`.
  */
 export async function openArchive(
-  input: Blob | URL | string | FileGiver | Folder | readonly File[],
+  input: ArchiveInput,
   options: UnpackOptions = {},
 ): Promise<Archive> {
   const limits = limitsOf(options.limits);
@@ -87,6 +89,43 @@ export async function openArchive(
   );
   sweepOnce();
   return new Archive(client, pool, handle, view, nameInside(name, outer), outer);
+}
+
+/** What {@link openArchive} opens. */
+export type ArchiveInput = Blob | URL | string | FileGiver | Folder | readonly File[];
+
+/** Images that are kept in this browser. */
+export type Store = BaseStore<Archive, Saved, ArchiveInput, Blob>;
+
+/** Where a browser keeps a store. */
+export interface StoreOptions {
+  /** The name of the database in IndexedDB: `longshore-store` unless said otherwise. */
+  name?: string;
+  /** Whether to keep `Blob`s there, or arrays, as some browsers need. Found out unless said otherwise, which tests do. */
+  blobs?: boolean;
+}
+
+/**
+ * Opens this browser's image store: its images are there again when the page is opened the next time. Several tabs may use
+ * it at once.
+ *
+ * Fails with `store-failed` where the browser keeps nothing, as in some private windows.
+ */
+export async function openStore({ name, blobs }: StoreOptions = {}): Promise<Store> {
+  const [{ BaseStore }, { databaseKeeping }] = await loaded(() => Promise.all([import('./store.js'), import('./database-keeping.js')]));
+  const store: Store = new BaseStore<Archive, Saved, ArchiveInput, Blob>({
+    backend: client,
+    pool,
+    keeping: await databaseKeeping(name, blobs),
+    open: openArchive,
+    async assemble(documents, blobs) {
+      const files = new Map(documents.map(([path, bytes]) => [path, new Blob([bytes])]));
+      for (const [path, blob] of blobs) files.set(path, blob);
+      return openFolder({ name: 'images', files }, {});
+    },
+  });
+  store.tidy().catch(() => {});
+  return store;
 }
 
 /** Opens the files of a folder as the archive that they are. */
@@ -185,7 +224,7 @@ export class Archive extends BaseArchive {
   }
 
   /** A tar of an image's files, or of those below a directory, whose name they begin with: as `docker export` and `docker cp`. */
-  async exportFiles(image: string, options: ListOptions = {}): Promise<Blob> {
+  async exportFiles(image: string, options: FileListOptions = {}): Promise<Blob> {
     return this.#gathered(this.bytesOf('export', image, options.path ?? '', options), 'application/x-tar');
   }
 
@@ -230,11 +269,11 @@ function sweepOnce(): void {
   unpacking().then(({ sweep }) => sweep()).catch(() => {});
 }
 
-/** What most pages never need is loaded when they do. */
 function unpacking(): Promise<typeof import('./unpacking.js')> {
   return loaded(() => import('./unpacking.js'));
 }
 
+/** What most pages never need is loaded when they do. */
 async function loaded<T>(load: () => Promise<T>): Promise<T> {
   try {
     return await load();

@@ -39,8 +39,8 @@ export async function measureAll(
 }
 
 /** The largest first, so that no thread begins one when the others are done. */
-function grouped(jobs: readonly Job[]): Job[][] {
-  const groups: Job[][] = [];
+export function grouped<T extends { size: number }>(jobs: readonly T[]): T[][] {
+  const groups: T[][] = [];
   let bytes = Infinity;
   for (const job of [...jobs].sort((a, b) => b.size - a.size)) {
     bytes += job.size;

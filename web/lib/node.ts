@@ -13,23 +13,26 @@ import { LongshoreError, aborted, fromData, isBreakdown, toData } from './errors
 import { fetchArchive, nameOfUrl } from './fetch.js';
 import { FileSource } from './node-source.js';
 import type { Place } from './making.js';
+import { once } from './modules.js';
 import { nodePool } from './node-threads.js';
 import { temporaryFile, unpackToFile } from './node-unpacking.js';
 import { assertUnchanged, pieces, writeTo } from './node-write.js';
 import { nameInside, openPacked, type Outer } from './packed.js';
 import type { Pool } from './pool.js';
 import { fileStore, nodeShell } from './node-registry.js';
-import type { Backend, Operation, Operations, Part, ReadSync, SessionFolder, SessionSource, Shipment } from './protocol.js';
+import type { Backend, Incoming, Operation, Operations, Part, ReadSync, SessionFolder, SessionSource, Shipment } from './protocol.js';
 import { openRegistry, type Registry } from './registry-client.js';
 import type { Shell } from './registry-exchange.js';
 import { pullFiles } from './registry-pull.js';
 import type { PullOptions, RegistryOptions } from './registry-types.js';
 import { Session } from './session.js';
-import type { ArchiveView, CallOptions, FileOptions, ListOptions, Reference, SaveOptions, UnpackOptions, VerifyReport } from './types.js';
+import type { BaseStore } from './store.js';
+import type { ArchiveView, CallOptions, FileListOptions, FileOptions, Reference, RenameRule, SaveOptions, UnpackOptions, VerifyReport } from './types.js';
 
 export { ERROR_CODES, LongshoreError, type ErrorCode, type ErrorDetail } from './errors.js';
 export type { Registry } from './registry-client.js';
 export type * from './registry-types.js';
+export type * from './store-types.js';
 export type * from './types.js';
 
 /** What {@link Archive.save} gives. Nothing is copied before one of its two methods is called. */
@@ -80,14 +83,19 @@ class Local implements Backend {
 
 function start(): Session {
   core.initSync({ module: readFileSync(new URL('./core_bg.wasm', import.meta.url)) });
-  let isReady = false;
-  const loadCodec = async () => {
-    const codec = await import('./codec.js');
-    if (!isReady) codec.initSync({ module: readFileSync(new URL('./codec_bg.wasm', import.meta.url)) });
-    isReady = true;
-    return codec;
+  const modules = {
+    codec: once(async () => {
+      const codec = await import('./codec.js');
+      codec.initSync({ module: readFileSync(new URL('./codec_bg.wasm', import.meta.url)) });
+      return codec;
+    }),
+    engine: once(async () => {
+      const engine = await import('./engine.js');
+      engine.initSync({ module: readFileSync(new URL('./engine_bg.wasm', import.meta.url)) });
+      return engine;
+    }),
   };
-  return new Session(core, loadCodec, readSync as ReadSync);
+  return new Session(core, modules, readSync as ReadSync);
 }
 
 const local = new Local();
@@ -102,7 +110,7 @@ const pool = nodePool();
  * Fails with the codes of the browser's `openArchive`.
  */
 export async function openArchive(
-  input: string | URL | Uint8Array | Blob,
+  input: ArchiveInput,
   options: UnpackOptions = {},
 ): Promise<Archive> {
   const limits = limitsOf(options.limits);
@@ -181,6 +189,39 @@ export async function pull(reference: string, options: PullOptions = {}): Promis
 /** A registry by its name: `registry.local:5000`. Nothing is asked yet. Fails with `invalid-argument`. */
 export async function registry(host: string, options: RegistryOptions = {}): Promise<Registry> {
   return openRegistry(nodeShell(new Map()), text(host, 'host'), options);
+}
+
+/** What {@link openArchive} opens. */
+export type ArchiveInput = string | URL | Uint8Array | Blob;
+
+/** Images that are kept in a folder. */
+export type Store = BaseStore<Archive, Saved, ArchiveInput, FileSource>;
+
+/**
+ * Opens the image store in the folder at `path`, which is made if there is none. Several processes may use it at once.
+ *
+ * Fails with `store-failed`.
+ */
+export async function openStore(path: string | URL): Promise<Store> {
+  const folder = resolve(pathOf(path));
+  const [{ BaseStore }, { folderKeeping }] = await Promise.all([import('./store.js'), import('./node-keeping.js')]);
+  return new BaseStore<Archive, Saved, ArchiveInput, FileSource>({
+    backend: local,
+    pool,
+    keeping: await folderKeeping(folder),
+    open: openArchive,
+    async assemble(documents, blobs) {
+      const files = blobs.map(([, file]) => file);
+      try {
+        const paths = [...documents, ...blobs].map(([path]) => path);
+        const sources = [...documents.map(([, bytes]) => bytes), ...files.map(sessionSource)];
+        return await openFiles(newHandle(), 'images.tar', { paths, sources }, files, {});
+      } catch (thrown) {
+        for (const file of files) file.close();
+        throw thrown;
+      }
+    },
+  });
 }
 
 /** Takes a name apart by Docker's grammar; fails with `invalid-reference` and Docker's own sentence. */
@@ -328,7 +369,7 @@ export class Archive extends BaseArchive {
   }
 
   /** A tar of an image's files, or of those below a directory, whose name they begin with: as `docker export` and `docker cp`. */
-  exportFiles(image: string, options: ListOptions = {}): ReadableStream<Uint8Array> {
+  exportFiles(image: string, options: FileListOptions = {}): ReadableStream<Uint8Array> {
     return streamed(this.#chunks(this.bytesOf('export', image, options.path ?? '', options)));
   }
 
@@ -342,14 +383,29 @@ export class Archive extends BaseArchive {
   }
 
   override async verify(options: UnpackOptions = {}): Promise<VerifyReport> {
-    // Threads read from the descriptor: it has to stay, even where the archive is closed meanwhile.
+    return this.#whileHeld(async (assertUnchanged) => {
+      const report = await super.verify(options);
+      assertUnchanged();
+      return report;
+    });
+  }
+
+  /** @internal */
+  override async handOver<T>(
+    rules: RenameRule[],
+    options: UnpackOptions,
+    use: (incoming: Incoming, signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    return this.#whileHeld(() => super.handOver(rules, options, use));
+  }
+
+  /** Threads read from the descriptors: they have to stay, even where the archive is closed meanwhile. */
+  async #whileHeld<T>(work: (assertUnchanged: () => void) => Promise<T>): Promise<T> {
     const release = this.#files.map((file) => file.hold());
     const assertUnchanged = () => this.#files.forEach((file) => file.assertUnchanged());
     try {
       assertUnchanged();
-      const report = await super.verify(options);
-      assertUnchanged();
-      return report;
+      return await work(assertUnchanged);
     } finally {
       for (const end of release) end();
     }

@@ -159,6 +159,8 @@ function portable<Args extends Tasks[TaskName]['args']>(args: Args, transfer: Ar
     transfer.push(bytes.buffer);
     return bytes;
   };
+  if ('of' in args) return args;
+  if ('blobs' in args) return { ...args, blobs: args.blobs.map((blob) => ({ ...blob, parts: blob.parts.map(part) })) };
   if ('jobs' in args) return { ...args, jobs: args.jobs.map((job) => ({ ...job, parts: job.parts.map(part) })) };
   return { ...args, parts: args.parts.map(part) };
 }

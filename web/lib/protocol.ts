@@ -1,6 +1,7 @@
 /** What crosses between the caller and the session, which lives in a Worker or, in Node, right here. */
 import type { ErrorData } from './errors.js';
 import type { FileOperations } from './protocol-files.js';
+import type { DiskUsage, HistoryRow, ImageRow, LoadPlan, Removed, Tagging } from './store-types.js';
 import type {
   ArchiveView,
   CallOptions,
@@ -107,6 +108,81 @@ export interface Found extends Measured {
   entry: number;
 }
 
+/** A blob of a store. */
+export interface KeptBlob {
+  digest: string;
+  size: number;
+}
+
+/** A blob that a store is to keep. */
+export interface BlobToKeep extends KeptBlob {
+  parts: Part[];
+  /** What it must hold: the diff ID of each layer, by its number in its image, that it is. */
+  layers: { layer: number; diffId: string }[];
+}
+
+/** What an archive brings to a store. */
+export interface Incoming {
+  /** For the engine, as JSON. */
+  incoming: string;
+  blobs: BlobToKeep[];
+}
+
+/** A catalog as the shell has read it: `rows` are only needed where the session does not have that revision yet. */
+export interface EngineCall {
+  catalog: number;
+  revision: number;
+  rows?: Row[];
+  question: Question;
+}
+
+/** A row of a catalog. */
+export type Row = [key: string, value: string];
+
+/** What the engine can be asked: what it takes and what it gives. It changes nothing but by `apply`. */
+export interface Verbs {
+  plan: { args: [incoming: string]; result: Omit<LoadPlan, 'knownBytes' | 'room'> & { blobs: KeptBlob[] } };
+  load: { args: [incoming: string]; result: EngineChange };
+  tagging: { args: [source: string, target: string]; result: Tagging };
+  tag: { args: [source: string, target: string]; result: EngineChange };
+  rmi: { args: [images: string[], force: boolean, noPrune: boolean]; result: EngineChange & { items: Removed[] } };
+  /** Filters are names and values by turns, here and for `images`. */
+  prune: { args: [all: boolean, filters: string[]]; result: EngineChange & { reclaimed: number } };
+  damage: { args: [digests: string[]]; result: EngineChange };
+  images: { args: [all: boolean, filters: string[]]; result: ImageRow[] };
+  inspect: { args: [image: string]; result: ImageInspect };
+  history: { args: [image: string]; result: HistoryRow[] };
+  df: { args: []; result: DiskUsage };
+  save: { args: [images: string[], platforms: string[]]; result: Export };
+  blobs: { args: []; result: KeptBlob[] };
+  apply: { args: [change: RowChange, revision: number]; result: undefined };
+}
+
+export type Verb = keyof Verbs;
+
+/** One thing that the engine is asked. */
+export type Question = { [V in Verb]: { verb: V; args: Verbs[V]['args'] } }[Verb];
+
+/** A change as the engine plans it. */
+export interface EngineChange extends RowChange {
+  lines: string[];
+  inverse: RowChange;
+  /** Blobs that must be here when the change is made. */
+  needs: KeptBlob[];
+}
+
+/** What makes up an archive of some images: documents, and blobs by their paths. */
+export interface Export {
+  documents: [path: string, text: string][];
+  blobs: (KeptBlob & { path: string })[];
+}
+
+/** Rows of the catalog that a change puts and takes away. */
+export interface RowChange {
+  put: Row[];
+  delete: string[];
+}
+
 /** An edit, and the archive after it. */
 export interface Edited {
   changes: NameChange[];
@@ -150,6 +226,12 @@ export interface Operations extends FileOperations {
   /** The same for a registry, where the format was `registry`. */
   shipment: { args: Operations['made']['args']; result: Shipment };
   drop: { args: { writing: number }; result: undefined };
+  /** What the archive that would be made brings to a store, with names changed by the rules. */
+  incoming: { args: Operations['made']['args'] & { rules: RenameRule[] }; result: Incoming };
+  /** Asks the engine about a catalog; `stale` where it has to be given the rows of that revision first. */
+  engine: { args: EngineCall; result: { stale: true } | { stale: false; result: unknown } };
+  /** Lets go of a catalog. */
+  shut: { args: { catalog: number }; result: undefined };
   parseReference: { args: { text: string }; result: Reference };
   suggestTags: { args: { tag: string }; result: string[] };
   memory: { args: Record<string, never>; result: number };
@@ -166,9 +248,16 @@ export interface Backend {
   ): Promise<Operations[Op]['result']>;
 }
 
+/** Where the modules are, if not beside the Worker's script. */
+export interface WasmUrls {
+  wasmUrl: string | undefined;
+  codecWasmUrl: string | undefined;
+  engineWasmUrl: string | undefined;
+}
+
 /** To the Worker. A request may be followed by its cancellation. */
 export type Request =
-  | { id: number; op: 'start'; args: { wasmUrl: string | undefined; codecWasmUrl: string | undefined } }
+  | { id: number; op: 'start'; args: WasmUrls }
   | { id: number; op: 'cancel' }
   | { [Op in Operation]: { id: number; op: Op; args: Operations[Op]['args'] } }[Operation];
 
@@ -183,6 +272,9 @@ export interface Tasks {
   measure: { args: { jobs: Job[]; limits: Limits }; result: Found[] };
   unpack: { args: { parts: Part[]; limits: Limits; into: Target }; result: Unpacked };
   repack: { args: { parts: Part[]; packing: LayerPacking; limits: Limits; into: Target }; result: Repacked };
+  keep: { args: { blobs: BlobToKeep[]; limits: Limits; into: ShelfPlace }; result: undefined };
+  /** The digests of the blobs that are gone or wrong. */
+  check: { args: { blobs: KeptBlob[]; of: ShelfPlace }; result: string[] };
 }
 
 export type TaskName = keyof Tasks;
@@ -193,6 +285,13 @@ export type Target =
   | { fd: number }
   /** The browser's storage, under this name; memory where it has none or there is no name. */
   | { name: string | undefined };
+
+/** Where a store keeps blobs. `attempt` is the load that they are kept by, `task` a number that no other task of it has. */
+export type ShelfPlace =
+  /** A database of the browser, which takes Blobs or not. */
+  | { database: string; blobs: boolean; attempt: string; task: number }
+  /** A folder that Node writes to. */
+  | { folder: string; attempt: string; task: number };
 
 /** What came out. */
 export interface Unpacked {

@@ -1,7 +1,9 @@
 /** The operations over the wasm, wherever it runs. */
 import type * as Codec from './codec.js';
 import type * as Core from './core.js';
+import type * as Engine from './engine.js';
 import { LongshoreError, aborted, type ErrorCode } from './errors.js';
+import type { Modules } from './modules.js';
 import type { Operation, Operations, Part, ReadSync, SessionFolder, SessionSource } from './protocol.js';
 import { SessionFiles } from './session-files.js';
 import type { ArchiveView, Progress } from './types.js';
@@ -25,25 +27,26 @@ type Handlers = {
 /** Holds the open archives of one wasm instance. */
 export class Session {
   readonly #core: typeof Core;
-  readonly #loadCodec: () => Promise<typeof Codec>;
+  readonly #modules: Modules;
   readonly #readSync: ReadSync | undefined;
   readonly #archives = new Map<number, Core.Archive>();
   readonly #examinations = new Map<number, Codec.Examination>();
   readonly #writings = new Map<number, Codec.Writing>();
+  readonly #catalogs = new Map<number, { revision: number; catalog: Engine.Catalog }>();
   /** Edits so far, of all archives: who keeps something of one sees that it may be of another state. */
   #edits = 0;
   readonly #files: SessionFiles;
 
-  /** The codec is loaded when something takes more than headers. `readSync` is for files, which only Node has. */
-  constructor(core: typeof Core, loadCodec: () => Promise<typeof Codec>, readSync?: ReadSync) {
+  /** `modules` are for what takes more than headers, `readSync` for files, which only Node has. */
+  constructor(core: typeof Core, modules: Modules, readSync?: ReadSync) {
     this.#core = core;
-    this.#loadCodec = loadCodec;
+    this.#modules = modules;
     this.#readSync = readSync;
     const opened = (handle: number) => {
       this.#archive(handle);
       return { parts: () => this.#archive(handle).parts(), version: () => this.#edits };
     };
-    this.#files = new SessionFiles(loadCodec, opened, (context, progress) => this.#breathe(context, progress), readSync);
+    this.#files = new SessionFiles(modules.codec, opened, (context, progress) => this.#breathe(context, progress), readSync);
   }
 
   /** Runs one operation. */
@@ -108,7 +111,7 @@ export class Session {
     remove: ({ handle, image }) => this.#replace(handle, (archive) => archive.without(image)),
     write: async ({ writing, chosen, platforms, format, packing }) => {
       const parts = chosen.map(({ handle }) => this.#archive(handle).parts());
-      const { Examination, Writing } = await this.#loadCodec();
+      const { Examination, Writing } = await this.#modules.codec();
       const archives: Codec.Examination[] = [];
       try {
         for (const one of parts) archives.push(new Examination(one, this.#readSync));
@@ -125,6 +128,36 @@ export class Session {
     },
     made: (args) => this.#known(args).parts(),
     shipment: (args) => this.#known(args).shipment(),
+    incoming: async ({ rules, ...known }) => {
+      const { Examination } = await this.#modules.codec();
+      const made = new Examination(this.#known(known).parts(), this.#readSync);
+      try {
+        return made.incoming(rules);
+      } finally {
+        made.free();
+      }
+    },
+    engine: async ({ catalog: handle, revision, rows, question }) => {
+      let held = this.#catalogs.get(handle);
+      if (held?.revision !== revision) {
+        if (!rows) return { stale: true };
+        const { Catalog } = await this.#modules.engine();
+        const catalog = new Catalog(rows.map(([key]) => key), rows.map(([, value]) => value));
+        this.#shut(handle);
+        held = { revision, catalog };
+        this.#catalogs.set(handle, held);
+      }
+      const { catalog } = held;
+      if (question.verb === 'apply') {
+        const [{ put, delete: gone }, after] = question.args;
+        catalog.apply(put.map(([key]) => key), put.map(([, value]) => value), gone);
+        held.revision = after;
+        return { stale: false, result: undefined };
+      }
+      const ask = catalog[question.verb] as (...args: unknown[]) => unknown;
+      return { stale: false, result: ask.apply(catalog, question.args) };
+    },
+    shut: ({ catalog }) => this.#shut(catalog),
     drop: ({ writing }) => {
       this.#writings.get(writing)?.free();
       this.#writings.delete(writing);
@@ -137,6 +170,12 @@ export class Session {
     suggestTags: ({ tag }) => this.#core.suggestTags(tag),
     memory: () => this.#core.memoryUsed(),
   };
+
+  /** The parts of the archive that is written, when what it needs is known. */
+  #shut(handle: number): undefined {
+    this.#catalogs.get(handle)?.catalog.free();
+    this.#catalogs.delete(handle);
+  }
 
   async #open(source: SessionSource | SessionFolder, context: Context): Promise<Core.Archive> {
     if ('paths' in source) return this.#core.openFolder(source.paths, source.sources);
@@ -179,7 +218,7 @@ export class Session {
   /** The archive as it is now, opened once more where bytes are known: edits that follow are none of its business. */
   async #examine(handle: number): Promise<Codec.Examination> {
     const parts = this.#archive(handle).parts();
-    const { Examination } = await this.#loadCodec();
+    const { Examination } = await this.#modules.codec();
     return new Examination(parts, this.#readSync);
   }
 
@@ -194,7 +233,7 @@ export class Session {
 
   /** An edit that the codec makes. */
   async #replace(handle: number, edit: (archive: Codec.Examination) => Part[]): Promise<ArchiveView> {
-    const { Examination } = await this.#loadCodec();
+    const { Examination } = await this.#modules.codec();
     // From here on at once: an edit in between would be lost.
     const archive = this.#archive(handle);
     const examined = new Examination(archive.parts(), this.#readSync);

@@ -278,7 +278,7 @@ export interface RepairProposal {
 
 /** Bytes done of a long call. `total` is 0 while it is not known. */
 export interface Progress {
-  phase: 'fetch' | 'unpack' | 'index' | 'verify' | 'pack' | 'write' | 'push' | 'pull' | 'files' | 'search' | 'compare';
+  phase: 'fetch' | 'unpack' | 'index' | 'verify' | 'pack' | 'write' | 'push' | 'pull' | 'store' | 'files' | 'search' | 'compare';
   done: number;
   total: number;
 }

@@ -1,8 +1,8 @@
 /** The package's Worker: a session behind messages. Started by client.ts; of no use by itself. */
-import type * as Codec from './codec.js';
 import init, * as core from './core.js';
 import { isBreakdown, toData } from './errors.js';
-import type { Reply, Request } from './protocol.js';
+import { once } from './modules.js';
+import type { Reply, Request, WasmUrls } from './protocol.js';
 import { Session, type Context } from './session.js';
 
 /** The Worker's own scope, as far as it is needed here: TypeScript's libraries for pages and Workers do not mix. */
@@ -27,21 +27,19 @@ scope.onmessage = ({ data }) => {
   }
 };
 
-async function start({ wasmUrl, codecWasmUrl }: { wasmUrl: string | undefined; codecWasmUrl: string | undefined }): Promise<Session> {
+async function start({ wasmUrl, codecWasmUrl, engineWasmUrl }: WasmUrls): Promise<Session> {
   await init({ module_or_path: wasmUrl ?? new URL('./core_bg.wasm', import.meta.url) });
-  let loading: Promise<typeof Codec> | undefined;
-  const load = async () => {
-    const codec = await import('./codec.js');
-    await codec.default({ module_or_path: codecWasmUrl ?? new URL('./codec_bg.wasm', import.meta.url) });
-    return codec;
-  };
-  return new Session(core, () => {
-    // What could not be fetched once may be fetched the next time.
-    loading ??= load().catch((thrown: unknown) => {
-      loading = undefined;
-      throw thrown;
-    });
-    return loading;
+  return new Session(core, {
+    codec: once(async () => {
+      const codec = await import('./codec.js');
+      await codec.default({ module_or_path: codecWasmUrl ?? new URL('./codec_bg.wasm', import.meta.url) });
+      return codec;
+    }),
+    engine: once(async () => {
+      const engine = await import('./engine.js');
+      await engine.default({ module_or_path: engineWasmUrl ?? new URL('./engine_bg.wasm', import.meta.url) });
+      return engine;
+    }),
   });
 }
 

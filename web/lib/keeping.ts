@@ -1,0 +1,55 @@
+/** What keeps a store's rows and blobs: the store itself knows no database and no folder. */
+import type { KeptBlob, Row, RowChange, ShelfPlace } from './protocol.js';
+
+/** What a clean-up took away. */
+export interface Freed {
+  blobs: number;
+  bytes: number;
+  /** The catalog's revision afterwards. */
+  revision: number;
+}
+
+/**
+ * - a number: it is done, and this is the catalog's revision now.
+ * - `moved`: someone else changed the catalog meanwhile; nothing was done.
+ * - digests: these blobs are not here; nothing was done.
+ */
+export type Outcome = number | 'moved' | string[];
+
+/** What keeps a store. `Source` is what a blob is read from. */
+export interface Keeping<Source> {
+  /** How many changes the catalog has seen. */
+  revision(): Promise<number>;
+  /** The catalog's rows, and its revision. */
+  rows(): Promise<{ revision: number; rows: Row[] }>;
+  /** Changes rows at once or not at all: only if the catalog is still of that revision, and the blobs are here. */
+  commit(revision: number, change: RowChange, needed: readonly KeptBlob[]): Promise<Outcome>;
+  /** Those of the blobs that are not here. */
+  missing(blobs: readonly KeptBlob[]): Promise<string[]>;
+  /** Where threads put blobs, for one task of a load. */
+  shelf(attempt: string, task: number): ShelfPlace;
+  /** A name for a load. */
+  attempt(): string;
+  /**
+   * Removes the blobs that are not needed, and what is left of loads that are no more; of the load `own` alone, where it is
+   * given. Does nothing, and gives nothing, where the catalog is of another revision by now.
+   */
+  sweep(revision: number, needed: ReadonlySet<string>, own?: { attempt: string; blobs: readonly KeptBlob[] }): Promise<Freed | undefined>;
+  /** Takes back that these blobs are here. */
+  forget(digests: readonly string[]): Promise<void>;
+  /** A blob's bytes; fails with `damaged-blob` where they cannot be read. */
+  source(blob: KeptBlob): Promise<Source>;
+  /** Runs a load: meanwhile nobody else sweeps, as far as that can be prevented. */
+  whileLoading<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T>;
+  /** Sweeps, while nobody loads. With `idle` only if nobody does just now, and nobody else has the store open. */
+  whileNobodyLoads<T>(idle: boolean, work: () => Promise<T>): Promise<T | undefined>;
+  /** Bytes that may still come, as far as anybody says so. */
+  room(): Promise<number | undefined>;
+  /** Asks that what is kept is not thrown away when space is short. */
+  persist(): void;
+  /** Tells others of a change. */
+  announce(revision: number): void;
+  /** Whom to tell of others' changes, and of the end: another tab needs the database for a newer version. */
+  listener: { changed(revision: number): void; ended(): void } | undefined;
+  close(): void;
+}

@@ -1,0 +1,143 @@
+/** A store's rows and blobs in a folder. */
+import { readdir, stat, statfs, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { LongshoreError } from './errors.js';
+import type { Freed, Keeping, Outcome } from './keeping.js';
+import { blobPath, makeFolder, newAttempt, nextCatalog, readCatalog, removePartials, storing } from './node-folder.js';
+import { FileSource } from './node-source.js';
+import type { KeptBlob, Row, RowChange, ShelfPlace } from './protocol.js';
+
+/** How long to wait for whoever removes blobs. */
+const PATIENCE_MS = 20;
+
+/** Opens the folder at `path`, which is made if there is none. */
+export async function folderKeeping(path: string): Promise<Keeping<FileSource>> {
+  await makeFolder(path);
+  return new FolderKeeping(path);
+}
+
+class FolderKeeping implements Keeping<FileSource> {
+  listener: Keeping<FileSource>['listener'];
+  readonly #folder: string;
+
+  constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  async revision(): Promise<number> {
+    return (await readCatalog(this.#folder)).revision;
+  }
+
+  async rows(): Promise<{ revision: number; rows: Row[] }> {
+    const { revision, rows } = await readCatalog(this.#folder);
+    return { revision, rows };
+  }
+
+  async commit(revision: number, change: RowChange, needed: readonly KeptBlob[]): Promise<Outcome> {
+    const catalog = await readCatalog(this.#folder);
+    if (catalog.isCleaned) {
+      await sleep(PATIENCE_MS);
+      return 'moved';
+    }
+    if (catalog.revision !== revision) return 'moved';
+    const missing = await this.missing(needed);
+    if (missing.length > 0) return missing;
+    const rows = new Map(catalog.rows);
+    for (const key of change.delete) rows.delete(key);
+    for (const [key, value] of change.put) rows.set(key, value);
+    return (await nextCatalog(this.#folder, revision + 1, [...rows])) ? revision + 1 : 'moved';
+  }
+
+  async missing(blobs: readonly KeptBlob[]): Promise<string[]> {
+    const missing: string[] = [];
+    for (const { digest, size } of blobs) {
+      const found = await stat(blobPath(this.#folder, digest)).catch(() => undefined);
+      if (found?.size !== size) missing.push(digest);
+    }
+    return missing;
+  }
+
+  shelf(attempt: string, task: number): ShelfPlace {
+    return { folder: this.#folder, attempt, task };
+  }
+
+  attempt(): string {
+    return newAttempt();
+  }
+
+  async sweep(revision: number, needed: ReadonlySet<string>, own?: { attempt: string; blobs: readonly KeptBlob[] }): Promise<Freed | undefined> {
+    const folder = this.#folder;
+    const catalog = await readCatalog(folder);
+    if (catalog.isCleaned) {
+      await sleep(PATIENCE_MS);
+      return undefined;
+    }
+    // From here on nobody changes the catalog, and so nobody comes to need what goes.
+    if (catalog.revision !== revision || !(await nextCatalog(folder, revision + 1, catalog.rows, true))) return undefined;
+    const freed = { blobs: 0, bytes: 0, revision: revision + 2 };
+    await storing(async () => {
+      for (const digest of own ? own.blobs.map(({ digest }) => digest) : await this.#digests()) {
+        if (needed.has(digest)) continue;
+        const path = blobPath(folder, digest);
+        const size = await stat(path).then(({ size }) => size, () => undefined);
+        if (size === undefined) continue;
+        await unlink(path);
+        freed.blobs += 1;
+        freed.bytes += size;
+      }
+      await removePartials(folder, own?.attempt);
+    });
+    // Who thought that this had crashed has begun again.
+    return (await nextCatalog(folder, revision + 2, catalog.rows)) ? freed : undefined;
+  }
+
+  async forget(digests: readonly string[]): Promise<void> {
+    for (const digest of digests) await storing(() => unlink(blobPath(this.#folder, digest)).catch(() => {}));
+  }
+
+  async source({ digest, size }: KeptBlob): Promise<FileSource> {
+    let source: FileSource;
+    try {
+      source = new FileSource(blobPath(this.#folder, digest));
+    } catch (thrown) {
+      throw damaged(digest, thrown);
+    }
+    if (source.size === size) return source;
+    source.close();
+    throw damaged(digest);
+  }
+
+  whileLoading<T>(_signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+    return work();
+  }
+
+  async whileNobodyLoads<T>(_idle: boolean, work: () => Promise<T>): Promise<T | undefined> {
+    return work();
+  }
+
+  async room(): Promise<number | undefined> {
+    const { bavail, bsize } = await statfs(this.#folder);
+    return bavail * bsize;
+  }
+
+  persist(): void {}
+
+  announce(): void {}
+
+  close(): void {}
+
+  /** Digests of the blobs that are here. */
+  async #digests(): Promise<string[]> {
+    const digests: string[] = [];
+    for (const algorithm of ['sha256', 'sha512']) {
+      const names = await readdir(join(this.#folder, 'blobs', algorithm)).catch(() => []);
+      digests.push(...names.filter((name) => /^[0-9a-f]{64,128}$/.test(name)).map((name) => `${algorithm}:${name}`));
+    }
+    return digests;
+  }
+}
+
+function damaged(digest: string, cause?: unknown): LongshoreError {
+  return new LongshoreError('damaged-blob', `The blob ${digest} is no longer in the store, or not whole.`, { digest }, { cause });
+}

@@ -1,0 +1,519 @@
+/** The image store, as both entries of the package give it: Docker's verbs over whatever keeps rows and blobs. */
+import { BaseArchive, invalid, limitsOf, newHandle, text } from './archive.js';
+import { LongshoreError, aborted } from './errors.js';
+import type { Keeping } from './keeping.js';
+import { inLanes } from './lanes.js';
+import { grouped } from './measuring.js';
+import type { Pool } from './pool.js';
+import type { Backend, BlobToKeep, EngineChange, Incoming, KeptBlob, Question, RowChange, Verb, Verbs } from './protocol.js';
+import type {
+  Changed,
+  Collected,
+  DiskUsage,
+  HistoryRow,
+  ImageRow,
+  ListOptions,
+  LoadOptions,
+  LoadPlan,
+  LoadResult,
+  Removed,
+  RemoveOptions,
+  StoreChange,
+  StoreReport,
+  StoreSaveOptions,
+  Tagging,
+} from './store-types.js';
+import type { CallOptions, ImageInspect, Limits, RenameRule, SaveOptions } from './types.js';
+
+/** How often a verb begins again because others changed the store meanwhile. */
+const TRIES = 1000;
+/** How many changes can be undone. */
+const UNDOABLE = 100;
+
+/** An archive that a store made or is to take in. */
+export interface StoredArchive<S> extends BaseArchive {
+  save(options?: SaveOptions<never>): Promise<S>;
+}
+
+/** What an archive's `save` gives. */
+export interface StoredSave {
+  release(): Promise<void>;
+}
+
+/** What differs between a browser and Node. `Source` is what a blob is read from. */
+export interface Edge<A, Input, Source> {
+  backend: Backend;
+  pool: Pool;
+  keeping: Keeping<Source>;
+  /** Opens an archive to be loaded. */
+  open(input: Input, options: CallOptions): Promise<A>;
+  /** Makes an archive of documents and blobs, by their paths. */
+  assemble(documents: [path: string, bytes: Uint8Array<ArrayBuffer>][], blobs: [path: string, source: Source][]): Promise<A>;
+}
+
+/** A change that can be undone: `before` and `after` are the catalog's revisions. */
+interface Undo {
+  before: number;
+  after: number;
+  inverse: RowChange;
+}
+
+/**
+ * Images that are kept: what `docker load`, `tag`, `rmi`, `images`, `save`, … do, where there is no Docker. Images are
+ * named as on Docker's command line; refusals come in Docker's words; results have the lines that Docker prints.
+ *
+ * Several tabs or processes can use one store at the same time: each change is made whole or not at all, to the store as it
+ * is at that moment.
+ *
+ * Its `change` event, a `CustomEvent` with a `StoreChange` as its detail, tells of every change, other tabs' too. Its `end`
+ * event tells that it was closed because a newer version of the package, in another tab, needs the database.
+ */
+export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, Source> extends EventTarget {
+  readonly #edge: Edge<A, Input, Source>;
+  readonly #catalog = newHandle();
+  readonly #running = new Map<AbortController, Promise<void>>();
+  #undo: Undo[] = [];
+  #closed = false;
+
+  /** @internal */
+  constructor(edge: Edge<A, Input, Source>) {
+    super();
+    this.#edge = edge;
+    edge.keeping.listener = {
+      changed: (revision) => {
+        this.#undo = [];
+        this.#tell(revision, true);
+      },
+      ended: () => {
+        void this.close();
+        this.dispatchEvent(new Event('end'));
+      },
+    };
+  }
+
+  /** `docker images`: fails with `invalid-argument` for filters that Docker does not have. */
+  async images({ all = false, filters = {} }: ListOptions = {}): Promise<ImageRow[]> {
+    return this.#ask('images', [all === true, filtersOf(filters)]);
+  }
+
+  /** `docker image inspect`. Fails with `no-such-image` or `ambiguous-image`. */
+  async inspect(image: string): Promise<ImageInspect> {
+    return this.#ask('inspect', [text(image, 'image')]);
+  }
+
+  /** `docker history`, newest first. Fails with `no-such-image` or `ambiguous-image`. */
+  async history(image: string): Promise<HistoryRow[]> {
+    return this.#ask('history', [text(image, 'image')]);
+  }
+
+  /** `docker system df -v`, as far as it is about images. */
+  async df(): Promise<DiskUsage> {
+    return this.#ask('df', []);
+  }
+
+  /** What {@link load} would do with an archive. Fails as it does. */
+  async plan(input: Input | A, options: LoadOptions = {}): Promise<LoadPlan> {
+    const { limits, rules } = checkedLoad(options);
+    return this.#whileOpen(options.signal, (signal) =>
+      this.#withArchive(input, { ...options, signal }, (archive, calls) =>
+        archive.handOver(rules, { ...calls, limits }, async ({ incoming, blobs: all }) => {
+          const { blobs, ...plan } = await this.#ask('plan', [incoming]);
+          const missing = new Set(await this.#edge.keeping.missing(all));
+          const room = await this.#edge.keeping.room();
+          const bytes = sum(blobs.filter(({ digest }) => missing.has(digest)));
+          return { ...plan, bytes, knownBytes: sum(all) - bytes, ...(room !== undefined && { room }) };
+        }),
+      ),
+    );
+  }
+
+  /**
+   * `docker load`: takes an archive in, as `openArchive` takes it or as it has opened it. Every blob is kept, read again and
+   * verified before any image or name of the archive is there; layers that the store has already are not kept twice. All or
+   * nothing: where it fails or is stopped, nothing of it stays.
+   *
+   * Fails as `openArchive` does; with `digest-mismatch`, in Docker's words, where a layer is not what the image says;
+   * `quota-exceeded`, whose detail has `needed` and, where that is known, `missing` bytes; `store-failed`, `store-changed`
+   * and `aborted`.
+   */
+  async load(input: Input | A, options: LoadOptions = {}): Promise<LoadResult> {
+    const { limits, rules } = checkedLoad(options);
+    this.#edge.keeping.persist();
+    return this.#whileOpen(options.signal, (signal) =>
+      this.#withArchive(input, { ...options, signal }, (archive, calls) =>
+        archive.handOver(rules, { ...calls, limits }, (incoming, signal) =>
+          this.#edge.keeping.whileLoading(signal, () => this.#keep(incoming, limits, { ...calls, signal })),
+        ),
+      ),
+    );
+  }
+
+  /** What tagging would do beside giving the name; fails as {@link tag} does. */
+  async tagging(source: string, target: string): Promise<Tagging> {
+    return this.#ask('tagging', [text(source, 'source'), text(target, 'target')]);
+  }
+
+  /** `docker tag`. Fails with `no-such-image`, `ambiguous-image` or `invalid-reference`. */
+  async tag(source: string, target: string): Promise<Changed> {
+    const { lines } = await this.#change('tag', [text(source, 'source'), text(target, 'target')]);
+    return { lines };
+  }
+
+  /**
+   * `docker rmi`: what became of each image, in order; where one cannot be removed, that is no failure of the others. What
+   * was removed can be undone until {@link collect} frees its space.
+   */
+  async rmi(images: readonly string[], { force = false, noPrune = false }: RemoveOptions = {}): Promise<Removed[]> {
+    const { items } = await this.#change('rmi', [texts(images, 'images'), force === true, noPrune === true]);
+    return items;
+  }
+
+  /** `docker image prune`: removes what has no name; with `all` every image, since nothing uses any. */
+  async prune({ all = false, filters = {} }: ListOptions = {}): Promise<Changed & { reclaimed: number }> {
+    const { lines, reclaimed } = await this.#change('prune', [all === true, filtersOf(filters)]);
+    return { lines, reclaimed };
+  }
+
+  /**
+   * Images as an archive, in the form that Docker 25 and later write. What the store does meanwhile changes nothing of it;
+   * close it when it is no longer needed.
+   *
+   * Fails with `no-such-image`, `ambiguous-image`, and `damaged-blob`, which also marks the images that need the blob.
+   */
+  async open(images: readonly string[], { platforms = [] }: { platforms?: readonly string[] } = {}): Promise<A> {
+    const found = await this.#ask('save', [texts(images, 'images'), platforms.map((platform) => text(platform, 'platforms'))]);
+    const blobs: [string, Source][] = [];
+    for (const { path, digest, size } of found.blobs) blobs.push([path, await this.#source({ digest, size })]);
+    const encoder = new TextEncoder();
+    return this.#edge.assemble(found.documents.map(([path, content]) => [path, encoder.encode(content)]), blobs);
+  }
+
+  /**
+   * `docker save`: images as a file, in the form that Docker 25 and later write unless the options say otherwise. Release
+   * it when it is written. Fails as {@link open} and an archive's `save` do.
+   */
+  async save(images: readonly string[], { platforms, ...options }: StoreSaveOptions = {}): Promise<S> {
+    const archive = await this.open(images, { ...(platforms && { platforms }) });
+    try {
+      const saved = await archive.save({ format: 'docker', ...options } as SaveOptions<never>);
+      const release = async () => {
+        await saved.release();
+        await archive.close();
+      };
+      return { ...saved, release };
+    } catch (thrown) {
+      await archive.close();
+      throw thrown;
+    }
+  }
+
+  /** All that is in the store, as one file, which {@link load} takes in again. Fails as {@link save} does. */
+  async exportAll(options: StoreSaveOptions = {}): Promise<S> {
+    const rows = await this.images({ all: true });
+    const all = rows.map(({ repository, tag, id }) => (repository && tag ? `${repository}:${tag}` : id));
+    return this.save([...new Set(all)], options);
+  }
+
+  /** Takes in what {@link exportAll} made. Fails as {@link load} does. */
+  async importAll(input: Input | A, options: LoadOptions = {}): Promise<LoadResult> {
+    return this.load(input, options);
+  }
+
+  /**
+   * Reads every blob. Images that need one that is lost or wrong are marked until an archive that has it is loaded again.
+   * Fails with `aborted`.
+   */
+  async verify(options: CallOptions = {}): Promise<StoreReport> {
+    return this.#whileOpen(options.signal, async (signal) => {
+      const blobs = await this.#ask('blobs', []);
+      const { keeping, pool } = this.#edge;
+      const total = sum(blobs);
+      const damaged: string[] = [];
+      const report = progress(options, 'verify', total);
+      const of = keeping.shelf(keeping.attempt(), 0);
+      await inLanes(pool.size, grouped(blobs), signal, async (group, signal) => {
+        damaged.push(...(await pool.run('check', { blobs: group, of }, { signal, onDone: (done) => report(group, done) })));
+        report(group, sum(group));
+      });
+      if (damaged.length > 0) await this.#lost(damaged);
+      const rows = await this.images({ all: true });
+      const images = [...new Set(rows.flatMap(({ id, damaged }) => (damaged ? [id] : [])))];
+      return { verdict: damaged.length > 0 ? 'damaged' : 'intact', damaged, images, blobs: blobs.length, bytes: total };
+    });
+  }
+
+  /** How many of this store's last changes {@link undo} can take back: none after a change by others, or {@link collect}. */
+  get undoable(): number {
+    return this.#undo.length;
+  }
+
+  /** Takes the last change back. Fails with `store-changed` where it cannot be any more; does nothing where there is none. */
+  async undo(): Promise<void> {
+    const last = this.#undo.at(-1);
+    if (!last) return;
+    const outcome = await this.#edge.keeping.commit(last.after, last.inverse, []);
+    if (typeof outcome !== 'number') {
+      this.#undo = [];
+      throw new LongshoreError('store-changed', 'The store was changed meanwhile: this can no longer be undone.');
+    }
+    this.#undo.pop();
+    // The catalog is again what it was before.
+    const before = this.#undo.at(-1);
+    if (before?.after === last.before) before.after = outcome;
+    else this.#undo = [];
+    await this.#applied(last.after, last.inverse, outcome);
+  }
+
+  /**
+   * Frees the space of what was removed; then it can no longer be undone. It waits for loads that run. `openStore` does so by
+   * itself where nobody else has the store open.
+   */
+  async collect(): Promise<Collected> {
+    const { blobs = 0, bytes = 0 } = (await this.#collect(false)) ?? {};
+    return { blobs, bytes };
+  }
+
+  /** Lets go of the store. Loads that run are stopped and fail with `closed`, as do calls that follow. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    for (const control of this.#running.keys()) control.abort();
+    await Promise.all(this.#running.values());
+    this.#edge.keeping.close();
+    await this.#edge.backend.call('shut', { catalog: this.#catalog });
+  }
+
+  /** @internal What tabs or processes left that are no more goes, where nobody else has the store open. */
+  async tidy(): Promise<void> {
+    await this.#collect(true);
+  }
+
+  async #withArchive<T>(input: Input | A, options: CallOptions, use: (archive: A, options: CallOptions) => Promise<T>): Promise<T> {
+    if (input instanceof BaseArchive) return use(input as A, options);
+    const archive = await this.#edge.open(input as Input, options);
+    try {
+      return await use(archive, options);
+    } finally {
+      await archive.close();
+    }
+  }
+
+  /** Keeps the blobs, then the rows. */
+  async #keep({ incoming, blobs }: Incoming, limits: Limits, options: CallOptions): Promise<LoadResult> {
+    const { keeping } = this.#edge;
+    const attempt = keeping.attempt();
+    const kept = new Map<string, BlobToKeep>();
+    const byDigest = new Map(blobs.map((blob) => [blob.digest, blob]));
+    let tasks = 0;
+    try {
+      for (let tries = 0; tries < TRIES; tries += 1) {
+        if (options.signal?.aborted) throw aborted(options.signal);
+        const { added } = await this.#ask('plan', [incoming]);
+        const { revision, result: change } = await this.#asked('load', [incoming]);
+        const absent = new Set(await keeping.missing(change.needs));
+        const missing = [...absent].flatMap((digest) => byDigest.get(digest) ?? []);
+        if (missing.length > 0) {
+          await this.#assertRoom(sum(missing));
+          for (const blob of missing) kept.set(blob.digest, blob);
+          tasks = await this.#store(missing, attempt, tasks, limits, options);
+        }
+        const outcome = isEmpty(change) ? revision : await keeping.commit(revision, change, change.needs);
+        if (typeof outcome !== 'number') continue;
+        if (!isEmpty(change)) await this.#changed(revision, change, outcome);
+        return { lines: change.lines, images: added, bytes: sum([...kept.values()]) };
+      }
+      throw contended();
+    } catch (thrown) {
+      if (kept.size > 0) await this.#sweep({ attempt, blobs: [...kept.values()] }).catch(() => {});
+      throw thrown instanceof LongshoreError && thrown.code === 'quota-exceeded' ? await this.#noRoom(thrown, [...kept.values()]) : thrown;
+    }
+  }
+
+  /** Has the threads keep blobs; gives the number of tasks that this attempt has had. */
+  async #store(blobs: BlobToKeep[], attempt: string, before: number, limits: Limits, options: CallOptions): Promise<number> {
+    const { keeping, pool } = this.#edge;
+    let tasks = before;
+    const report = progress(options, 'store', sum(blobs));
+    await inLanes(pool.size, grouped(blobs), options.signal, async (group, signal) => {
+      const run = () => {
+        const into = keeping.shelf(attempt, tasks++);
+        return pool.run('keep', { blobs: group, limits, into }, { signal, onDone: (done) => report(group, done) });
+      };
+      await run().catch((thrown: unknown) => {
+        // Browsers fail at odd moments, and then no more: once is no reason to give up.
+        if (!(thrown instanceof LongshoreError) || thrown.code !== 'store-failed' || signal.aborted) throw thrown;
+        return run();
+      });
+      report(group, sum(group));
+    });
+    return tasks;
+  }
+
+  /** Fails at once where the browser says that there is no room, even after what is not needed is gone. */
+  async #assertRoom(needed: number): Promise<void> {
+    const { keeping } = this.#edge;
+    const room = await keeping.room();
+    if (room === undefined || room >= needed) return;
+    throw await this.#noRoom(new LongshoreError('quota-exceeded', 'There is no room.'), [{ digest: '', size: needed }], room);
+  }
+
+  async #noRoom(cause: LongshoreError, blobs: readonly KeptBlob[], known?: number): Promise<LongshoreError> {
+    const needed = sum(blobs);
+    const room = known ?? (await this.#edge.keeping.room());
+    const missing = room === undefined ? 0 : needed - room;
+    const detail = { ...cause.detail, needed, ...(missing > 0 && { missing }) };
+    const sentence = `The store has no room for ${needed} bytes more${missing > 0 ? `: ${missing} bytes are missing` : ''}.`;
+    return new LongshoreError('quota-exceeded', sentence, detail, { cause });
+  }
+
+  /** Asks for a blob's bytes, and marks what needs it where it is lost. */
+  async #source(blob: KeptBlob): Promise<Source> {
+    try {
+      return await this.#edge.keeping.source(blob);
+    } catch (thrown) {
+      if (thrown instanceof LongshoreError && thrown.code === 'damaged-blob') await this.#lost([blob.digest]);
+      throw thrown;
+    }
+  }
+
+  async #lost(digests: string[]): Promise<void> {
+    await this.#edge.keeping.forget(digests);
+    await this.#change('damage', [digests]);
+    this.#undo = [];
+  }
+
+  async #collect(idle: boolean): Promise<Collected | undefined> {
+    return this.#edge.keeping.whileNobodyLoads(idle, () => this.#sweep());
+  }
+
+  async #sweep(own?: { attempt: string; blobs: readonly KeptBlob[] }): Promise<Collected> {
+    for (let tries = 0; tries < TRIES; tries += 1) {
+      const { revision, result: needed } = await this.#asked('blobs', []);
+      const freed = await this.#edge.keeping.sweep(revision, new Set(needed.map(({ digest }) => digest)), own);
+      if (!freed) continue;
+      if (freed.revision !== revision) {
+        const last = this.#undo.at(-1);
+        // A load that failed has removed nothing that was here before it.
+        if (own && last?.after === revision) last.after = freed.revision;
+        else this.#undo = [];
+        await this.#applied(revision, { put: [], delete: [] }, freed.revision);
+      }
+      return { blobs: freed.blobs, bytes: freed.bytes };
+    }
+    throw contended();
+  }
+
+  /** Asks the engine for a change, and makes it: to the catalog as it is then, whoever else changes it. */
+  async #change<V extends ChangeVerb>(verb: V, args: Verbs[V]['args']): Promise<Verbs[V]['result']> {
+    for (let tries = 0; tries < TRIES; tries += 1) {
+      const { revision, result } = await this.#asked(verb, args);
+      const change: EngineChange = result;
+      if (isEmpty(change)) return result;
+      const outcome = await this.#edge.keeping.commit(revision, change, change.needs);
+      if (typeof outcome !== 'number') continue;
+      await this.#changed(revision, change, outcome);
+      return result;
+    }
+    throw contended();
+  }
+
+  async #changed(before: number, change: EngineChange, after: number): Promise<void> {
+    if (this.#undo.at(-1)?.after !== before) this.#undo = [];
+    this.#undo.push({ before, after, inverse: change.inverse });
+    if (this.#undo.length > UNDOABLE) this.#undo.shift();
+    await this.#applied(before, change, after);
+  }
+
+  /** Tells the engine and everybody else of a change that was made. */
+  async #applied(before: number, { put, delete: gone }: RowChange, after: number): Promise<void> {
+    const question: Question = { verb: 'apply', args: [{ put, delete: gone }, after] };
+    this.#edge.keeping.announce(after);
+    await this.#edge.backend.call('engine', { catalog: this.#catalog, revision: before, question });
+    this.#tell(after, false);
+  }
+
+  async #ask<V extends Verb>(verb: V, args: Verbs[V]['args']): Promise<Verbs[V]['result']> {
+    return (await this.#asked(verb, args)).result;
+  }
+
+  /** Asks the engine about the catalog as it is now. */
+  async #asked<V extends Verb>(verb: V, args: Verbs[V]['args']): Promise<{ revision: number; result: Verbs[V]['result'] }> {
+    if (this.#closed) throw closed();
+    const { backend, keeping } = this.#edge;
+    const question = { verb, args } as Question;
+    const catalog = this.#catalog;
+    const revision = await keeping.revision();
+    const answer = await backend.call('engine', { catalog, revision, question });
+    if (!answer.stale) return { revision, result: answer.result as Verbs[V]['result'] };
+    const read = await keeping.rows();
+    const second = await backend.call('engine', { catalog, ...read, question });
+    if (second.stale) throw contended();
+    return { revision: read.revision, result: second.result as Verbs[V]['result'] };
+  }
+
+  #tell(revision: number, elsewhere: boolean): void {
+    this.dispatchEvent(new CustomEvent<StoreChange>('change', { detail: { revision, elsewhere } }));
+  }
+
+  /** Runs long work, which ends when the store is closed: with `closed`. */
+  async #whileOpen<T>(signal: AbortSignal | undefined, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    if (this.#closed) throw closed();
+    if (signal?.aborted) throw aborted(signal);
+    const control = new AbortController();
+    const stop = () => control.abort(signal?.reason);
+    signal?.addEventListener('abort', stop, { once: true });
+    const result = work(control.signal);
+    this.#running.set(control, result.then(() => {}, () => {}));
+    try {
+      return await result;
+    } catch (thrown) {
+      throw this.#closed && !signal?.aborted ? closed() : thrown;
+    } finally {
+      this.#running.delete(control);
+      signal?.removeEventListener('abort', stop);
+    }
+  }
+}
+
+type ChangeVerb = { [V in Verb]: Verbs[V]['result'] extends EngineChange ? V : never }[Verb];
+
+function checkedLoad({ limits, rename = [] }: LoadOptions): { limits: Limits; rules: RenameRule[] } {
+  if (!Array.isArray(rename)) throw invalid('rename must be an array of { from, to }');
+  return { limits: limitsOf(limits), rules: rename.map((rule) => ({ from: text(rule?.from, 'from'), to: text(rule?.to, 'to') })) };
+}
+
+function texts(values: readonly string[], name: string): string[] {
+  if (!Array.isArray(values)) throw invalid(`${name} must be an array`);
+  return values.map((value) => text(value, name));
+}
+
+function filtersOf(filters: NonNullable<ListOptions['filters']>): string[] {
+  if (typeof filters !== 'object' || filters === null) throw invalid('filters must be an object');
+  return Object.entries(filters).flatMap(([name, values]) => texts(values, 'filters').flatMap((value) => [name, value]));
+}
+
+/** Tells how many bytes of all groups are done. */
+function progress<Group extends object>({ onProgress }: CallOptions, phase: 'store' | 'verify', total: number) {
+  const done = new Map<Group, number>();
+  onProgress?.({ phase, done: 0, total });
+  return (group: Group, bytes: number) => {
+    done.set(group, Math.floor(bytes));
+    onProgress?.({ phase, done: Math.min(total, [...done.values()].reduce((all, one) => all + one, 0)), total });
+  };
+}
+
+function sum(blobs: readonly { size: number }[]): number {
+  return blobs.reduce((bytes, { size }) => bytes + size, 0);
+}
+
+function isEmpty(change: RowChange): boolean {
+  return change.put.length === 0 && change.delete.length === 0;
+}
+
+function closed(): LongshoreError {
+  return new LongshoreError('closed', 'The store is closed.');
+}
+
+function contended(): LongshoreError {
+  return new LongshoreError('store-changed', 'The store is changed all the time by others. Try again.');
+}
