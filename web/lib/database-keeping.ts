@@ -1,6 +1,6 @@
 /** A store's rows and blobs in a browser's database. */
-import { LongshoreError } from './errors.js';
-import { DATABASE, REVISION, openDatabase, piecesOf, then, transact, type BlobRow } from './database.js';
+import { LongshoreError, aborted, damagedBlob } from './errors.js';
+import { DATABASE, REVISION, ask, openDatabase, piecesOf, then, transact, type BlobRow } from './database.js';
 import { keptBlob } from './database-shelf.js';
 import type { Freed, Keeping, Outcome } from './keeping.js';
 import type { KeptBlob, Row, RowChange, ShelfPlace } from './protocol.js';
@@ -60,9 +60,7 @@ class DatabaseKeeping implements Keeping<Blob> {
   }
 
   revision(): Promise<number> {
-    return this.#transact<number>(['meta'], 'readonly', ({ meta }, give) => {
-      then(meta.get(REVISION), (revision: number | undefined) => give(revision ?? 0));
-    });
+    return this.#again(async (database) => (await ask(database, 'meta', (meta) => meta.get(REVISION))) ?? 0);
   }
 
   rows(): Promise<{ revision: number; rows: Row[] }> {
@@ -165,12 +163,17 @@ class DatabaseKeeping implements Keeping<Blob> {
     } catch (thrown) {
       reason = thrown;
     }
-    throw new LongshoreError('damaged-blob', `The blob ${digest} is no longer in the store, or not whole.`, { digest }, { cause: reason });
+    throw damagedBlob(digest, reason);
   }
 
   async whileLoading<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
     if (!navigator.locks) return work();
-    return navigator.locks.request(this.#lock('blobs'), { mode: 'shared', signal }, work) as Promise<T>;
+    try {
+      return (await navigator.locks.request(this.#lock('blobs'), { mode: 'shared', signal }, work)) as T;
+    } catch (thrown) {
+      // Stopped while it waited for a clean-up.
+      throw signal.aborted && !(thrown instanceof LongshoreError) ? aborted(signal) : thrown;
+    }
   }
 
   async whileNobodyLoads<T>(idle: boolean, work: () => Promise<T>): Promise<T | undefined> {

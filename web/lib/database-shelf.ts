@@ -1,9 +1,9 @@
 /** The store's blobs in a browser's database, as a thread of the codec puts them there and reads them again. */
-import { openDatabase, piecesOf, storageFailure, then, transact, type BlobRow } from './database.js';
+import { ask, openDatabase, piecesOf, then, transact, type BlobRow } from './database.js';
+import { damagedBlob } from './errors.js';
 import { blobsOf, type Shelf, type Stored } from './keep-tasks.js';
 import { cut, readAhead, type Range } from './parts.js';
 import type { KeptBlob, Part, ShelfPlace } from './protocol.js';
-import { LongshoreError } from './errors.js';
 
 /** What is written in one transaction: a failed one costs no more than that. */
 const BLOB_PIECE = 64 << 20;
@@ -41,7 +41,7 @@ export async function databaseShelf(place: ShelfPlace, read: (range: Range) => U
       }
       const row: BlobRow = { size, place: [attempt, at], pieces };
       const stored = await found(database, digest, row);
-      if (!stored) throw lost(digest);
+      if (!stored) throw damagedBlob(digest);
       return { ...stored, row } satisfies Put;
     },
     settle: (kept) =>
@@ -62,7 +62,7 @@ export async function databaseShelf(place: ShelfPlace, read: (range: Range) => U
         give(undefined);
       }),
     async find(blob: KeptBlob) {
-      const row = await transact<BlobRow | undefined>(database, ['blobs'], 'readonly', ({ blobs }, give) => then(blobs.get(blob.digest), give));
+      const row: BlobRow | undefined = await ask(database, 'blobs', (blobs) => blobs.get(blob.digest));
       return row && found(database, blob.digest, row);
     },
     close: () => database.close(),
@@ -72,13 +72,13 @@ export async function databaseShelf(place: ShelfPlace, read: (range: Range) => U
 /** What is stored in a place; nothing where pieces are missing. */
 async function found(database: IDBDatabase, digest: string, row: BlobRow): Promise<Stored | undefined> {
   const [attempt, number] = row.place;
-  const piece = (index: number) =>
-    transact<Blob | Uint8Array | undefined>(database, ['data'], 'readonly', ({ data }, give) => then(data.get([attempt, number, index]), give));
+  const piece = (index: number): Promise<Blob | Uint8Array | undefined> =>
+    ask(database, 'data', (data) => data.get([attempt, number, index]));
   const first = row.pieces > 0 ? await piece(0) : new Blob([]);
   if (!first) return undefined;
   let part: Part | undefined;
   if (first instanceof Blob) {
-    const pieces = await blobs(database, row);
+    const pieces: Blob[] = await ask(database, 'data', (data) => data.getAll(piecesOf(...row.place)));
     if (pieces.length !== row.pieces) return undefined;
     const source = pieces.length === 1 ? (pieces[0] as Blob) : new Blob(pieces);
     part = { source, offset: 0, length: source.size };
@@ -88,17 +88,11 @@ async function found(database: IDBDatabase, digest: string, row: BlobRow): Promi
     async *read() {
       for (let index = 0; index < row.pieces; index += 1) {
         const bytes = await piece(index);
-        if (!(bytes instanceof Uint8Array)) throw lost(digest);
+        if (!(bytes instanceof Uint8Array)) throw damagedBlob(digest);
         yield bytes;
       }
     },
   };
-}
-
-function blobs(database: IDBDatabase, row: BlobRow): Promise<Blob[]> {
-  return transact<Blob[]>(database, ['data'], 'readonly', ({ data }, give) => then(data.getAll(piecesOf(...row.place)), give)).catch((thrown) => {
-    throw storageFailure(thrown);
-  });
 }
 
 /**
@@ -106,15 +100,11 @@ function blobs(database: IDBDatabase, row: BlobRow): Promise<Blob[]> {
  * not here.
  */
 export async function keptBlob(database: IDBDatabase, digest: string): Promise<Blob | undefined> {
-  const row = await transact<BlobRow | undefined>(database, ['blobs'], 'readonly', ({ blobs }, give) => then(blobs.get(digest), give));
+  const row: BlobRow | undefined = await ask(database, 'blobs', (blobs) => blobs.get(digest));
   const stored = row && (await found(database, digest, row));
   if (!stored) return undefined;
   if (stored.part && !(stored.part instanceof Uint8Array)) return stored.part.source as Blob;
   const pieces: Blob[] = [];
   for await (const bytes of stored.read()) pieces.push(new Blob([bytes as Uint8Array<ArrayBuffer>]));
   return new Blob(pieces);
-}
-
-function lost(digest: string): LongshoreError {
-  return new LongshoreError('damaged-blob', `The blob ${digest} is no longer in the store, or not whole.`, { digest });
 }

@@ -87,6 +87,11 @@ export function then<T>(request: IDBRequest<T>, use: (value: T) => void): void {
   request.onsuccess = () => use(request.result);
 }
 
+/** Asks one thing of one object store. */
+export function ask<T>(database: IDBDatabase, name: StoreName, question: (store: IDBObjectStore) => IDBRequest<T>): Promise<T> {
+  return transact<T>(database, [name], 'readonly', (stores, give) => then(question(stores[name]), give));
+}
+
 /** The keys of the pieces of one attempt, or of one blob of it. */
 export function piecesOf(attempt: string, number?: number): IDBKeyRange {
   return number === undefined
@@ -99,7 +104,8 @@ export function storageFailure(thrown: unknown): LongshoreError {
   if (thrown instanceof LongshoreError) return thrown;
   const { name = '', message = String(thrown) } = (thrown ?? {}) as Partial<DOMException>;
   if (name === 'QuotaExceededError') {
-    return new LongshoreError('quota-exceeded', 'The browser gives no more room for the store.', { reason: message }, { cause: thrown });
+    const sentence = 'The browser gives no more room for the store.';
+    return new LongshoreError('quota-exceeded', sentence, { reason: message }, { cause: thrown });
   }
   if (name === 'VersionError') {
     const sentence = 'The store was made by a newer version of Longshore. Reload the page.';

@@ -28,6 +28,8 @@ export const ERROR_CODES = [
   'store-failed',
   'store-changed',
   'damaged-blob',
+  'damaged-image',
+  'damaged-catalog',
   // The registry.
   'unreachable',
   'unauthorized',
@@ -92,6 +94,11 @@ export function toData(thrown: unknown): ErrorData {
 /** The error that the data was made of. */
 export function fromData({ code, message, detail }: ErrorData, cause?: unknown): LongshoreError {
   return new LongshoreError(code, message, detail, { cause });
+}
+
+/** A blob that a store had. */
+export function damagedBlob(digest: string, cause?: unknown): LongshoreError {
+  return new LongshoreError('damaged-blob', `The blob ${digest} is no longer in the store, or not whole.`, { digest }, { cause });
 }
 
 /** What a call fails with when its signal stops it. */

@@ -2,8 +2,8 @@
  * The folder that a store is in, in Node:
  *
  * - `catalog/N.json`: the catalog's rows after N changes. A change is a new file, which nobody can make twice: of two
- *   processes that change the same catalog, one fails and begins again. No lock is needed, so none is left by a crash. The files before the last are
- *   empty, and stay for a while, so that nobody who was slow makes one of them again.
+ *   processes that change the same catalog, one fails and begins again. No lock is needed, so none is left by a crash. The
+ *   files before the last are empty, and stay for a while, so that nobody who was slow makes one of them again.
  * - `blobs/ALGORITHM/HEX`: blobs, whole and right.
  * - `partial/`: what is being written; each name begins with the process that writes it.
  */
@@ -11,7 +11,7 @@ import { randomUUID } from 'node:crypto';
 import { link, mkdir, open, readFile, readdir, rename, stat, unlink } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { LongshoreError } from './errors.js';
+import { LongshoreError, isBreakdown } from './errors.js';
 import type { Row } from './protocol.js';
 
 /** The version of what is in the files. */
@@ -167,8 +167,8 @@ export async function storing<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (thrown) {
-    // Also an error of the wasm, as of a file that has changed.
-    if (thrown instanceof LongshoreError || thrown instanceof WebAssembly.RuntimeError || 'detail' in (thrown as object)) throw thrown;
+    // The wasm has its own, as of a file that has changed.
+    if (isBreakdown(thrown) || 'detail' in (thrown as object)) throw thrown;
     const { code, message: reason } = thrown as NodeJS.ErrnoException;
     if (code === 'ENOSPC' || code === 'EDQUOT') {
       throw new LongshoreError('quota-exceeded', 'The disk has no more room for the store.', { reason }, { cause: thrown });

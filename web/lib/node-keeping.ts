@@ -2,7 +2,7 @@
 import { readdir, stat, statfs, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { LongshoreError } from './errors.js';
+import { damagedBlob } from './errors.js';
 import type { Freed, Keeping, Outcome } from './keeping.js';
 import { blobPath, makeFolder, newAttempt, nextCatalog, readCatalog, removePartials, storing } from './node-folder.js';
 import { FileSource } from './node-source.js';
@@ -66,19 +66,26 @@ class FolderKeeping implements Keeping<FileSource> {
     return newAttempt();
   }
 
-  async sweep(revision: number, needed: ReadonlySet<string>, own?: { attempt: string; blobs: readonly KeptBlob[] }): Promise<Freed | undefined> {
+  async sweep(
+    revision: number,
+    needed: ReadonlySet<string>,
+    own?: { attempt: string; blobs: readonly KeptBlob[] },
+  ): Promise<Freed | undefined> {
     const folder = this.#folder;
     const catalog = await readCatalog(folder);
     if (catalog.isCleaned) {
       await sleep(PATIENCE_MS);
       return undefined;
     }
+    if (catalog.revision !== revision) return undefined;
+    const unwanted = (own ? own.blobs.map(({ digest }) => digest) : await this.#digests()).filter((digest) => !needed.has(digest));
+    await storing(() => removePartials(folder, own?.attempt));
+    if (unwanted.length === 0) return { blobs: 0, bytes: 0, revision };
     // From here on nobody changes the catalog, and so nobody comes to need what goes.
-    if (catalog.revision !== revision || !(await nextCatalog(folder, revision + 1, catalog.rows, true))) return undefined;
+    if (!(await nextCatalog(folder, revision + 1, catalog.rows, true))) return undefined;
     const freed = { blobs: 0, bytes: 0, revision: revision + 2 };
     await storing(async () => {
-      for (const digest of own ? own.blobs.map(({ digest }) => digest) : await this.#digests()) {
-        if (needed.has(digest)) continue;
+      for (const digest of unwanted) {
         const path = blobPath(folder, digest);
         const size = await stat(path).then(({ size }) => size, () => undefined);
         if (size === undefined) continue;
@@ -86,7 +93,6 @@ class FolderKeeping implements Keeping<FileSource> {
         freed.blobs += 1;
         freed.bytes += size;
       }
-      await removePartials(folder, own?.attempt);
     });
     // Who thought that this had crashed has begun again.
     return (await nextCatalog(folder, revision + 2, catalog.rows)) ? freed : undefined;
@@ -101,19 +107,20 @@ class FolderKeeping implements Keeping<FileSource> {
     try {
       source = new FileSource(blobPath(this.#folder, digest));
     } catch (thrown) {
-      throw damaged(digest, thrown);
+      throw damagedBlob(digest, thrown);
     }
     if (source.size === size) return source;
     source.close();
-    throw damaged(digest);
+    throw damagedBlob(digest);
   }
 
   whileLoading<T>(_signal: AbortSignal, work: () => Promise<T>): Promise<T> {
     return work();
   }
 
-  async whileNobodyLoads<T>(_idle: boolean, work: () => Promise<T>): Promise<T | undefined> {
-    return work();
+  async whileNobodyLoads<T>(idle: boolean, work: () => Promise<T>): Promise<T | undefined> {
+    // Nothing tells who else has the folder open.
+    return idle ? undefined : work();
   }
 
   async room(): Promise<number | undefined> {
@@ -136,8 +143,4 @@ class FolderKeeping implements Keeping<FileSource> {
     }
     return digests;
   }
-}
-
-function damaged(digest: string, cause?: unknown): LongshoreError {
-  return new LongshoreError('damaged-blob', `The blob ${digest} is no longer in the store, or not whole.`, { digest }, { cause });
 }

@@ -2,7 +2,7 @@
 import { createReadStream } from 'node:fs';
 import { mkdir, open, rename, unlink, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { LongshoreError } from './errors.js';
+import { damagedBlob } from './errors.js';
 import type { Shelf, Stored } from './keep-tasks.js';
 import { blobPath, partialPath, storing, syncFolder } from './node-folder.js';
 import { cut, readAhead, type Range } from './parts.js';
@@ -62,7 +62,7 @@ export async function folderShelf(place: ShelfPlace, read: (range: Range) => Uin
         return await stored(file, path);
       } catch (thrown) {
         if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-        throw new LongshoreError('damaged-blob', `The blob ${digest} cannot be read.`, { digest }, { cause: thrown });
+        throw damagedBlob(digest, thrown);
       }
     },
     close() {

@@ -74,6 +74,7 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
   readonly #running = new Map<AbortController, Promise<void>>();
   #undo: Undo[] = [];
   #closed = false;
+  #ended = false;
 
   /** @internal */
   constructor(edge: Edge<A, Input, Source>) {
@@ -141,9 +142,13 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
     this.#edge.keeping.persist();
     return this.#whileOpen(options.signal, (signal) =>
       this.#withArchive(input, { ...options, signal }, (archive, calls) =>
-        archive.handOver(rules, { ...calls, limits }, (incoming, signal) =>
-          this.#edge.keeping.whileLoading(signal, () => this.#keep(incoming, limits, { ...calls, signal })),
-        ),
+        archive.handOver(rules, { ...calls, limits }, async (incoming, signal) => {
+          const { keeping } = this.#edge;
+          const room = await keeping.room();
+          // What was removed goes for good only where its space is needed.
+          if (room !== undefined && room < sum(incoming.blobs)) await this.tidy();
+          return keeping.whileLoading(signal, () => this.#keep(incoming, limits, { ...calls, signal }));
+        }),
       ),
     );
   }
@@ -265,8 +270,8 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
   }
 
   /**
-   * Frees the space of what was removed; then it can no longer be undone. It waits for loads that run. `openStore` does so by
-   * itself where nobody else has the store open.
+   * Frees the space of what was removed; then it can no longer be undone. It waits for loads that run. In a browser,
+   * `openStore` does so by itself where no other tab has the store open.
    */
   async collect(): Promise<Collected> {
     const { blobs = 0, bytes = 0 } = (await this.#collect(false)) ?? {};
@@ -278,7 +283,9 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
     if (this.#closed) return;
     this.#closed = true;
     for (const control of this.#running.keys()) control.abort();
+    // What a load has kept goes before the store does.
     await Promise.all(this.#running.values());
+    this.#ended = true;
     this.#edge.keeping.close();
     await this.#edge.backend.call('shut', { catalog: this.#catalog });
   }
@@ -325,7 +332,8 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
       throw contended();
     } catch (thrown) {
       if (kept.size > 0) await this.#sweep({ attempt, blobs: [...kept.values()] }).catch(() => {});
-      throw thrown instanceof LongshoreError && thrown.code === 'quota-exceeded' ? await this.#noRoom(thrown, [...kept.values()]) : thrown;
+      const isFull = thrown instanceof LongshoreError && thrown.code === 'quota-exceeded' && !('needed' in thrown.detail);
+      throw isFull ? await this.#noRoom(thrown, sum([...kept.values()])) : thrown;
     }
   }
 
@@ -349,19 +357,18 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
     return tasks;
   }
 
-  /** Fails at once where the browser says that there is no room, even after what is not needed is gone. */
+  /** Fails at once where the browser says that there is no room. */
   async #assertRoom(needed: number): Promise<void> {
     const { keeping } = this.#edge;
     const room = await keeping.room();
     if (room === undefined || room >= needed) return;
-    throw await this.#noRoom(new LongshoreError('quota-exceeded', 'There is no room.'), [{ digest: '', size: needed }], room);
+    throw await this.#noRoom(undefined, needed);
   }
 
-  async #noRoom(cause: LongshoreError, blobs: readonly KeptBlob[], known?: number): Promise<LongshoreError> {
-    const needed = sum(blobs);
-    const room = known ?? (await this.#edge.keeping.room());
+  async #noRoom(cause: LongshoreError | undefined, needed: number): Promise<LongshoreError> {
+    const room = await this.#edge.keeping.room();
     const missing = room === undefined ? 0 : needed - room;
-    const detail = { ...cause.detail, needed, ...(missing > 0 && { missing }) };
+    const detail = { ...cause?.detail, needed, ...(missing > 0 && { missing }) };
     const sentence = `The store has no room for ${needed} bytes more${missing > 0 ? `: ${missing} bytes are missing` : ''}.`;
     return new LongshoreError('quota-exceeded', sentence, detail, { cause });
   }
@@ -438,7 +445,7 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
 
   /** Asks the engine about the catalog as it is now. */
   async #asked<V extends Verb>(verb: V, args: Verbs[V]['args']): Promise<{ revision: number; result: Verbs[V]['result'] }> {
-    if (this.#closed) throw closed();
+    if (this.#ended) throw closed();
     const { backend, keeping } = this.#edge;
     const question = { verb, args } as Question;
     const catalog = this.#catalog;
