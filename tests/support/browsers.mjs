@@ -3,7 +3,7 @@
 // Chromium is driven by Playwright. Firefox ESR is driven by Puppeteer over WebDriver BiDi: Playwright's Firefox is one of
 // its own. A page that asks another origin for anything, logs an error or throws one fails its test.
 import { existsSync } from 'node:fs';
-import { copyFile, mkdir, mkdtemp, readdir, rm, stat } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, readFile, readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -39,12 +39,14 @@ export function skipUnlessBrowser(engine) {
 
 /**
  * Opens a page in a new browser, calls `use(page)`, and closes the browser. `origin` is the only one that the page
- * may talk to. `options.expectErrors` keeps what the page logs from failing the test: it is in `page.problems` then.
+ * may talk to. `options.expectErrors` keeps what the page logs from failing the test: it is in `page.problems` then. In a
+ * folder `options.profile` the browser keeps what it stores; what was there is there again for the next browser. `use` may
+ * end its browser itself by `page.kill()`, as a crash would.
  */
-export async function withPage(engine, origin, use, { expectErrors = false } = {}) {
+export async function withPage(engine, origin, use, { expectErrors = false, profile } = {}) {
   const directory = await mkdtemp(join(tmpdir(), 'longshore-browser-'));
   try {
-    const page = await (engine === 'chromium' ? ChromiumPage : FirefoxPage).open(origin, directory);
+    const page = await (engine === 'chromium' ? ChromiumPage : FirefoxPage).open(origin, directory, profile);
     try {
       const result = await use(page);
       if (page.problems.length > 0 && !expectErrors) {
@@ -52,11 +54,21 @@ export async function withPage(engine, origin, use, { expectErrors = false } = {
       }
       return result;
     } finally {
-      await page.close();
+      if (!page.isKilled) await page.close();
     }
   } finally {
     await rm(directory, { recursive: true, force: true, maxRetries: 5 });
   }
+}
+
+/** Processes with this profile on their command line. */
+async function processesOf(profile) {
+  const found = [];
+  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
+    const line = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+    if (line.includes(profile) && Number(pid) !== process.pid) found.push(Number(pid));
+  }
+  return found;
 }
 
 class Page {
@@ -66,6 +78,22 @@ class Page {
     this.version = version;
     /** What the page should not have done. */
     this.problems = [];
+    this.isKilled = false;
+  }
+
+  /** Ends the browser's processes, which were told its profile, at once. */
+  async kill() {
+    this.isKilled = true;
+    for (let pids = await processesOf(this.profile); pids.length > 0; pids = await processesOf(this.profile)) {
+      for (const pid of pids) {
+        try {
+          process.kill(pid, 'SIGKILL');
+        } catch {
+          // It ended by itself: its parent did.
+        }
+      }
+      await sleep(20);
+    }
   }
 
   watch(page) {
@@ -112,16 +140,35 @@ class Page {
 }
 
 class ChromiumPage extends Page {
-  static async open(origin, directory) {
+  static async open(origin, directory, profile) {
     const { chromium } = await import('playwright-core');
-    const browser = await chromium.launch({ executablePath: executable('chromium'), args: CHROMIUM_ARGUMENTS });
-    const context = await browser.newContext({ acceptDownloads: true, viewport: { width: 1280, height: 800 } });
+    const start = { executablePath: executable('chromium'), args: CHROMIUM_ARGUMENTS };
+    const look = { acceptDownloads: true, viewport: { width: 1280, height: 800 } };
+    const kept = profile && (await chromium.launchPersistentContext(profile, { ...start, ...look }));
+    const browser = kept ?? (await chromium.launch(start));
+    const context = kept ?? (await browser.newContext(look));
     context.setDefaultTimeout(LIMIT);
-    const self = new ChromiumPage(origin, directory, `Chromium ${browser.version()}`);
+    const self = new ChromiumPage(origin, directory, kept ? 'Chromium' : `Chromium ${browser.version()}`);
     self.browser = browser;
+    self.context = context;
+    self.profile = profile;
     self.page = await context.newPage();
     self.watch(self.page);
     return self;
+  }
+
+  /** One more tab of the same browser. */
+  async tab() {
+    const tab = Object.assign(Object.create(Object.getPrototypeOf(this)), this);
+    tab.page = await this.context.newPage();
+    tab.watch(tab.page);
+    return tab;
+  }
+
+  /** Makes the browser give this origin no more room than so many bytes. */
+  async limitStorage(bytes) {
+    const session = await this.context.newCDPSession(this.page);
+    await session.send('Storage.overrideQuotaForOrigin', { origin: this.origin, quotaSize: bytes });
   }
 
   /** Chooses files in the input that `selector` finds. */
@@ -159,7 +206,7 @@ class ChromiumPage extends Page {
 }
 
 class FirefoxPage extends Page {
-  static async open(origin, directory) {
+  static async open(origin, directory, profile) {
     const { default: puppeteer } = await import('puppeteer-core');
     const downloads = join(directory, 'downloads');
     await mkdir(downloads);
@@ -167,6 +214,7 @@ class FirefoxPage extends Page {
       browser: 'firefox',
       executablePath: executable('firefox'),
       headless: true,
+      ...(profile && { userDataDir: profile }),
       extraPrefsFirefox: {
         'browser.download.dir': downloads,
         'browser.download.folderList': 2,
@@ -176,12 +224,22 @@ class FirefoxPage extends Page {
     });
     const self = new FirefoxPage(origin, directory, await browser.version());
     self.browser = browser;
+    self.profile = profile;
     self.downloads = downloads;
     self.page = await browser.newPage();
     await self.page.setViewport({ width: 1280, height: 800 });
     self.page.setDefaultTimeout(LIMIT);
     self.watch(self.page);
     return self;
+  }
+
+  /** One more tab of the same browser. */
+  async tab() {
+    const tab = Object.assign(Object.create(Object.getPrototypeOf(this)), this);
+    tab.page = await this.browser.newPage();
+    tab.page.setDefaultTimeout(LIMIT);
+    tab.watch(tab.page);
+    return tab;
   }
 
   async setFiles(selector, paths) {

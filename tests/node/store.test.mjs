@@ -1,0 +1,336 @@
+// The store in Node: Docker's verbs over a folder, which survives whatever ends the process.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { copyFile, mkdtemp, open, readFile, readdir, stat, truncate, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { fixtures, middleOfLayer } from '../support/fixtures.mjs';
+import { longshore } from '../support/longshore.mjs';
+import { run } from '../support/run.mjs';
+import { temporary } from '../support/temp.mjs';
+
+const PROCESS = fileURLToPath(new URL('./store-process.mjs', import.meta.url));
+const KILLS = 20;
+
+let api;
+let directory;
+let files;
+const ends = [];
+
+before(async () => {
+  api = await longshore();
+  directory = await temporary({ after: (end) => ends.push(end) });
+  // Two archives that share layers, and others in other formats.
+  files = {
+    one: await made('one', 'docker-legacy', '--images', '1', '--layers', '3', '--size', '900000', '--name', 'app:1'),
+    two: await made('two', 'docker-legacy', '--images', '2', '--layers', '3', '--size', '900000', '--name', 'app:1', '--name', 'db:1'),
+    hybrid: await made('hybrid', 'docker-hybrid', '--images', '2', '--layers', '2', '--size', '400000', '--name', 'web:1', '--name', 'web:2'),
+    oci: await made('oci', 'oci-gzip', '--images', '2', '--layers', '3', '--size', '500000', '--name', 'pod:1', '--name', 'pod:2'),
+  };
+});
+
+after(async () => {
+  for (const end of ends.reverse()) await end();
+});
+
+async function made(name, ...args) {
+  const file = join(directory, `${name}.tar`);
+  await fixtures([...args, file]);
+  return file;
+}
+
+/** A new, empty store. */
+async function opened(t, folder) {
+  const store = await api.openStore(folder ?? (await mkdtemp(join(directory, 'store-'))));
+  t.after(() => store.close());
+  return store;
+}
+
+async function newFolder() {
+  return mkdtemp(join(directory, 'store-'));
+}
+
+const names = async (store) => (await store.images({ all: true })).map(({ repository, tag, id }) => (repository ? `${repository}:${tag}` : id)).sort();
+
+async function fails(work, code, sentence = /\S/) {
+  await assert.rejects(work, (error) => {
+    assert.ok(error instanceof api.LongshoreError, `${error.stack}`);
+    assert.equal(error.code, code, error.message);
+    assert.match(error.message, sentence);
+    return true;
+  });
+}
+
+/** Digests of the blobs that are in a folder, and what is not finished. */
+async function found(folder) {
+  const blobs = await readdir(join(folder, 'blobs/sha256')).catch(() => []);
+  return { blobs: blobs.map((hex) => `sha256:${hex}`).sort(), partial: await readdir(join(folder, 'partial')) };
+}
+
+/** Digests of the blobs that the rows of the catalog lead to. */
+async function needed(folder) {
+  const revisions = (await readdir(join(folder, 'catalog'))).map((name) => parseInt(name, 10)).sort((a, b) => a - b);
+  if (revisions.length === 0) return [];
+  const { rows } = JSON.parse(await readFile(join(folder, 'catalog', `${revisions.at(-1)}.json`), 'utf8'));
+  const digests = new Set();
+  for (const [key, value] of Object.entries(rows)) {
+    const row = JSON.parse(value);
+    if (key.startsWith('image/')) for (const digest of [row.id, row.manifest.digest, ...row.layers.map(({ digest }) => digest)]) digests.add(digest);
+    if (key.startsWith('index/')) for (const digest of [row.digest, ...row.blobs.map(({ digest }) => digest)]) digests.add(digest);
+  }
+  return [...digests].sort();
+}
+
+describe('the store in Node', () => {
+  it('loads archives of every kind, and is the same when it is opened again', async (t) => {
+    const folder = await newFolder();
+    const store = await opened(t, folder);
+    for (const [name, file] of Object.entries(files)) {
+      const progress = [];
+      const { lines, images, bytes } = await store.load(file, { onProgress: (state) => progress.push(state) });
+      assert.ok(lines.length > 0 && lines.every((line) => line.startsWith('Loaded image: ')), `${name}: ${lines}`);
+      assert.ok(images.length > 0);
+      const stored = progress.filter(({ phase }) => phase === 'store');
+      assert.ok(stored.every(({ done, total }) => done <= total && total === bytes), name);
+      assert.equal(stored.at(-1).done, bytes);
+    }
+    const before = await store.images();
+    assert.deepEqual(await names(store), ['app:1', 'db:1', 'pod:1', 'pod:2', 'web:1', 'web:2'].sort());
+    assert.equal((await store.verify()).verdict, 'intact');
+    const again = await opened(t, folder);
+    assert.deepEqual(await again.images(), before);
+    assert.deepEqual((await found(folder)).blobs, await needed(folder));
+  });
+
+  it('keeps a layer once that several images have, and nothing twice', async (t) => {
+    const store = await opened(t);
+    const first = await store.plan(files.two);
+    assert.equal(first.added.length, 2);
+    assert.deepEqual(first.names, ['app:1', 'db:1']);
+    const { bytes } = await store.load(files.two);
+    assert.equal(bytes, first.bytes);
+    const second = await store.plan(files.two);
+    assert.deepEqual([second.bytes, second.added, second.known.length], [0, [], 2]);
+    assert.equal((await store.load(files.two)).bytes, 0);
+    // The image of this one is one of those.
+    const plan = await store.plan(files.one);
+    assert.ok(plan.bytes < bytes);
+  });
+
+  it('changes names on the way in, by rules', async (t) => {
+    const store = await opened(t);
+    const { lines } = await store.load(files.two, { rename: [{ from: '', to: 'registry.local/team' }] });
+    assert.deepEqual(lines, ['Loaded image: registry.local/team/app:1', 'Loaded image: registry.local/team/db:1']);
+    const archive = await api.openArchive(files.two);
+    t.after(() => archive.close());
+    await archive.tag('app:1', 'edited:2');
+    assert.ok((await store.load(archive)).lines.includes('Loaded image: edited:2'));
+    assert.deepEqual(archive.images[0].references, ['app:1', 'edited:2']);
+  });
+
+  it('tags, removes and undoes as Docker would, image by image', async (t) => {
+    const store = await opened(t);
+    const told = [];
+    store.addEventListener('change', ({ detail }) => told.push(detail));
+    await store.load(files.two);
+    await store.tag('app:1', 'other');
+    assert.equal(store.undoable, 2);
+    const [app] = (await store.images()).filter(({ repository }) => repository === 'app');
+    const removed = await store.rmi([app.id, 'nosuch', 'other']);
+    assert.deepEqual(removed.map(({ error }) => error?.code), ['image-in-use', 'no-such-image', undefined]);
+    assert.deepEqual(removed[2].lines, ['Untagged: other:latest']);
+    assert.match(removed[1].error.message, /^No such image: nosuch:latest$/);
+    const [last] = await store.rmi(['app:1']);
+    assert.equal(last.lines[0], 'Untagged: app:1');
+    assert.equal(last.lines[1], `Deleted: ${app.id}`);
+    assert.deepEqual(await names(store), ['db:1']);
+    await store.undo();
+    await store.undo();
+    assert.deepEqual(await names(store), ['app:1', 'db:1', 'other:latest']);
+    assert.equal((await store.verify()).verdict, 'intact');
+    assert.deepEqual(told.map(({ elsewhere }) => elsewhere), Array(6).fill(false));
+    await fails(store.tag('nosuch', 'x'), 'no-such-image', /^No such image: nosuch:latest$/);
+    await fails(store.tag('app:1', 'UPPER'), 'invalid-reference');
+    await fails(store.inspect('nosuch'), 'no-such-image');
+  });
+
+  it('collects what nothing needs, and then undoes nothing', async (t) => {
+    const folder = await newFolder();
+    const store = await opened(t, folder);
+    await store.load(files.two);
+    const { size } = await store.df();
+    assert.deepEqual(await store.collect(), { blobs: 0, bytes: 0 });
+    assert.equal(store.undoable, 1);
+    const pruned = await store.prune({ all: true });
+    assert.match(pruned.lines.at(-1), /^Total reclaimed space: /);
+    assert.equal(pruned.reclaimed, size);
+    assert.equal((await store.collect()).bytes, size);
+    assert.deepEqual(await found(folder), { blobs: [], partial: [] });
+    assert.equal(store.undoable, 0);
+    await store.undo();
+    assert.deepEqual(await store.images(), []);
+  });
+
+  it('saves in every format what can be loaded again as the same images', async (t) => {
+    const store = await opened(t);
+    await store.load(files.oci);
+    await store.load(files.two);
+    for (const format of ['docker', 'docker-legacy', 'oci']) {
+      const file = join(directory, `saved-${format}.tar`);
+      const saved = await store.save(['app:1', 'pod:2'], { format });
+      await saved.writeTo(file);
+      await saved.release();
+      const archive = await api.openArchive(file);
+      assert.equal((await archive.verify()).verdict, 'intact', format);
+      assert.deepEqual(archive.findings.filter(({ severity }) => severity !== 'info'), []);
+      await archive.close();
+      const other = await opened(t);
+      await other.load(file);
+      assert.deepEqual(await names(other), ['app:1', 'pod:2']);
+      const ids = async (store) => (await Promise.all(['app:1', 'pod:2'].map((name) => store.inspect(name)))).map(({ Id }) => Id);
+      assert.deepEqual(await ids(other), await ids(store));
+    }
+    await fails(store.save(['nosuch']), 'no-such-image');
+    await fails(store.save([]), 'invalid-argument');
+  });
+
+  it('goes whole into one file and comes back', async (t) => {
+    const store = await opened(t);
+    for (const file of Object.values(files)) await store.load(file);
+    await store.tag('app:1', 'app:2');
+    const file = join(directory, 'all.tar');
+    const saved = await store.exportAll();
+    await saved.writeTo(file);
+    await saved.release();
+    const other = await opened(t);
+    await other.importAll(file);
+    const listed = async (store) => (await store.images({ all: true })).map((row) => JSON.stringify(row)).sort();
+    assert.deepEqual(await listed(other), await listed(store));
+  });
+
+  it('takes nothing of an archive with a layer that is not what its image says', async (t) => {
+    for (const [kind, code, sentence] of [
+      ['one', 'digest-mismatch', /^invalid diffID for layer \d: expected "sha256:[0-9a-f]{64}", got "sha256:[0-9a-f]{64}"$/],
+      ['hybrid', 'digest-mismatch', /^invalid diffID for layer \d: /],
+      ['oci', 'digest-mismatch', /^invalid digest for blob: /],
+    ]) {
+      const folder = await newFolder();
+      const store = await opened(t, folder);
+      await store.load(files.two);
+      const before = await found(folder);
+      const file = join(directory, `damaged-${kind}.tar`);
+      await copyFile(files[kind], file);
+      const handle = await open(file, 'r+');
+      const middle = await middleOfLayer(file);
+      const { buffer } = await handle.read(Buffer.alloc(1), 0, 1, middle);
+      await handle.write(Buffer.from([buffer[0] ^ 1]), 0, 1, middle);
+      await handle.close();
+      await store.rmi((await store.images()).map(({ id }) => id));
+      await store.collect();
+      await fails(store.load(file), code, sentence);
+      assert.deepEqual(await found(folder), { blobs: [], partial: [] }, kind);
+      assert.notDeepEqual(before.blobs, []);
+    }
+  });
+
+  it('keeps nothing of a load that is stopped, or of a file that ends early', async (t) => {
+    const folder = await newFolder();
+    const store = await opened(t, folder);
+    const large = await made('large', 'docker-legacy', '--layers', '4', '--size', '30000000', '--name', 'large:1');
+    const control = new AbortController();
+    const stopped = store.load(large, { signal: control.signal, onProgress: ({ phase, done }) => phase === 'store' && done > 0 && control.abort() });
+    await fails(stopped, 'aborted');
+    assert.deepEqual(await found(folder), { blobs: [], partial: [] });
+    assert.deepEqual(await store.images(), []);
+    await fails(store.load(large, { signal: AbortSignal.abort() }), 'aborted');
+    const short = join(directory, 'short.tar');
+    await copyFile(large, short);
+    await truncate(short, 40_000_000);
+    await assert.rejects(store.load(short));
+    assert.deepEqual(await found(folder), { blobs: [], partial: [] });
+    const closing = store.load(large);
+    await Promise.all([fails(closing, 'closed'), sleep(300).then(() => store.close())]);
+    assert.deepEqual(await found(folder), { blobs: [], partial: [] });
+    await fails(store.images(), 'closed');
+  });
+
+  it('names blobs that are lost or wrong, marks their images, and mends them by a load', async (t) => {
+    const folder = await newFolder();
+    const store = await opened(t, folder);
+    await store.load(files.two);
+    const { RootFS } = await store.inspect('app:1');
+    const path = (digest) => join(folder, 'blobs', digest.replace(':', '/'));
+    const [digest] = RootFS.Layers.slice(-1);
+    const bytes = await readFile(path(digest));
+    bytes[1000] ^= 1;
+    await writeFile(path(digest), bytes);
+    const report = await store.verify();
+    assert.deepEqual([report.verdict, report.damaged], ['damaged', [digest]]);
+    const marked = (await store.images()).filter(({ damaged }) => damaged);
+    assert.deepEqual(marked.map(({ repository }) => repository), ['app']);
+    assert.deepEqual(report.images, marked.map(({ id }) => id));
+    await assert.rejects(store.save(['app:1']), ({ code }) => code === 'damaged-image');
+    await store.load(files.two);
+    assert.equal((await store.verify()).verdict, 'intact');
+    assert.ok((await store.images()).every(({ damaged }) => !damaged));
+    // One that is gone shows when it is asked for.
+    await truncate(path(digest), 1);
+    await fails(store.save(['app:1']), 'damaged-blob');
+    assert.deepEqual((await store.images()).filter(({ damaged }) => damaged).length, 1);
+    await store.load(files.one).catch(() => store.load(files.two));
+    assert.equal((await store.verify()).verdict, 'intact');
+  });
+
+  it('loses nothing when its process is killed, whatever it did', async () => {
+    const folder = await newFolder();
+    const inputs = Object.values(files);
+    let survivors = 0;
+    for (let seed = 1; seed <= KILLS; seed += 1) {
+      const child = spawn(process.execPath, [PROCESS, `${seed}`, 'a', 'Infinity', folder, ...inputs], { stdio: ['ignore', 'pipe', 'inherit'] });
+      const exit = once(child, 'exit');
+      await once(child.stdout, 'data');
+      await sleep((seed * 7919) % 700);
+      child.kill('SIGKILL');
+      assert.deepEqual(await exit, [null, 'SIGKILL'], `seed ${seed}: it ended by itself`);
+      const store = await api.openStore(folder);
+      const report = await store.verify();
+      assert.equal(report.verdict, 'intact', `seed ${seed}: ${report.damaged}`);
+      survivors += (await store.images()).length;
+      await store.collect();
+      assert.deepEqual(await store.collect(), { blobs: 0, bytes: 0 });
+      await store.close();
+      assert.deepEqual(await found(folder), { blobs: await needed(folder), partial: [] }, `seed ${seed}`);
+    }
+    assert.ok(survivors > 0);
+  });
+
+  it('is used by two processes at once, and neither loses what the other does', async (t) => {
+    const folder = await newFolder();
+    const store = await opened(t, folder);
+    await store.load(files.two);
+    // Each gives names of its own, and takes half of them away: every order of these gives the same names.
+    const program = `
+      import { longshore } from ${JSON.stringify(new URL('../support/longshore.mjs', import.meta.url).href)};
+      const [me, folder] = process.argv.slice(1);
+      const { openStore } = await longshore();
+      const store = await openStore(folder);
+      for (let n = 0; n < 40; n += 1) {
+        await store.tag('app:1', me + ':' + n);
+        if (n % 2) for (const { error } of await store.rmi([me + ':' + n])) if (error) throw new Error(error.message);
+      }
+      await store.close();`;
+    await Promise.all(['a', 'b'].map((me) => run(process.execPath, ['--input-type=module', '--eval', program, me, folder])));
+    const expected = ['a', 'b'].flatMap((me) => Array.from({ length: 20 }, (_, n) => `${me}:${2 * n}`));
+    assert.deepEqual(await names(store), ['app:1', 'db:1', ...expected].sort());
+    // And with blobs that come and go.
+    const churns = ['c', 'd'].map((me, n) => run(process.execPath, [PROCESS, `${n + 77}`, me, '60', folder, ...Object.values(files)]));
+    for (const told of await Promise.all(churns)) assert.match(told, /"load":/);
+    assert.equal((await store.verify()).verdict, 'intact');
+    await store.collect();
+    assert.deepEqual(await found(folder), { blobs: await needed(folder), partial: [] });
+    assert.ok((await stat(folder)).isDirectory());
+  });
+});
