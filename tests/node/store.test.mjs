@@ -251,8 +251,10 @@ describe('the store in Node', () => {
     await truncate(short, 40_000_000);
     await assert.rejects(store.load(short));
     assert.deepEqual(await found(folder), { blobs: [], partial: [] });
-    const closing = store.load(large);
-    await Promise.all([fails(closing, 'closed'), sleep(300).then(() => store.close())]);
+    let closed;
+    const closing = store.load(large, { onProgress: ({ phase, done }) => phase === 'store' && done > 0 && (closed ??= store.close()) });
+    await fails(closing, 'closed');
+    await closed;
     assert.deepEqual(await found(folder), { blobs: [], partial: [] });
     await fails(store.images(), 'closed');
   });
