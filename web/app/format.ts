@@ -27,12 +27,26 @@ const STEPS = [
 
 /** A time of a config: when, and how long ago. Builds that are to be the same every time state 1970 or year 1. */
 export function when(text: string | undefined): string {
+  const time = stated(text);
+  return typeof time === 'string' ? time : `${date.format(time)} (${since(time)})`;
+}
+
+/** How long ago a time of a config is. */
+export function ago(text: string | undefined): string {
+  const time = stated(text);
+  return typeof time === 'string' ? time : since(time);
+}
+
+function stated(text: string | undefined): number | string {
   const time = text === undefined ? NaN : Date.parse(text);
   if (Number.isNaN(time)) return 'not stated';
-  if (time <= 86_400_000) return 'not stated (the epoch)';
+  return time <= 86_400_000 ? 'not stated (the epoch)' : time;
+}
+
+function since(time: number): string {
   const seconds = (time - Date.now()) / 1000;
   const [unit, length] = STEPS.find(([, length]) => Math.abs(seconds) >= length) ?? ['second', 1];
-  return `${date.format(time)} (${relative.format(Math.round(seconds / length), unit)})`;
+  return relative.format(Math.round(seconds / length), unit);
 }
 
 /** A number and what it counts. */

@@ -1,5 +1,6 @@
-/** The page: one archive at a time, from a file on disk to a file on disk. */
-import { byId, visible } from './dom.js';
+/** The page: one archive at a time, from a file on disk to a file on disk, and a shelf for those that are to stay. */
+import type { Archive, Folder } from '../lib/index.js';
+import { byId, h, visible } from './dom.js';
 import { listenForFiles, type Consent } from './opening.js';
 import * as problems from './problems.js';
 import { ArchiveView } from './view.js';
@@ -8,14 +9,33 @@ let current: ArchiveView | undefined;
 
 problems.showUnhandled();
 
-listenForFiles(consent, (archive) => {
-  current?.close();
-  current = new ArchiveView(archive);
-  byId('archive', HTMLElement).replaceChildren(current.element);
-  byId('welcome', HTMLElement).hidden = true;
-  document.title = `${visible(archive.name)} – Longshore`;
-  current.heading.focus();
+const open = listenForFiles(
+  consent,
+  (archive) => {
+    current?.close();
+    current = new ArchiveView(archive, () => keep(archive));
+    byId('archive', HTMLElement).replaceChildren(current.element);
+    byId('welcome', HTMLElement).hidden = true;
+    document.title = `${visible(archive.name)} – Longshore`;
+    current.heading.focus();
+  },
+  (file) => void keep(file),
+);
+
+/** The shelf comes after the rest: an archive can be opened without it. */
+const shelf = import('./shelf.js').then(({ shelf }) => shelf(byId('shelf', HTMLElement), open));
+shelf.catch((thrown: unknown) => {
+  const reason = thrown instanceof Error ? thrown.message : String(thrown);
+  byId('shelf', HTMLElement).append(h('p', { className: 'hint' }, `This browser keeps no images here: ${visible(reason)}`));
 });
+
+async function keep(input: File | Folder | Archive): Promise<void> {
+  try {
+    await (await shelf).load([input]);
+  } catch (thrown) {
+    problems.show(thrown);
+  }
+}
 
 /** Asks before edits are lost, but not twice about the same ones. */
 function consent(): Consent {

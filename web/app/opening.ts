@@ -10,9 +10,15 @@ export type Consent = () => Promise<boolean>;
 /**
  * Listens for files. The consent to replace what is there is asked for before a file is opened, and again before the new
  * archive comes in, because there may be edits meanwhile. `opened` gets the archive, and only if it opened: a failure
- * leaves what is there.
+ * leaves what is there. What is dropped on the lower half goes to `keep`.
+ *
+ * What is given back takes an archive that is open already, in place of the one that is there.
  */
-export function listenForFiles(consent: () => Consent, opened: (archive: Archive) => void): void {
+export function listenForFiles(
+  consent: () => Consent,
+  opened: (archive: Archive) => void,
+  keep: (file: File | Folder) => void,
+): (archive: Archive) => Promise<void> {
   let running: AbortController | undefined;
 
   async function open(file: Input): Promise<void> {
@@ -52,7 +58,12 @@ export function listenForFiles(consent: () => Consent, opened: (archive: Archive
     const name = files[0]?.webkitRelativePath.split('/')[0] ?? 'folder';
     if (files.length > 0) void open({ name, files });
   };
-  listenForDrops((file) => void open(file));
+  listenForDrops((file, zone) => (zone === 'keep' ? keep(file) : void open(file)));
+  return async (archive) => {
+    if (!(await consent()())) return void archive.close();
+    running?.abort();
+    opened(archive);
+  };
 }
 
 /** A file, or a folder: its files, or what stands for it where it was dropped. */
@@ -108,14 +119,16 @@ function showState(file: { name: string }, { done, total }: Progress): void {
   announce(text);
 }
 
-/** The whole page takes drops. */
-function listenForDrops(drop: (file: File | Folder) => void): void {
+/** The whole page takes drops: the upper half to open, the lower to keep. */
+function listenForDrops(drop: (file: File | Folder, zone: string) => void): void {
   const target = byId('drop-target', HTMLElement);
   const hasFiles = (event: DragEvent) => event.dataTransfer?.types.includes('Files') ?? false;
+  const zoneOf = (event: DragEvent) => (event.clientY > innerHeight / 2 ? 'keep' : 'open');
   addEventListener('dragover', (event) => {
     if (!hasFiles(event)) return;
     event.preventDefault();
     target.hidden = false;
+    target.dataset['zone'] = zoneOf(event);
   });
   addEventListener('dragleave', (event) => {
     // Between elements the drag goes on; it ends where it leaves for nowhere.
@@ -127,7 +140,7 @@ function listenForDrops(drop: (file: File | Folder) => void): void {
     target.hidden = true;
     const folder = event.dataTransfer?.items[0]?.webkitGetAsEntry();
     const file = event.dataTransfer?.files[0];
-    if (folder?.isDirectory) drop(droppedFolder(folder as FileSystemDirectoryEntry));
-    else if (file) drop(file);
+    if (folder?.isDirectory) drop(droppedFolder(folder as FileSystemDirectoryEntry), zoneOf(event));
+    else if (file) drop(file, zoneOf(event));
   });
 }

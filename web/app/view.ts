@@ -48,7 +48,8 @@ export class ArchiveView implements Editor {
   readonly #states = [++lastState];
   readonly #kept = new Set(this.#states);
 
-  constructor(archive: Archive) {
+  /** `keep` puts the archive as it is then on the shelf. */
+  constructor(archive: Archive, keep: () => Promise<void>) {
     this.archive = archive;
     this.heading = h('h2', { tabIndex: -1 }, quoted(archive.name));
     this.#saving = saving(archive, () => {
@@ -69,12 +70,15 @@ export class ArchiveView implements Editor {
     );
     this.#undo.onclick = () => void this.undo();
     this.#redo.onclick = () => void this.redo();
+    const shelve = h('button', { type: 'button' }, 'Keep on the shelf');
+    shelve.onclick = () => void keep();
     this.element = h(
       'section',
       { className: 'archive', ariaLabel: `Archive ${visible(archive.name)}` },
       this.heading,
       this.#facts,
       this.#saving.element,
+      h('div', { className: 'row' }, shelve),
       h('div', { className: 'bar row' }, this.#undo, this.#redo, this.#state),
       h('details', { className: 'rename-all' }, h('summary', {}, 'Rename all'), this.#rename.element),
       h('section', { className: 'odd', ariaLabel: 'What is odd' }, this.#findingsHeading, this.#findings),

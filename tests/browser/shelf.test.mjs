@@ -1,0 +1,235 @@
+// The shelf of the page: Docker's image cache in real browsers, used as a person would use it.
+import assert from 'node:assert/strict';
+import { mkdir, readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { skipUnlessBrowser, withPage } from '../support/browsers.mjs';
+import { startDocker } from '../support/engine.mjs';
+import { fixtures } from '../support/fixtures.mjs';
+import { skipUnless } from '../support/peers.mjs';
+import { temporary } from '../support/temp.mjs';
+import { serve } from '../../web/serve.mjs';
+
+const SCREENSHOTS = fileURLToPath(new URL('../../dist/screenshots/', import.meta.url));
+
+let origin;
+let directory;
+const ends = [];
+
+before(async () => {
+  const served = await serve();
+  origin = served.origin;
+  directory = await temporary({ after: (end) => ends.push(end) });
+  ends.push(served.close);
+  await mkdir(SCREENSHOTS, { recursive: true });
+});
+
+after(async () => {
+  for (const end of ends.reverse()) await end();
+});
+
+async function fixture(kind, name, ...options) {
+  const file = join(directory, `${name}.tar`);
+  await fixtures([kind, ...options, file]);
+  return file;
+}
+
+/** Waits until the table has these rows: what a person reads of each. */
+async function rowsAre(page, ...expected) {
+  await page.waitFor(
+    (wanted) =>
+      JSON.stringify(
+        [...document.querySelectorAll('.shelf tbody tr')].map((row) => [...row.querySelectorAll('.name')].map(({ textContent }) => textContent).join(':')).sort(),
+      ) === wanted,
+    JSON.stringify(expected.sort()),
+  );
+}
+
+/** Waits for the newest answer of the journal to have this in it. */
+async function told(page, text) {
+  await page.waitFor((wanted) => document.querySelector('.journal > div')?.textContent.includes(wanted), text);
+}
+
+/** Chooses rows by their names, and no others. */
+async function choose(page, ...names) {
+  await page.evaluate((wanted) => {
+    for (const box of document.querySelectorAll('.shelf tbody input')) {
+      const name = box.ariaLabel.replace('Choose ', '');
+      if (box.checked !== wanted.includes(name)) box.click();
+    }
+  }, names);
+}
+
+/** Opens the page, with its shelf. */
+async function start(page) {
+  await page.goto('/');
+  await page.waitFor(() => document.querySelector('#shelf input[type=file]') !== null);
+}
+
+async function load(page, ...files) {
+  await page.setFiles('#shelf input[type=file]', files);
+}
+
+for (const browser of ['chromium', 'firefox']) {
+  describe(`the shelf in ${browser}`, { skip: skipUnlessBrowser(browser) }, () => {
+    it('loads, tags, removes, takes back, and is there again after a reload', async () => {
+      const file = await fixture('docker-legacy', `two-${browser}`, '--images', '2', '--layers', '2', '--name', 'app:2.1.10', '--name', 'db:1');
+      await withPage(browser, origin, async (page) => {
+        await start(page);
+        assert.match(await page.text('#shelf'), /Nothing is on the shelf yet/);
+        await load(page, file);
+        await rowsAre(page, 'app:2.1.10', 'db:1');
+        await told(page, 'Loaded image: app:2.1.10');
+
+        await choose(page, 'app:2.1.10');
+        await page.click('button', 'app:2.1');
+        await rowsAre(page, 'app:2.1.10', 'app:2.1', 'db:1');
+        await page.fill('.tagging input', 'registry.local:5000/team/app');
+        await page.press('Enter');
+        await rowsAre(page, 'app:2.1.10', 'app:2.1', 'db:1', 'registry.local:5000/team/app:latest');
+        await page.fill('.tagging input', 'Foo');
+        await page.press('Enter');
+        await told(page, 'repository name (library/Foo) must be lowercase');
+
+        await page.click('button', 'Remove by ID: chosen images');
+        await told(page, '(must be forced) - image is referenced in multiple repositories');
+        await rowsAre(page, 'app:2.1.10', 'app:2.1', 'db:1', 'registry.local:5000/team/app:latest');
+        await page.click('button', 'Remove chosen names');
+        await told(page, 'Untagged: app:2.1.10');
+        await rowsAre(page, 'app:2.1', 'db:1', 'registry.local:5000/team/app:latest');
+        await page.click('button', 'Undo the last change of the shelf');
+        await rowsAre(page, 'app:2.1.10', 'app:2.1', 'db:1', 'registry.local:5000/team/app:latest');
+
+        await choose(page, 'app:2.1');
+        await page.evaluate(() => [...document.querySelectorAll('#shelf .check')].find(({ textContent }) => textContent.includes('Force')).querySelector('input').click());
+        await page.click('button', 'Remove by ID: chosen images');
+        await rowsAre(page, 'db:1');
+        await told(page, 'Deleted: sha256:');
+
+        await page.goto('/');
+        await rowsAre(page, 'db:1');
+        await page.fill('.filter input[type=text]', 'app:*');
+        await rowsAre(page);
+        await page.fill('.filter input[type=text]', 'd*');
+        await rowsAre(page, 'db:1');
+      });
+    });
+
+    it('asks before names move, and leaves them where that is refused', async () => {
+      const first = await fixture('docker-legacy', `first-${browser}`, '--name', 'app:1');
+      const second = await fixture('docker-legacy', `second-${browser}`, '--size', '5000', '--name', 'app:1');
+      await withPage(browser, origin, async (page) => {
+        await start(page);
+        await load(page, first);
+        await rowsAre(page, 'app:1');
+        const id = () => page.evaluate(() => document.querySelector('.shelf .copy').textContent);
+        const before = await id();
+        await load(page, second);
+        await page.waitFor(() => document.querySelector('dialog[open]')?.textContent.includes('app:1'));
+        await page.click('button', 'Cancel');
+        await page.waitFor(() => document.querySelector('dialog[open]') === null);
+        assert.equal(await id(), before);
+        await load(page, second);
+        await page.waitFor(() => document.querySelector('dialog[open]') !== null);
+        await page.click('button', 'Load');
+        await rowsAre(page, 'app:1', '<none>:<none>');
+        await told(page, 'The image app:1 already exists, renaming the old one with ID');
+        // What lost its name goes with a prune.
+        await page.click('button', 'Prune…');
+        await page.waitFor(() => document.querySelector('dialog[open]') !== null);
+        await page.click('button', 'Prune');
+        await rowsAre(page, 'app:1');
+        assert.notEqual(await id(), before);
+      });
+    });
+
+    it('saves what Docker loads, and keeps what is edited in the archive', { skip: skipUnless('dockerd') }, async (t) => {
+      const engine = await startDocker(t);
+      const file = await fixture('docker-hybrid', `kept-${browser}`, '--images', '2', '--layers', '3', '--name', 'app:1', '--name', 'db:1');
+      await withPage(browser, origin, async (page) => {
+        await start(page);
+        await page.setFiles('#file', file);
+        await page.waitFor(() => document.querySelector('.archive h2') !== null);
+        await page.fill('.image .names > form input', 'app:edited');
+        await page.press('Enter');
+        await page.waitFor(() => document.querySelector('.chips').textContent.includes('app:edited'));
+        await page.click('button', 'Keep on the shelf');
+        await rowsAre(page, 'app:1', 'app:edited', 'db:1');
+
+        await choose(page, 'app:1', 'app:edited');
+        const { path: saved } = await page.download(() => page.click('button', 'Save chosen images'));
+        await engine.docker('load', '--input', saved);
+        assert.deepEqual(Object.keys(await engine.images()).sort(), ['app:1', 'app:edited']);
+
+        await choose(page, 'db:1');
+        await page.click('button', 'Open chosen images');
+        // The archive that is open has edits that no file has.
+        await page.waitFor(() => document.querySelector('#discard').open);
+        await page.click('button', 'Discard the edits');
+        await page.waitFor(() => document.querySelectorAll('.image').length === 1);
+        await page.click('button', 'Verify every byte');
+        await page.waitFor(() => document.querySelector('.report .badge')?.textContent === 'Intact');
+      });
+    });
+
+    it('works by keyboard alone once something is on it', async () => {
+      const file = await fixture('docker-legacy', `keyed-${browser}`, '--name', 'keys:1');
+      await withPage(browser, origin, async (page) => {
+        await start(page);
+        await load(page, file);
+        await rowsAre(page, 'keys:1');
+        await page.evaluate(() => document.querySelector('.shelf thead input').focus());
+        const focused = () => page.evaluate(() => document.activeElement.ariaLabel ?? document.activeElement.textContent);
+        const tabTo = async (name) => {
+          for (let n = 0; n < 20 && (await focused()) !== name; n += 1) await page.press('Tab');
+          assert.equal(await focused(), name);
+        };
+        await tabTo('Choose keys:1');
+        await page.press(' ');
+        await tabTo('Remove chosen names');
+        await page.press('Enter');
+        await told(page, 'Untagged: keys:1');
+        assert.notEqual(await page.evaluate(() => document.activeElement.tagName), 'BODY', 'the focus is somewhere');
+      });
+    });
+
+    it('shows in one tab what another does', async () => {
+      const file = await fixture('docker-legacy', `tabs-${browser}`, '--name', 'tabs:1');
+      await withPage(browser, origin, async (page) => {
+        await start(page);
+        const other = await page.tab();
+        await other.goto('/');
+        await load(page, file);
+        await rowsAre(page, 'tabs:1');
+        await other.waitFor(() => document.querySelector('.shelf tbody tr')?.textContent.includes('tabs'));
+      });
+    });
+  });
+}
+
+describe('how the shelf looks', { skip: skipUnlessBrowser('chromium') }, () => {
+  it('fits every width, in light and dark, and offends no reader', async () => {
+    const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+    const file = await fixture('docker-legacy', 'looks', '--images', '3', '--layers', '3', '--name', 'registry.local:5000/team/application:2.1.10', '--name', 'db:1');
+    await withPage('chromium', origin, async (page) => {
+      await start(page);
+      await load(page, file);
+      await page.waitFor(() => document.querySelectorAll('.shelf tbody tr').length === 3);
+      for (const colorScheme of ['light', 'dark']) {
+        for (const width of [1280, 320]) {
+          await page.page.emulateMedia({ colorScheme });
+          await page.page.setViewportSize({ width, height: 900 });
+          await choose(page, 'db:1');
+          await page.page.screenshot({ path: join(SCREENSHOTS, `shelf-${colorScheme}-${width}.png`), fullPage: true });
+          const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+          assert.ok(overflow <= 0, `${overflow} px too wide at ${width}`);
+          await page.evaluate(axe);
+          const { violations } = await page.evaluate(() => globalThis.axe.run());
+          assert.deepEqual(violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html)}`), []);
+        }
+      }
+    });
+  });
+});

@@ -1,0 +1,97 @@
+/** The shelf's images as Docker's table, and which of them are chosen. */
+import type { ImageRow } from '../lib/index.js';
+import { digest, fill, h, quoted, renew, visible } from './dom.js';
+import { ago, bytes, platform, shortDigest } from './format.js';
+
+export interface ShelfTable {
+  element: HTMLElement;
+  /** Shows these rows. What was chosen stays so, as far as it is still there. */
+  update(rows: readonly ImageRow[]): void;
+  /** The rows that are chosen, in the table's order. */
+  chosen(): ImageRow[];
+}
+
+/** What a row is called on Docker's command line: its name, or the beginning of its ID where it has none. */
+export function nameOf({ repository, tag, id }: ImageRow): string {
+  return repository === undefined || tag === undefined ? shortDigest(id) : `${repository}:${tag}`;
+}
+
+/** `changed` is called with every choice; `heir` gets the focus when a row that has it goes. */
+export function shelfTable(changed: () => void, heir: HTMLElement): ShelfTable {
+  const chosen = new Set<string>();
+  let rows: readonly ImageRow[] = [];
+  const all = h('input', { type: 'checkbox', ariaLabel: 'Choose all' });
+  const body = h('tbody');
+  const more = h('div');
+  const headings = ['Repository', 'Tag', 'Image ID', 'Created', 'Size'].map((name) => h('th', { scope: 'col' }, name));
+  const element = h(
+    'div',
+    { className: 'scroll', tabIndex: 0, role: 'region', ariaLabel: 'Images on the shelf' },
+    h('table', { className: 'shelf' }, h('thead', {}, h('tr', {}, h('th', { scope: 'col' }, all), ...headings)), body),
+    more,
+  );
+
+  /** The same name may stand for several platforms: then only the ID tells the rows apart. */
+  const keyOf = (row: ImageRow) => `${nameOf(row)} ${row.id}`;
+
+  all.onchange = () => {
+    for (const row of rows) if (all.checked) chosen.add(keyOf(row));
+    if (!all.checked) chosen.clear();
+    for (const box of body.querySelectorAll('input')) box.checked = all.checked;
+    tell();
+  };
+
+  function tell(): void {
+    all.checked = rows.length > 0 && chosen.size === rows.length;
+    all.indeterminate = chosen.size > 0 && chosen.size < rows.length;
+    changed();
+  }
+
+  function rowOf(row: ImageRow, several: ReadonlySet<string>): HTMLElement {
+    const key = keyOf(row);
+    const name = nameOf(row);
+    const box = h('input', { type: 'checkbox', checked: chosen.has(key), ariaLabel: `Choose ${visible(name)}` });
+    box.dataset['key'] = key;
+    box.onchange = () => {
+      if (box.checked) chosen.add(key);
+      else chosen.delete(key);
+      tell();
+    };
+    const created = h('td', {}, ago(row.created));
+    if (row.created !== undefined) created.title = visible(row.created);
+    return h(
+      'tr',
+      {},
+      h('td', {}, box),
+      h('td', { className: 'name' }, quoted(row.repository ?? '<none>')),
+      h('td', { className: 'name' }, quoted(row.tag ?? '<none>')),
+      h(
+        'td',
+        {},
+        digest(row.id, 'image ID'),
+        several.has(name) && h('span', { className: 'hint' }, ' ', quoted(platform(row.platform))),
+        row.damaged === true && h('strong', { className: 'badge damaged' }, 'Damaged'),
+      ),
+      created,
+      h('td', { className: 'size' }, bytes(row.size)),
+    );
+  }
+
+  return {
+    element,
+    update(now) {
+      rows = now;
+      const keys = new Set(now.map(keyOf));
+      for (const key of chosen) if (!keys.has(key)) chosen.delete(key);
+      const seen = new Set<string>();
+      const several = new Set(now.map(nameOf).filter((name) => seen.size === seen.add(name).size));
+      const focused = document.activeElement instanceof HTMLElement ? document.activeElement.dataset['key'] : undefined;
+      renew(body, [], heir);
+      const rest = fill(body, now, (row) => rowOf(row, several));
+      more.replaceChildren(...(rest ? [rest] : []));
+      if (focused !== undefined) [...body.querySelectorAll('input')].find((box) => box.dataset['key'] === focused)?.focus();
+      tell();
+    },
+    chosen: () => rows.filter((row) => chosen.has(keyOf(row))),
+  };
+}

@@ -1,0 +1,307 @@
+/** The shelf: the images that this browser keeps, and what Docker's command line does with such. */
+import {
+  LongshoreError,
+  openStore,
+  type Archive,
+  type Folder,
+  type ImageRow,
+  type Saved,
+  type SaveFormat,
+} from '../lib/index.js';
+import { announce, h, newId, quoted, visible } from './dom.js';
+import { bytes, count, shortDigest } from './format.js';
+import * as problems from './problems.js';
+import { nameOf, shelfTable } from './shelf-table.js';
+import { task } from './task.js';
+import { journal } from './journal.js';
+
+type Input = File | Folder | Archive;
+
+export interface Shelf {
+  /** Takes archives in, one after the other. */
+  load(inputs: readonly Input[]): Promise<void>;
+}
+
+/** Fills the section. `open` shows an archive; what is on the shelf stays there. */
+export async function shelf(section: HTMLElement, open: (archive: Archive) => Promise<void>): Promise<Shelf> {
+  const store = await openStore();
+  const input = h('input', { id: newId(), type: 'file', multiple: true });
+  const loading = task('Loading', input);
+  const table = shelfTable(choose, input);
+  const empty = h('p', { className: 'hint' }, 'Nothing is on the shelf yet.');
+  const filter = h('input', { id: newId(), type: 'text', placeholder: 'nginx:*', spellcheck: false, autocomplete: 'off' });
+  const all = h('input', { id: newId(), type: 'checkbox' });
+  const openIt = button('Open', () => void verb(openChosen), 'Open chosen images');
+  const format = h('select', { ariaLabel: 'Format to save in' }, ...FORMATS.map((value) => h('option', { value }, value)));
+  const save = button('Save', () => void verb(saveChosen), 'Save chosen images');
+  const saving = task('Saving', save);
+  const force = h('input', { id: newId(), type: 'checkbox' });
+  const remove = button('Remove', () => void verb(() => rmi(names())), 'Remove chosen names');
+  const removeIds = button('Remove by ID', () => void verb(() => rmi(ids())), 'Remove by ID: chosen images');
+  const undo = button('Undo', () => void verb(takeBack), 'Undo the last change of the shelf');
+  const target = h('input', { id: newId(), type: 'text', placeholder: 'registry.local:5000/team/app:1.2', spellcheck: false, autocomplete: 'off' });
+  const tag = h('button', { type: 'submit' }, 'Tag');
+  const suggestions = h('ul', { className: 'suggestions', ariaLabel: 'Suggested names' });
+  const usage = h('span', { className: 'hint' });
+  const prune = button('Prune…', () => void verb(askToPrune));
+  const verify = button('Verify', () => void verb(verifyAll), 'Verify the shelf');
+  const verifying = task('Verifying', verify);
+  const log = journal();
+  const tagging = h(
+    'form',
+    { className: 'tagging' },
+    h('label', { htmlFor: target.id }, 'Name for the chosen image'),
+    h('div', { className: 'row' }, target, tag),
+    suggestions,
+  );
+  let url: string | undefined;
+  let kept: Saved | undefined;
+  let rounds = 0;
+  let suggested = 0;
+
+  /** What is chosen, as Docker's command line would have it. */
+  const names = () => [...new Set(table.chosen().map(nameOf))];
+
+  const ids = () => [...new Set(table.chosen().map(({ id }) => shortDigest(id)))];
+
+  input.onchange = () => {
+    const files = [...(input.files ?? [])];
+    input.value = '';
+    void load(files);
+  };
+  filter.oninput = () => void refresh();
+  all.onchange = () => void refresh();
+  tagging.onsubmit = (event) => {
+    event.preventDefault();
+    const name = target.value.trim();
+    if (name !== '') void verb(() => tagChosen(name));
+  };
+  store.addEventListener('change', () => void refresh());
+  store.addEventListener('end', () => log.say('Another tab has a newer version of this page and needs the shelf. Reload this one.'));
+
+  section.append(
+    h(
+      'div',
+      { className: 'row' },
+      h('label', { htmlFor: input.id, className: 'button' }, 'Load archives'),
+      input,
+      loading.element,
+    ),
+    empty,
+    h(
+      'div',
+      { className: 'stocked' },
+      h(
+        'div',
+        { className: 'row filter' },
+        h('label', { htmlFor: filter.id }, 'Filter'),
+        filter,
+        h('label', { htmlFor: all.id, className: 'check' }, all, ' intermediate images too'),
+      ),
+      table.element,
+      h(
+        'div',
+        { className: 'row' },
+        openIt,
+        save,
+        format,
+        saving.element,
+        remove,
+        removeIds,
+        h('label', { htmlFor: force.id, className: 'check' }, force, ' Force'),
+        undo,
+      ),
+      tagging,
+    ),
+    h('div', { className: 'row' }, prune, verify, verifying.element, usage),
+    log.element,
+  );
+  await refresh();
+
+  /** Shows the store as it is now; the newest question wins. */
+  async function refresh(): Promise<void> {
+    const round = ++rounds;
+    const pattern = filter.value.trim();
+    try {
+      const filters = pattern === '' ? {} : { reference: [pattern] };
+      const [rows, { total, size }] = await Promise.all([store.images({ all: all.checked, filters }), store.df()]);
+      if (round !== rounds) return;
+      const nothing = total === 0;
+      empty.hidden = !nothing;
+      section.classList.toggle('bare', nothing);
+      usage.textContent = nothing ? '' : `${count(total, 'image')}, ${bytes(size)}.`;
+      table.update(rows);
+    } catch (thrown) {
+      if (round === rounds) problems.show(thrown);
+    }
+  }
+
+  /** What can be done depends on what is chosen. */
+  function choose(): void {
+    const chosen = table.chosen();
+    for (const one of [openIt, save, remove, removeIds]) one.disabled = chosen.length === 0;
+    tag.disabled = chosen.length !== 1;
+    undo.disabled = store.undoable === 0;
+    suggest(chosen.length === 1 ? chosen[0] : undefined).catch(problems.show);
+  }
+
+  /** Offers the names that people give an image beside one with a version. */
+  async function suggest(row: ImageRow | undefined): Promise<void> {
+    const round = ++suggested;
+    const name = row && nameOf(row);
+    const { aliases } = name !== undefined && row?.tag !== undefined ? await store.tagging(name, name) : { aliases: [] };
+    if (round !== suggested) return;
+    suggestions.replaceChildren(...aliases.map((alias) => h('li', {}, button(visible(alias), () => void verb(() => tagChosen(alias))))));
+  }
+
+  async function load(inputs: readonly Input[]): Promise<void> {
+    for (const archive of inputs) {
+      if (loading.isRunning) {
+        problems.show(new LongshoreError('invalid-argument', 'Another archive is being loaded. Wait for it, or cancel it.'));
+        return;
+      }
+      try {
+        const loaded = await loading.run(async (options) => {
+          const plan = await store.plan(archive, options);
+          if (plan.moves.length > 0 && !(await mayMove(plan.moves))) return undefined;
+          return store.load(archive, options);
+        });
+        if (!loaded) continue;
+        problems.clear();
+        log.add(`docker load --input ${archive.name}`, loaded.lines);
+      } catch (thrown) {
+        problems.show(thrown, archive.name);
+      }
+      await refresh();
+    }
+  }
+
+  async function openChosen(): Promise<void> {
+    await open(await store.open(names()));
+  }
+
+  async function saveChosen(): Promise<void> {
+    const images = names();
+    const saved = await saving.run((options) => store.save(images, { format: format.value as SaveFormat, ...options }));
+    // Nothing tells when a download is through: the last file must live until there is another.
+    if (url !== undefined) URL.revokeObjectURL(url);
+    void kept?.release();
+    kept = saved;
+    url = URL.createObjectURL(saved.blob);
+    const link = h('a', { href: url, download: saved.name }, 'Download ', quoted(saved.name));
+    log.add(`docker save --output ${saved.name} ${images.join(' ')}`, [], h('span', {}, link, ` (${bytes(saved.size)})`));
+    link.click();
+  }
+
+  async function tagChosen(name: string): Promise<void> {
+    const [source] = names();
+    if (source === undefined) return;
+    const command = `docker tag ${source} ${name}`;
+    await answered(command, async () => {
+      const { name: given, from, backwards } = await store.tagging(source, name);
+      const { lines } = await store.tag(source, name);
+      const moved = from !== undefined && `${given} was a name of ${shortDigest(from)}.`;
+      const older = backwards.includes(given) && `${given} led to something newer.`;
+      log.add(command, lines, ...[moved, older].flatMap((note) => (note === false ? [] : [h('span', {}, visible(note))])));
+      target.value = '';
+    });
+  }
+
+  async function rmi(images: string[]): Promise<void> {
+    const command = `docker rmi ${force.checked ? '--force ' : ''}${images.join(' ')}`;
+    await answered(command, async () => {
+      const removed = await store.rmi(images, { force: force.checked });
+      log.add(command, removed.flatMap(({ lines }) => lines), ...removed.flatMap(({ error }) => (error ? [refusal(error.message)] : [])));
+    });
+  }
+
+  async function takeBack(): Promise<void> {
+    await store.undo();
+    log.say('Undone.');
+  }
+
+  async function askToPrune(): Promise<void> {
+    const every = h('input', { id: newId(), type: 'checkbox' });
+    const sure = await ask(
+      'Remove images without a name?',
+      'Prune',
+      h('p', {}, 'All dangling images go: those without a name that no other image is built on. What goes this way cannot be undone.'),
+      h('label', { htmlFor: every.id, className: 'check' }, every, ' All images, with or without a name'),
+    );
+    if (!sure) return;
+    const { lines } = await store.prune({ all: every.checked });
+    log.add(`docker image prune${every.checked ? ' --all' : ''}`, lines);
+    await store.collect();
+  }
+
+  async function verifyAll(): Promise<void> {
+    const { verdict, blobs, bytes: read, images } = await verifying.run((options) => store.verify(options));
+    const sentence = verdict === 'intact' ? 'all are what their digests say' : `${count(images.length, 'image')} damaged: load the archive again`;
+    log.say(`${count(blobs, 'blob')}, ${bytes(read)}: ${sentence}.`);
+  }
+
+  /** Names that lead to other images afterwards are worth a question. */
+  function mayMove(moved: readonly { name: string; from: string; to: string }[]): Promise<boolean> {
+    const list = moved.map(({ name, from, to }) => h('li', {}, quoted(name), ` leaves ${shortDigest(from)} for ${shortDigest(to)}`));
+    return ask('Move names?', 'Load', h('p', {}, 'Names in the archive are those of other images on the shelf:'), h('ul', {}, ...list));
+  }
+
+  /** Runs a verb; what Docker would refuse is told where Docker would tell it. */
+  async function answered(command: string, work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (thrown) {
+      if (!(thrown instanceof LongshoreError)) throw thrown;
+      log.add(command, [], refusal(thrown.message));
+    }
+  }
+
+  async function verb(work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+      problems.clear();
+    } catch (thrown) {
+      problems.show(thrown);
+    }
+    const starter = document.activeElement;
+    await refresh();
+    // What can no longer be pressed has lost the focus.
+    if (document.activeElement === document.body || (starter instanceof HTMLButtonElement && starter.disabled)) {
+      (section.classList.contains('bare') ? input : table.element).focus();
+    }
+  }
+
+  return { load };
+}
+
+const FORMATS: SaveFormat[] = ['docker', 'docker-legacy', 'oci'];
+
+function button(text: string, onclick: () => void, label = text): HTMLButtonElement {
+  return h('button', { type: 'button', onclick, ariaLabel: label }, text);
+}
+
+function refusal(message: string): HTMLElement {
+  announce(visible(message));
+  return h('span', { className: 'wrong' }, `Error response from daemon: ${visible(message)}`);
+}
+
+/** Asks a question that has to be answered; true for yes. */
+async function ask(title: string, yes: string, ...content: HTMLElement[]): Promise<boolean> {
+  const heading = h('h2', { id: newId() }, title);
+  const dialog = h(
+    'dialog',
+    { attrs: { 'aria-labelledby': heading.id } },
+    h(
+      'form',
+      { method: 'dialog' },
+      heading,
+      ...content,
+      h('div', { className: 'row' }, h('button', { value: 'yes', className: 'primary' }, yes), h('button', { value: 'no' }, 'Cancel')),
+    ),
+  );
+  document.body.append(dialog);
+  dialog.showModal();
+  await new Promise((resolve) => dialog.addEventListener('close', resolve, { once: true }));
+  dialog.remove();
+  return dialog.returnValue === 'yes';
+}
