@@ -1,6 +1,7 @@
-// Serves dist/ on this machine: `node web/serve.mjs [--build]`, on port 8080 or PORT.
+// Serves dist/ on this machine: `node web/serve.mjs [--build] [--registry ORIGIN]...`, on port 8080 or PORT. The page may
+// talk to these registries, and to nobody else.
 import { createReadStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { extname, join, normalize } from 'node:path';
 import { pipeline } from 'node:stream';
@@ -23,10 +24,11 @@ const POLICY =
   "worker-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /**
- * Serves a folder on 127.0.0.1, and `pages` (HTML by path) beside it. Port 0 takes any free one. Resolves to `origin` and
- * `close()`.
+ * Serves a folder on 127.0.0.1, and `pages` (HTML by path) beside it. Port 0 takes any free one. `registries` are origins
+ * that the page may talk to. Resolves to `origin` and `close()`.
  */
-export async function serve({ port = 0, root = DIST, policy = POLICY, pages = {} } = {}) {
+export async function serve({ port = 0, root = DIST, policy = POLICY, pages = {}, registries = [] } = {}) {
+  const widen = (text) => text.replace("connect-src 'self'", ["connect-src 'self'", ...registries.map(originOf)].join(' '));
   const server = createServer(async (request, response) => {
     const page = pages[request.url];
     if (page !== undefined) {
@@ -38,14 +40,17 @@ export async function serve({ port = 0, root = DIST, policy = POLICY, pages = {}
       response.writeHead(404, { 'content-type': 'text/plain' }).end('There is no such page.\n');
       return;
     }
+    // What the page's own meta element allows is all that counts.
+    const changed = registries.length > 0 && extname(found.path) === '.html' && Buffer.from(widen(await readFile(found.path, 'utf8')));
     response.writeHead(200, {
       'content-type': TYPES[extname(found.path)] ?? 'application/octet-stream',
-      'content-length': found.size,
+      'content-length': changed ? changed.length : found.size,
       'cache-control': 'no-cache',
       'x-content-type-options': 'nosniff',
-      ...(policy && { 'content-security-policy': policy }),
+      ...(policy && { 'content-security-policy': widen(policy) }),
     });
     if (request.method === 'HEAD') response.end();
+    else if (changed) response.end(changed);
     // A file that cannot be read, or that goes while it is sent, ends this response and not the server.
     else pipeline(createReadStream(found.path), response, () => {});
   });
@@ -56,6 +61,13 @@ export async function serve({ port = 0, root = DIST, policy = POLICY, pages = {}
     server.closeAllConnections();
   });
   return { origin, close };
+}
+
+/** The origin of a registry that somebody named. */
+function originOf(text) {
+  const url = new URL(text);
+  if (!/^https?:$/.test(url.protocol)) throw new Error(`${text} is no registry: it begins with https:// or http://`);
+  return url.origin;
 }
 
 /** The file that a request means. A path that climbs out of the folder ends at the folder's root. */
@@ -69,6 +81,7 @@ async function find(root, url) {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   if (process.argv.includes('--build')) (await import('./build.mjs')).build();
-  const { origin } = await serve({ port: Number(process.env.PORT ?? 8080) });
+  const registries = process.argv.flatMap((argument, index) => (argument === '--registry' ? [process.argv[index + 1] ?? ''] : []));
+  const { origin } = await serve({ port: Number(process.env.PORT ?? 8080), registries });
   console.log(`Longshore is at ${origin}/`);
 }

@@ -3,6 +3,7 @@ import type { Archive, Folder } from '../lib/index.js';
 import { byId, h, visible } from './dom.js';
 import { listenForFiles, type Consent } from './opening.js';
 import * as problems from './problems.js';
+import { pulling } from './pulling.js';
 import { ArchiveView } from './view.js';
 
 let current: ArchiveView | undefined;
@@ -21,6 +22,8 @@ const open = listenForFiles(
   },
   (file) => void keep(file),
 );
+
+byId('pulling', HTMLElement).append(pulling(open));
 
 /** The shelf comes after the rest: an archive can be opened without it. */
 const shelf = import('./shelf.js').then(({ shelf }) => shelf(byId('shelf', HTMLElement), open));

@@ -9,6 +9,7 @@ import { layerTable } from './layers.js';
 import { names } from './names.js';
 import { otherList } from './others.js';
 import * as problems from './problems.js';
+import { pushing } from './pushing.js';
 import { readers } from './readers.js';
 import { renameForm } from './rename.js';
 import { repairs } from './repairs.js';
@@ -39,6 +40,7 @@ export class ArchiveView implements Editor {
   readonly #verifying;
   readonly #readers;
   readonly #repairs;
+  readonly #pushing;
   readonly #others = h('div');
   readonly #images = h('section', { ariaLabel: 'Images' });
   /** The images that are laid out. */
@@ -68,6 +70,7 @@ export class ArchiveView implements Editor {
         return `Done: ${message}`;
       }),
     );
+    this.#pushing = pushing(archive);
     this.#undo.onclick = () => void this.undo();
     this.#redo.onclick = () => void this.redo();
     const shelve = h('button', { type: 'button' }, 'Keep on the shelf');
@@ -85,6 +88,7 @@ export class ArchiveView implements Editor {
       this.#verifying.element,
       this.#repairs.element,
       this.#readers.element,
+      this.#pushing.element,
       this.#images,
       this.#others,
     );
@@ -94,6 +98,7 @@ export class ArchiveView implements Editor {
   /** Stops what runs and lets go of the archive. */
   close(): void {
     this.#verifying.stop();
+    this.#pushing.stop();
     this.#saving.close();
     this.archive.close().catch(() => {});
   }
@@ -196,6 +201,7 @@ export class ArchiveView implements Editor {
     others.open = this.#others.querySelector('details')?.open ?? false;
     this.#others.replaceChildren(others);
     this.#saving.update(archive.images);
+    this.#pushing.update(archive.images);
     this.#layOut();
     for (const update of this.#updates) update(archive.images);
   }
