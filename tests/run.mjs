@@ -13,6 +13,8 @@ const CI = process.env.CI === 'true';
 const NEEDED = { chromium: 'chromium' };
 const PEERS = {
   'firefox-esr': 'firefox-esr',
+  WebKitWebDriver: 'webkit2gtk-driver',
+  Xvfb: 'xvfb',
   dockerd: 'docker.io',
   skopeo: 'skopeo',
   podman: 'podman',
