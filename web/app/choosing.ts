@@ -38,7 +38,7 @@ export function choosing(archive: Archive, changed: () => void): Choosing {
   const format = select(FORMATS);
   const layers = select(PACKINGS);
   const gzip = h('input', { id: newId(), type: 'checkbox' });
-  /** The images that are left out, by what they are called in {@link nameOf}. */
+  /** The images that are left out, by what they are called in {@link identity}. */
   const left = new Set<string>();
   let shown = '';
   const images = h('ul', { className: 'choices', ariaLabel: 'Images to save' });
@@ -103,7 +103,7 @@ export function choosing(archive: Archive, changed: () => void): Choosing {
   return {
     element,
     options() {
-      const all = archive.images.map(nameOf);
+      const all = archive.images.map(identity);
       const chosen = all.filter((name) => !left.has(name));
       if (chosen.length === 0) throw new LongshoreError('no-such-image', 'No image is chosen.');
       const packing = layers.input.value as LayerPacking | '';
@@ -124,13 +124,13 @@ export function choosing(archive: Archive, changed: () => void): Choosing {
     update(now) {
       pictures.hidden = now.length < 2;
       const labels = now.map((image) => image.references[0] ?? shortDigest(image.id));
-      const wanted = now.map((image, index) => `${nameOf(image)} ${labels[index]}`).join('\n');
+      const wanted = now.map((image, index) => `${identity(image)} ${labels[index]}`).join('\n');
       if (wanted === shown) return;
       shown = wanted;
       const focused = [...images.children].findIndex((item) => item.contains(document.activeElement));
       images.replaceChildren();
       const more = fill(images, now, (image, index) => {
-        const name = nameOf(image);
+        const name = identity(image);
         const box = h('input', { id: newId(), type: 'checkbox', checked: !left.has(name) });
         box.onchange = () => {
           if (box.checked) left.delete(name);
@@ -153,7 +153,7 @@ export function choosing(archive: Archive, changed: () => void): Choosing {
 }
 
 /** What is only this image, whatever it is tagged. */
-function nameOf({ id, digest }: Image): string {
+export function identity({ id, digest }: Image): string {
   return digest ?? id;
 }
 

@@ -1,5 +1,5 @@
 /** Sizes, times and formats as people read them. */
-import type { Format, Platform } from '../lib/index.js';
+import type { FileEntry, FileKind, Format, Platform } from '../lib/index.js';
 
 const UNITS = ['B', 'kB', 'MB', 'GB', 'TB'];
 
@@ -47,6 +47,39 @@ function since(time: number): string {
   const seconds = (time - Date.now()) / 1000;
   const [unit, length] = STEPS.find(([, length]) => Math.abs(seconds) >= length) ?? ['second', 1];
   return relative.format(Math.round(seconds / length), unit);
+}
+
+/** Seconds since 1970, which in an archive may be any number, as a time of this place. */
+export function moment(seconds: number): string {
+  const time = new Date(seconds * 1000);
+  return Number.isNaN(time.getTime()) ? `${seconds} s since 1970` : date.format(time);
+}
+
+const TYPES: Record<FileKind, string> = {
+  file: '-',
+  directory: 'd',
+  symlink: 'l',
+  'hard-link': '-',
+  'character-device': 'c',
+  'block-device': 'b',
+  fifo: 'p',
+};
+
+/** Kind and mode, as `ls -l` prints them. */
+export function permissions({ kind, mode }: FileEntry): string {
+  const triple = (shift: number, special: number, [set, bare]: [string, string]) => {
+    const bits = mode >> shift;
+    const run = bits & 1;
+    const last = mode & special ? (run ? set : bare) : run ? 'x' : '-';
+    return `${bits & 4 ? 'r' : '-'}${bits & 2 ? 'w' : '-'}${last}`;
+  };
+  return TYPES[kind] + triple(6, 0o4000, ['s', 'S']) + triple(3, 0o2000, ['s', 'S']) + triple(0, 0o1000, ['t', 'T']);
+}
+
+/** Owner and group: names where the layer has them, and numbers. */
+export function owner({ uid, gid, user, group }: FileEntry): string {
+  const one = (name: string | undefined, id: number) => (name ? `${name} (${id})` : String(id));
+  return `${one(user, uid)}:${one(group, gid)}`;
 }
 
 /** A number and what it counts. */

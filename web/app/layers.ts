@@ -61,7 +61,7 @@ function step(text: string): HTMLElement {
 }
 
 /** The builder's own words around a command, and its line breaks and indents, say nothing to a reader. */
-function command(text: string): string {
+export function command(text: string): string {
   return text
     .replace(/^\/bin\/sh -c #\(nop\)\s+/, '')
     .replace(/^\/bin\/sh -c /, 'RUN ')

@@ -3,6 +3,7 @@ import type { Archive, Image, NameChange } from '../lib/index.js';
 import { configTable } from './config.js';
 import { announce, digest, h, quoted, renew, visible } from './dom.js';
 import { describe, type Editor } from './editor.js';
+import { filesSection } from './files.js';
 import { findingList } from './findings.js';
 import { bytes, count, format, platform, when } from './format.js';
 import { layerTable } from './layers.js';
@@ -45,6 +46,7 @@ export class ArchiveView implements Editor {
   readonly #images = h('section', { ariaLabel: 'Images' });
   /** The images that are laid out. */
   #shown: string | undefined;
+  readonly #closing = new AbortController();
   readonly #updates: ((images: readonly Image[]) => void)[] = [];
   /** A number for each state that undo and redo lead through, and those that some file has: the opened one first. */
   readonly #states = [++lastState];
@@ -97,6 +99,7 @@ export class ArchiveView implements Editor {
 
   /** Stops what runs and lets go of the archive. */
   close(): void {
+    this.#closing.abort();
     this.#verifying.stop();
     this.#pushing.stop();
     this.#saving.close();
@@ -251,6 +254,7 @@ export class ArchiveView implements Editor {
       ),
       section('Config', few, () => configTable(image.config)),
       section(`Layers and history (${count(image.layers.length, 'layer')}, ${bytes(image.size)})`, few, () => layerTable(image, shortId)),
+      filesSection(this.archive, image, shortId, this.#closing.signal),
     );
     whenNear(article, nameList.suggest);
     return article;

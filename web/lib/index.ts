@@ -223,6 +223,22 @@ export class Archive extends BaseArchive {
     return this.#gathered(this.bytesOf('read', image, path, options), 'application/octet-stream');
   }
 
+  /** As {@link readFile}, for files that are large: nothing beyond what is taken is unpacked. */
+  streamFile(image: string, path: string, options: FileOptions = {}): ReadableStream<Uint8Array> {
+    const chunks = chunksOf(this.bytesOf('read', image, path, options));
+    return new ReadableStream(
+      {
+        async pull(controller) {
+          const { done, value } = await chunks.next();
+          if (done) controller.close();
+          else controller.enqueue(value);
+        },
+        cancel: async () => void (await chunks.return(undefined)),
+      },
+      { highWaterMark: 0 },
+    );
+  }
+
   /** A tar of an image's files, or of those below a directory, whose name they begin with: as `docker export` and `docker cp`. */
   async exportFiles(image: string, options: FileListOptions = {}): Promise<Blob> {
     return this.#gathered(this.bytesOf('export', image, options.path ?? '', options), 'application/x-tar');
@@ -256,6 +272,28 @@ export class Archive extends BaseArchive {
     return (await import('./unpacking.js')).temporaryPlace();
   }
 }
+
+/** Parts as bytes, a MiB at most at a time. */
+async function* chunksOf(batches: AsyncIterable<Part[]>): AsyncGenerator<Uint8Array, void, undefined> {
+  for await (const parts of batches) {
+    for (const part of parts) {
+      if (part instanceof Uint8Array) {
+        yield part;
+        continue;
+      }
+      for (let at = 0; at < part.length; at += CHUNK) {
+        const start = part.offset + at;
+        const slice = (part.source as Blob).slice(start, start + Math.min(CHUNK, part.length - at));
+        const bytes = await slice.arrayBuffer().catch((thrown: unknown) => {
+          throw new LongshoreError('source-changed', 'The file has changed since it was opened. Open it again.', {}, { cause: thrown });
+        });
+        yield new Uint8Array(bytes);
+      }
+    }
+  }
+}
+
+const CHUNK = 1 << 20;
 
 /** How many new bytes become a Blob. */
 const GATHERED = 32 << 20;
