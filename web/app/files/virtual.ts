@@ -1,5 +1,5 @@
 /** A list of any length, of which only what is in sight is laid out. All rows are of one height. */
-import { h } from './dom.js';
+import { h } from '../dom.js';
 
 /** Browsers end an element at some 17 million pixels. Beyond this, a list scrolls by more than one row's height for each row. */
 const TALLEST = 8_000_000;

@@ -1,9 +1,9 @@
 /** Looking for files by name or by what they hold. */
-import type { Archive, FileMatch, FileQuery } from '../lib/index.js';
-import { announce, h, newId, quoted } from './dom.js';
-import { bytes, count } from './format.js';
-import * as problems from './problems.js';
-import { task } from './task.js';
+import type { Archive, FileMatch, FileQuery } from '../../lib/index.js';
+import { announce, h, newId, quoted } from '../dom.js';
+import { bytes, count } from '../format.js';
+import * as problems from '../problems.js';
+import { task } from '../task.js';
 
 /** Nobody reads more; a narrower search finds the rest. */
 const MOST = 1000;

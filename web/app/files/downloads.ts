@@ -1,5 +1,5 @@
 /** Files that the page gives to keep. */
-import { h, visible } from './dom.js';
+import { h, visible } from '../dom.js';
 
 /** So many stay: nothing tells whether a download is through, and one that has begun needs its link no more. */
 const KEPT = 3;

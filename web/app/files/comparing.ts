@@ -1,12 +1,12 @@
 /** Two images side by side: files, config and layers. */
-import { openArchive, type Archive, type Comparison, type FileDifference, type Image } from '../lib/index.js';
-import { identity } from './choosing.js';
-import { announce, fill, h, newId, quoted } from './dom.js';
+import { openArchive, type Archive, type Comparison, type FileDifference, type Image } from '../../lib/index.js';
+import { identity } from '../choosing.js';
+import { announce, fill, h, newId, quoted } from '../dom.js';
 import { download } from './downloads.js';
 import { LETTERS } from './file-tree.js';
-import { bytes, count, platform, shortDigest } from './format.js';
-import * as problems from './problems.js';
-import { task } from './task.js';
+import { bytes, count, platform, shortDigest } from '../format.js';
+import * as problems from '../problems.js';
+import { task } from '../task.js';
 
 const WORDS = { added: 'added', changed: 'changed', deleted: 'removed' } as const;
 

@@ -1,10 +1,10 @@
 /** The layers of an image, to choose one whose changes the tree is to show. */
-import type { Image } from '../lib/index.js';
+import type { Image } from '../../lib/index.js';
 import type { Change } from './branches.js';
-import { fill, h, quoted } from './dom.js';
-import { bytes } from './format.js';
+import { fill, h, quoted } from '../dom.js';
+import { bytes } from '../format.js';
 import { LETTERS } from './file-tree.js';
-import { command } from './layers.js';
+import { command } from '../layers.js';
 
 export interface LayerList {
   element: HTMLElement;

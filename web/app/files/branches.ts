@@ -1,5 +1,5 @@
 /** What the tree of files shows below a folder: a file system as it is, or with what a layer did to it. */
-import type { Archive, CallOptions, FileEntry, LayerChange } from '../lib/index.js';
+import type { Archive, CallOptions, FileEntry, LayerChange } from '../../lib/index.js';
 
 export type Change = LayerChange['change'];
 

@@ -1,7 +1,7 @@
 /** The files of an image as a tree: folders are read when they are opened, and rows laid out when they are in sight. */
 import { nameOf, type Branches, type Item } from './branches.js';
-import { h, newId, quoted, visible } from './dom.js';
-import { bytes, owner, permissions } from './format.js';
+import { h, newId, quoted, visible } from '../dom.js';
+import { bytes, owner, permissions } from '../format.js';
 import { virtual } from './virtual.js';
 
 /** So many entries are asked for at once: to look at, and to find one of them. */

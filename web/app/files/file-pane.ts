@@ -1,14 +1,14 @@
 /** One file of an image: what is said of it, what it holds, and a copy to keep. */
-import type { Archive, Image } from '../lib/index.js';
+import type { Archive, Image } from '../../lib/index.js';
 import { nameOf, type Item } from './branches.js';
 import { look, type View } from './content.js';
 import { download } from './downloads.js';
-import { announce, h, quoted, visible } from './dom.js';
-import { bytes, moment, owner, permissions } from './format.js';
+import { announce, h, quoted, visible } from '../dom.js';
+import { bytes, moment, owner, permissions } from '../format.js';
 import { layerName } from './layer-list.js';
 import { pictureKind } from './pictures.js';
-import * as problems from './problems.js';
-import { task } from './task.js';
+import * as problems from '../problems.js';
+import { task } from '../task.js';
 
 /** So much of a file is shown at first, and so many times more whenever more is asked for. */
 const PART = 64 << 10;

@@ -1,5 +1,5 @@
 /** What a file holds, to look at: text with numbered lines, JSON set out, bytes, or a picture. */
-import { h, visible } from './dom.js';
+import { h, visible } from '../dom.js';
 import { picture, pictureKind } from './pictures.js';
 
 export type View = 'text' | 'json' | 'picture' | 'hex';

@@ -1,9 +1,9 @@
 /** How much of an image's layers nobody sees. */
-import type { Archive, Efficiency } from '../lib/index.js';
-import { announce, fill, h, quoted } from './dom.js';
-import { bytes, count } from './format.js';
-import * as problems from './problems.js';
-import { task } from './task.js';
+import type { Archive, Efficiency } from '../../lib/index.js';
+import { announce, fill, h, quoted } from '../dom.js';
+import { bytes, count } from '../format.js';
+import * as problems from '../problems.js';
+import { task } from '../task.js';
 
 export function wasted(archive: Archive, image: string): HTMLElement {
   const again = h('button', { type: 'button' }, 'Try again');

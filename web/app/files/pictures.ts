@@ -1,5 +1,5 @@
 /** Pictures of an image's files. They are drawn on a canvas: no address of anything is given to the browser. */
-import { h } from './dom.js';
+import { h } from '../dom.js';
 
 /** So many pixels are decoded. A small file may claim to be billions. */
 const LARGEST = 32_000_000;
