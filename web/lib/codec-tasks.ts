@@ -137,12 +137,17 @@ async function unpack(platform: Platform, { parts, limits, into }: Tasks['unpack
 
 async function repack(platform: Platform, { parts, packing, limits, into }: Tasks['repack']['args'], tell: Tell): Promise<Repacked> {
   const repacking = new platform.codec.Repack(parts, platform.readSync, packing, limits);
+  const hasher = platform.hash('sha256');
+  let size = 0;
   const blob = await fill(await platform.sink(into), () => {
     const bytes = repacking.read();
+    // Before the sink takes them.
+    if (bytes) hasher.update(bytes);
+    size += bytes?.length ?? 0;
     tell(repacking.consumed());
     return bytes;
   });
-  return { ...(blob && { blob }), ...repacking.finish() };
+  return { ...(blob && { blob }), size, digest: hasher.finish(), content: repacking.finish() };
 }
 
 /** Fills a sink with what `next` gives, until it gives nothing. */

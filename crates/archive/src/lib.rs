@@ -31,6 +31,7 @@ mod edit;
 mod error;
 mod files;
 mod formats;
+mod gzip;
 mod json;
 mod listed;
 mod measure;
@@ -61,7 +62,7 @@ pub use measure::{Content, Measured, Measuring, measure};
 pub use model::{
     ContainerConfig, Format, HealthCheck, HistoryEntry, Image, Layer, Name, Other, OtherKind, Platform,
 };
-pub use pack::{RepackedAs, Repacking};
+pub use pack::Repacking;
 pub use recipe::{Part, Recipe};
 pub use reference::{Reference, aliases};
 pub use repair::{Proposal, Repair};

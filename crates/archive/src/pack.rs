@@ -1,15 +1,14 @@
 //! Layers packed anew, as a stream in bounded memory.
 
-use std::io::Write;
 use std::ops::Range;
 
-use flate2::GzBuilder;
-use flate2::write::GzEncoder;
+use flate2::CompressError;
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
 use crate::compression::Compression;
 use crate::digest::{Algorithm, Hasher};
 use crate::error::{Code, Error, Result};
+use crate::gzip::Gzip;
 use crate::source::Source;
 use crate::unpack::{Limits, Stream, Unpacked};
 use crate::write::Packing;
@@ -22,7 +21,7 @@ const FRAME: usize = 4 << 20;
 /// Packs what is pushed into it. The same bytes give the same bytes: no time, no name, no system in the header.
 enum Packer {
     None(Vec<u8>),
-    Gzip(Box<GzEncoder<Vec<u8>>>),
+    Gzip(Box<Gzip>),
     Zstd { frame: Vec<u8>, out: Vec<u8> },
 }
 
@@ -30,18 +29,15 @@ impl Packer {
     fn new(packing: Packing) -> Self {
         match packing {
             Packing::None => Self::None(Vec::new()),
-            Packing::Gzip => {
-                let builder = GzBuilder::new().mtime(0).operating_system(255);
-                Self::Gzip(Box::new(builder.write(Vec::new(), flate2::Compression::default())))
-            }
+            Packing::Gzip => Self::Gzip(Box::new(Gzip::new())),
             Packing::Zstd => Self::Zstd { frame: Vec::new(), out: Vec::new() },
         }
     }
 
-    fn push(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+    fn push(&mut self, bytes: &[u8]) -> std::result::Result<(), CompressError> {
         match self {
             Self::None(out) => out.extend_from_slice(bytes),
-            Self::Gzip(encoder) => encoder.write_all(bytes)?,
+            Self::Gzip(gzip) => gzip.push(bytes)?,
             Self::Zstd { frame, out } => {
                 frame.extend_from_slice(bytes);
                 if frame.len() >= FRAME {
@@ -53,10 +49,10 @@ impl Packer {
         Ok(())
     }
 
-    fn finish(&mut self) -> std::io::Result<()> {
+    fn finish(&mut self) -> std::result::Result<(), CompressError> {
         match self {
             Self::None(_) => {}
-            Self::Gzip(encoder) => encoder.try_finish()?,
+            Self::Gzip(gzip) => gzip.finish()?,
             Self::Zstd { frame, out } => {
                 out.extend(compress_to_vec(&frame[..], CompressionLevel::Fastest));
                 frame.clear();
@@ -66,10 +62,10 @@ impl Packer {
     }
 
     fn take(&mut self) -> Vec<u8> {
-        std::mem::take(match self {
-            Self::None(out) | Self::Zstd { out, .. } => out,
-            Self::Gzip(encoder) => encoder.get_mut(),
-        })
+        match self {
+            Self::None(out) | Self::Zstd { out, .. } => std::mem::take(out),
+            Self::Gzip(gzip) => gzip.take(),
+        }
     }
 }
 
@@ -84,21 +80,8 @@ pub struct Repacking<S: Source> {
     input: Input<S>,
     start: u64,
     packer: Packer,
-    stored: Hasher,
     content: Hasher,
-    size: u64,
     consumed: u64,
-}
-
-/// What came of a [`Repacking`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RepackedAs {
-    /// Digest of the new bytes.
-    pub digest: String,
-    /// Their number.
-    pub size: u64,
-    /// Digest of what they hold: the diff ID of a layer.
-    pub content: String,
 }
 
 impl<S: Source> Repacking<S> {
@@ -112,14 +95,11 @@ impl<S: Source> Repacking<S> {
             }
             None => Input::Plain(stream),
         };
-        let hasher = || Algorithm::Sha256.hasher();
         Ok(Self {
             input,
             start,
             packer: Packer::new(packing),
-            stored: hasher(),
-            content: hasher(),
-            size: 0,
+            content: Algorithm::Sha256.hasher(),
             consumed: 0,
         })
     }
@@ -128,7 +108,7 @@ impl<S: Source> Repacking<S> {
     ///
     /// Fails as [`Unpacked::read`] and the source do.
     pub fn step(&mut self) -> Result<Option<Vec<u8>>> {
-        let fail = |error: std::io::Error| {
+        let fail = |error: CompressError| {
             Error::new(Code::InvalidCompression, format!("The layer cannot be packed: {error}."))
         };
         let more = match &mut self.input {
@@ -154,10 +134,7 @@ impl<S: Source> Repacking<S> {
             self.packer.finish().map_err(fail)?;
             self.input = Input::Done;
         }
-        let out = self.packer.take();
-        self.stored.update(&out);
-        self.size += out.len() as u64;
-        Ok(Some(out))
+        Ok(Some(self.packer.take()))
     }
 
     /// Bytes of the source that were read so far.
@@ -165,15 +142,15 @@ impl<S: Source> Repacking<S> {
         self.consumed
     }
 
-    /// What came of it. To be called at the end.
-    pub fn finish(self) -> RepackedAs {
-        RepackedAs { digest: self.stored.finish(), size: self.size, content: self.content.finish() }
+    /// Digest of what the new bytes hold: the diff ID of a layer. To be called at the end.
+    pub fn finish(self) -> String {
+        self.content.finish()
     }
 }
 
 impl<S: Source> std::fmt::Debug for Repacking<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Repacking").field("size", &self.size).finish_non_exhaustive()
+        f.debug_struct("Repacking").field("consumed", &self.consumed).finish_non_exhaustive()
     }
 }
 
@@ -182,7 +159,7 @@ mod tests {
     use super::*;
     use crate::digest::sha256;
 
-    fn repack(bytes: &[u8], packing: Packing) -> (Vec<u8>, RepackedAs) {
+    fn repack(bytes: &[u8], packing: Packing) -> (Vec<u8>, String) {
         let mut repacking = Repacking::new(bytes, 0..bytes.len() as u64, packing, Limits::default()).unwrap();
         let mut out = Vec::new();
         while let Some(chunk) = repacking.step().unwrap() {
@@ -196,17 +173,16 @@ mod tests {
         let content: Vec<u8> = (0..200_000_u32).flat_map(|i| (i / 5).to_le_bytes()).collect();
         for first in [Packing::None, Packing::Gzip, Packing::Zstd] {
             let (bytes, found) = repack(&content, first);
-            assert_eq!((found.digest, found.size), (sha256(&bytes), bytes.len() as u64));
-            assert_eq!(found.content, sha256(&content));
+            assert_eq!(found, sha256(&content));
             assert!(repack(&content, first).0 == bytes, "the same again");
             for second in [Packing::None, Packing::Gzip, Packing::Zstd] {
                 let (again, found) = repack(&bytes, second);
-                assert_eq!(found.content, sha256(&content));
+                assert_eq!(found, sha256(&content));
                 assert!(repack(&again, Packing::None).0 == content, "{first:?} {second:?}");
             }
         }
         assert_eq!(&repack(&content, Packing::Gzip).0[..10], b"\x1f\x8b\x08\0\0\0\0\0\0\xff");
-        assert_eq!(repack(b"", Packing::None).1.digest, sha256(b""));
+        assert_eq!(repack(b"", Packing::None), (Vec::new(), sha256(b"")));
         assert!(repack(&repack(b"", Packing::Zstd).0, Packing::None).0.is_empty());
     }
 }

@@ -4,23 +4,15 @@
 
 use js_sys::{Array, Function, Uint8Array};
 use longshore_archive::{Packing, Repacking, Source};
-use serde::Serialize;
 use wasm_bindgen::prelude::*;
 
 use crate::codec::{Bytes, limits_of, source_of};
-use crate::error::{JsResult, to_js, to_throw};
+use crate::error::{JsResult, to_throw};
 
 /// Bytes on their way from whatever packing they have into another one.
 #[wasm_bindgen]
 pub struct Repack {
     repacking: Repacking<Bytes>,
-}
-
-#[derive(Serialize)]
-struct Packed<'a> {
-    digest: &'a str,
-    size: u64,
-    content: &'a str,
 }
 
 #[wasm_bindgen]
@@ -53,10 +45,8 @@ impl Repack {
         (self.repacking.consumed() as f64)
     }
 
-    /// What came of it.
-    #[wasm_bindgen(unchecked_return_type = "{ digest: string, size: number, content: string }")]
-    pub fn finish(self) -> JsResult {
-        let packed = self.repacking.finish();
-        to_js(&Packed { digest: &packed.digest, size: packed.size, content: &packed.content })
+    /// Digest of what the new bytes hold.
+    pub fn finish(self) -> String {
+        self.repacking.finish()
     }
 }
