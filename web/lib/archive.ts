@@ -27,6 +27,7 @@ import type { MirrorOptions, MirrorReport, PushOptions, PushReport } from './reg
 import type {
   ArchiveView,
   Compatibility,
+  ConfigChanges,
   Finding,
   Format,
   Image,
@@ -174,6 +175,23 @@ export abstract class BaseArchive {
    */
   async remove(image: string): Promise<void> {
     this.#view = await this.run('remove', { image: text(image, 'image') });
+  }
+
+  /**
+   * Changes an image's config, as `docker commit --change` does but without a container, as one edit; gives the ID that the
+   * image has then (or the IDs: a name means the images for all its platforms, an ID one of them). Its names move to that,
+   * layers stay where they are, and nothing of the old config stays in the archive. The history gets one step that says what
+   * changed.
+   *
+   * Fails with `no-such-image` or `ambiguous-image`, and with `invalid-argument` for what Docker refuses, where nothing would
+   * change, and for an archive in the format of Docker 1.9.
+   */
+  async edit(image: string, changes: ConfigChanges): Promise<string[]> {
+    if (typeof changes !== 'object' || changes === null) throw invalid('the changes must be an object');
+    const args = { image: text(image, 'image'), changes: JSON.stringify(changes) };
+    const { ids, view } = await this.run('reconfigure', args);
+    this.#view = view;
+    return ids;
   }
 
   /** Takes back the last edit; does nothing where there is none. */

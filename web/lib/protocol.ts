@@ -197,6 +197,8 @@ export interface Operations extends FileOperations {
   untag: { args: { handle: number; reference: string }; result: Edited };
   rename: { args: { handle: number; rules: RenameRule[] }; result: Edited };
   remove: { args: { handle: number; image: string }; result: ArchiveView };
+  /** `changes` is JSON. */
+  reconfigure: { args: { handle: number; image: string; changes: string }; result: { ids: string[]; view: ArchiveView } };
   undo: { args: { handle: number }; result: ArchiveView };
   redo: { args: { handle: number }; result: ArchiveView };
   inspect: { args: { handle: number; image: string }; result: ImageInspect };

@@ -109,6 +109,15 @@ export class Session {
     repairs: ({ handle }) => this.#examined(handle, (archive) => archive.repairs()),
     repair: ({ handle, repairs }) => this.#replace(handle, (archive) => archive.repair(repairs)),
     remove: ({ handle, image }) => this.#replace(handle, (archive) => archive.without(image)),
+    reconfigure: async ({ handle, image, changes }) => {
+      let ids: string[] = [];
+      const view = await this.#replace(handle, (archive) => {
+        const made = archive.reconfigure(image, changes);
+        ids = made.ids;
+        return made.parts;
+      });
+      return { ids, view };
+    },
     write: async ({ writing, chosen, platforms, format, packing }) => {
       const parts = chosen.map(({ handle }) => this.#archive(handle).parts());
       const { Examination, Writing } = await this.#modules.codec();

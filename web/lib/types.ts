@@ -268,6 +268,34 @@ export interface Compatibility {
  */
 export type RepairKind = 'repositories' | 'index' | 'manifest' | 'orphans';
 
+/**
+ * Changes to an image's config, as `docker commit --change` makes them. What is not mentioned stays as it is; `null` takes
+ * out.
+ */
+export interface ConfigChanges {
+  /** Environment variables by name. */
+  env?: Record<string, string | null>;
+  labels?: Record<string, string | null>;
+  /** Whether a port, `80` or `80/tcp`, is exposed. */
+  exposedPorts?: Record<string, boolean>;
+  /** Whether a path is a volume. */
+  volumes?: Record<string, boolean>;
+  /** The command's words; the shell form is `['/bin/sh', '-c', …]`. */
+  cmd?: string[] | null;
+  /** Where this changes and `cmd` is not mentioned, the command is taken out, as Docker does it. */
+  entrypoint?: string[] | null;
+  user?: string | null;
+  /** A path from the root. */
+  workingDir?: string | null;
+  /** `SIGTERM`, `9`, … */
+  stopSignal?: string | null;
+  author?: string | null;
+  /** RFC 3339: when the image was made, and the step that its history gets. Without it, the step has the image's own time. */
+  created?: string;
+  /** The comment of that step. */
+  message?: string;
+}
+
 /** A repair that an archive can have, and what it would do. */
 export interface RepairProposal {
   repair: RepairKind;

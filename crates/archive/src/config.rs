@@ -57,7 +57,7 @@ pub fn container_value(bytes: &[u8], path: &str) -> Result<Box<RawValue>> {
     Ok(text.and_then(|text| RawValue::from_string(text).ok()).unwrap_or_else(|| RawValue::NULL.to_owned()))
 }
 
-fn object<'a>(bytes: &'a [u8], path: &str) -> Result<Object<'a>> {
+pub(crate) fn object<'a>(bytes: &'a [u8], path: &str) -> Result<Object<'a>> {
     let fail = |reason: String| {
         Error::new(Code::InvalidConfig, format!("The image's config {path} cannot be read: {reason}."))
             .with("entry", path)

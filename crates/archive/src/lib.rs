@@ -23,6 +23,7 @@
 //! use is an [`Error`] with a stable [`Code`], what is merely odd a [`Finding`].
 
 mod archive;
+mod changes;
 mod compatibility;
 mod compression;
 mod config;
@@ -39,6 +40,7 @@ mod members;
 mod model;
 mod pack;
 mod recipe;
+mod reconfigure;
 mod reference;
 mod remove;
 mod repair;
@@ -50,6 +52,7 @@ mod verify;
 mod write;
 
 pub use archive::{Archive, Inspect, RootFs};
+pub use changes::{Change, ConfigChanges};
 pub use compatibility::{Compatibility, LoadVerdict, Loaded, Reader, compatibility};
 pub use compression::Compression;
 pub use config::{Config, container_value};
@@ -64,6 +67,7 @@ pub use model::{
 };
 pub use pack::Repacking;
 pub use recipe::{Part, Recipe};
+pub use reconfigure::Reconfigured;
 pub use reference::{Reference, aliases};
 pub use repair::{Proposal, Repair};
 #[cfg(any(unix, windows))]

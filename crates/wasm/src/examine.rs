@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use js_sys::{Array, Function, Object, Reflect};
-use longshore_archive::{Archive, Compression, Job, Recipe, Repair};
+use longshore_archive::{Archive, Compression, ConfigChanges, Job, Recipe, Repair};
 use wasm_bindgen::prelude::*;
 
 use crate::error::{JsResult, to_js, to_throw};
@@ -108,6 +108,18 @@ impl Examination {
     #[wasm_bindgen(unchecked_return_type = "Part[]")]
     pub fn without(&self, image: &str) -> JsResult<Array> {
         parts_of(self.core.remove(image).map_err(to_throw)?.archive.recipe())
+    }
+
+    /// The archive in which an image has another config, and the IDs of what was changed. `changes` is JSON, in which what
+    /// is taken out (`null`) can be told from what is not mentioned.
+    #[wasm_bindgen(unchecked_return_type = "{ ids: string[]; parts: Part[] }")]
+    pub fn reconfigure(&self, image: &str, changes: &str) -> JsResult {
+        let changes = ConfigChanges::read(changes).map_err(to_throw)?;
+        let edited = self.core.reconfigure(image, &changes).map_err(to_throw)?;
+        let made = Object::new();
+        Reflect::set(&made, &"ids".into(), &to_js(&edited.ids)?)?;
+        Reflect::set(&made, &"parts".into(), &parts_of(edited.archive.recipe())?)?;
+        Ok(made.into())
     }
 
     /// The archive after some repairs: what to write, in order.

@@ -215,6 +215,22 @@ pub(crate) fn without(bytes: &[u8], images: &BTreeSet<usize>) -> Option<Vec<u8>>
     (kept.len() < count).then(|| document.with_value(&json::array_of(kept)))
 }
 
+/// The document in which some images have their configs elsewhere; `None` where it lists none of them.
+pub(crate) fn with_configs(bytes: &[u8], paths: &HashMap<usize, String>) -> Option<Vec<u8>> {
+    let document = json::first_value(bytes).ok()?;
+    let mut changed = false;
+    let item = |(number, text): (usize, &str)| {
+        let Some((mut item, path)) = Object::parse(text).zip(paths.get(&number)) else {
+            return text.to_owned();
+        };
+        changed = true;
+        item.set("Config", &json::string(path));
+        item.to_json()
+    };
+    let items: Vec<String> = json::array(document.value)?.into_iter().enumerate().map(item).collect();
+    changed.then(|| document.with_value(&json::array_of(items)))
+}
+
 /// The document with other names; `None` where it has them already. `names` is per image.
 pub(crate) fn rewrite(bytes: &[u8], names: &[Vec<Name>]) -> Option<Vec<u8>> {
     let document = json::first_value(bytes).ok()?;

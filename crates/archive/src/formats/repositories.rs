@@ -100,6 +100,16 @@ fn split(name: &Name) -> Option<(&str, &str)> {
     Some((repository, tag))
 }
 
+/// The directory of an image's top layer: what the document, whose names these are, gives its names, or else what it would.
+pub(crate) fn top_of<S: Source + Clone>(
+    members: &Members<S>,
+    image: &Image,
+    known: &[(Name, String)],
+) -> Option<String> {
+    let named = known.iter().find(|(name, _)| image.names.contains(name)).map(|(_, id)| id.clone());
+    named.or_else(|| top_layer_id(members, image, &linked_directories(members), false))
+}
+
 /// What the document calls the image's top layer: the directory that holds it or a link to it, or else the digest
 /// in its path. With `any_layout` false, only the former.
 fn top_layer_id<S: Source + Clone>(
