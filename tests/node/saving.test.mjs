@@ -374,6 +374,54 @@ describe('repair and compatibility', () => {
     assert.deepEqual([archive.images.length, archive.size], [2, size]);
   });
 
+  it('changes the config of an image, as one edit', async (t) => {
+    for (const kind of ['docker-legacy', 'docker-hybrid', 'containerd', 'oci-gzip']) {
+      const archive = await opened(t, await made(kind));
+      const [before, other] = archive.images;
+      const { size } = archive;
+      const [id, ...more] = await archive.edit('app:1', {
+        env: { EDITED: 'yes' },
+        labels: { 'org.example.edited': 'yes' },
+        exposedPorts: { 8080: true },
+        entrypoint: ['/bin/edited'],
+        user: 'app',
+        workingDir: '/srv',
+        created: '2024-02-29T12:00:00Z',
+        message: 'edited',
+      });
+      assert.deepEqual(more, []);
+      assert.equal(archive.undoable, 1);
+      const again = await reopened(t, await archive.save());
+      assert.equal((await again.verify()).verdict, 'intact');
+      assert.deepEqual(again.images.map(({ references }) => references), [['app:1'], ['db:1']]);
+      const [after] = again.images;
+      assert.equal(after.id, id);
+      assert.notEqual(id, before.id);
+      assert.equal(again.images[1].id, other.id);
+      assert.deepEqual(after.layers, before.layers);
+      assert.deepEqual(after.config.entrypoint, ['/bin/edited']);
+      assert.equal(after.config.cmd, undefined);
+      assert.equal(after.config.labels['org.example.edited'], 'yes');
+      assert.ok(after.config.exposedPorts.includes('8080/tcp'));
+      assert.deepEqual([after.config.user, after.config.workingDir, after.created], ['app', '/srv', '2024-02-29T12:00:00Z']);
+      const { createdBy, comment, emptyLayer } = after.history.at(-1);
+      assert.deepEqual([comment, emptyLayer], ['edited', true]);
+      assert.match(createdBy, /^ENV EDITED=yes; LABEL org\.example\.edited=yes; EXPOSE 8080\/tcp; ENTRYPOINT /);
+      await fails(archive.edit('app:1', { user: 'app' }), 'invalid-argument');
+      await fails(archive.edit('none:1', { user: 'app' }), 'no-such-image');
+      await archive.undo();
+      assert.deepEqual([archive.images[0].id, archive.size], [before.id, size]);
+    }
+  });
+
+  it('refuses changes that make no sense', async (t) => {
+    const archive = await opened(t, await made('docker-legacy'));
+    for (const changes of [null, 'x', {}, { user: 1 }, { unknown: 1 }, { stopSignal: 'SIGX' }, { exposedPorts: { 0: true } }]) {
+      await fails(archive.edit('app:1', changes), 'invalid-argument');
+    }
+    assert.equal(archive.undoable, 0);
+  });
+
   it('loses no edit that is made meanwhile', async (t) => {
     const archive = await opened(t, await made('oci-gzip'));
     await Promise.all([archive.repair(['manifest']), archive.tag('app:1', 'app:2'), archive.tag('app:1', 'app:3')]);

@@ -1,5 +1,6 @@
 /** An open archive on the page. */
-import type { Archive, Image, NameChange } from '../lib/index.js';
+import type { Archive, ConfigChanges, Image, NameChange } from '../lib/index.js';
+import { configForm } from './config-form.js';
 import { configTable } from './config.js';
 import { announce, digest, h, quoted, renew, visible } from './dom.js';
 import { describe, type Editor } from './editor.js';
@@ -185,6 +186,14 @@ export class ArchiveView implements Editor {
     }
   }
 
+  #configure({ id }: Image, changes: ConfigChanges): Promise<boolean> {
+    return this.#change(async () => {
+      const [now = id] = await this.archive.edit(id, changes);
+      this.#mark();
+      return `Changed the config: the image is ${now.replace('sha256:', '').slice(0, 12)} now.`;
+    });
+  }
+
   #refresh(): void {
     const { archive } = this;
     const had = document.activeElement;
@@ -253,6 +262,7 @@ export class ArchiveView implements Editor {
         image.author !== undefined && fact('Author', quoted(image.author)),
       ),
       section('Config', few, () => configTable(image.config)),
+      this.archive.format !== 'docker-v1' && section('Edit the config', false, () => configForm(image, (changes) => this.#configure(image, changes))),
       section(`Layers and history (${count(image.layers.length, 'layer')}, ${bytes(image.size)})`, few, () => layerTable(image, shortId)),
       filesSection(this.archive, image, shortId, this.#closing.signal),
     );
