@@ -137,6 +137,27 @@ for (const browser of ['chromium', 'firefox']) {
       });
     });
 
+    it('changes the config of an image, and takes it back', async () => {
+      const file = await fixture('docker-hybrid', `config-${browser}`, '--images', '1', '--layers', '2', '--name', 'app:1');
+      await withPage(browser, origin, async (page) => {
+        await open(page, file);
+        const heading = () => page.evaluate(() => document.querySelector('.image').ariaLabel);
+        const before = await heading();
+        await page.evaluate(() => [...document.querySelectorAll('.image summary')].find((one) => one.textContent === 'Edit the config').click());
+        await page.waitFor(() => document.querySelector('.config-form') !== null);
+        // The first textarea is the environment, the second the labels; of the inputs the third is the user.
+        await page.fill('.config-form p:nth-of-type(2) textarea', 'edited=yes');
+        await page.fill('.config-form p:nth-of-type(5) input', 'app');
+        await page.click('button', 'Change the config');
+        await page.waitFor((id) => document.querySelector('.image')?.ariaLabel !== id, before);
+        assert.match(await page.text('.state'), /Changed the config: the image is [0-9a-f]{12} now/);
+        assert.match(await page.text('.image'), /edited=yes/);
+        assert.deepEqual(await chips(page), [['app:1']]);
+        await page.click('button', 'Undo');
+        await page.waitFor((id) => document.querySelector('.image')?.ariaLabel === id, before);
+      });
+    });
+
     it('keeps the open archive when something goes wrong, and says what', async () => {
       const good = await fixture('docker-legacy', `good-${browser}`, '--name', 'app:1');
       const odd = join(directory, `odd-${browser}`);

@@ -152,6 +152,7 @@ impl ConfigChanges {
             let name = whole.split_once('=').map_or(whole.as_str(), |(name, _)| name);
             variables.push((name.to_owned(), text.to_owned()));
         }
+        let told = steps.len();
         for (name, change) in &self.env {
             if name.is_empty() || name.contains(['=', '\0']) {
                 return Err(refuse(format!("\"{name}\" cannot be the name of a variable.")));
@@ -167,6 +168,9 @@ impl ConfigChanges {
             };
             replace(&mut variables, name, value).then(|| steps.push(step));
         }
+        if steps.len() == told {
+            return Ok(());
+        }
         config.set("Env", &json::array_of(variables.into_iter().map(|(_, text)| text)));
         Ok(())
     }
@@ -178,6 +182,7 @@ impl ConfigChanges {
         let old = config.object("Labels").unwrap_or_default();
         let mut labels: Vec<(String, String)> =
             old.members().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+        let told = steps.len();
         for (key, change) in &self.labels {
             if key.is_empty() {
                 return Err(refuse("A label has a key.".to_owned()));
@@ -188,6 +193,9 @@ impl ConfigChanges {
                 Change::Set(value) => (Some(json::string(value)), format!("LABEL {key}={value}")),
             };
             replace(&mut labels, key, value).then(|| steps.push(step));
+        }
+        if steps.len() == told {
+            return Ok(());
         }
         let mut object = Object::default();
         for (key, value) in labels {
@@ -269,12 +277,16 @@ fn toggle(
     let old = config.object(key).unwrap_or_default();
     let mut members: Vec<(String, String)> =
         old.members().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let told = steps.len();
     for (name, is_on) in wanted {
         let is_there = members.iter().any(|(known, _)| known == name);
         if *is_on != is_there {
             replace(&mut members, name, is_on.then(|| "{}".to_owned()));
             steps.push(format!("{instruction} {}{name}", if *is_on { "" } else { "-" }));
         }
+    }
+    if steps.len() == told {
+        return;
     }
     let mut object = Object::default();
     for (name, value) in members {
@@ -372,6 +384,7 @@ mod tests {
             r#"{"created":"yesterday"}"#,
             r#"{"message":"nothing"}"#,
             r#"{"user":"app"}"#,
+            r#"{"env":{"A":null},"labels":{"A":null},"volumes":{"/a":false},"cmd":null}"#,
             r#"{"unknown":1}"#,
             "[",
         ] {

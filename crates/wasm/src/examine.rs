@@ -118,7 +118,7 @@ impl Examination {
         let edited = self.core.reconfigure(image, &changes).map_err(to_throw)?;
         let made = Object::new();
         Reflect::set(&made, &"ids".into(), &to_js(&edited.ids)?)?;
-        Reflect::set(&made, &"parts".into(), &parts_of(edited.archive.recipe())?)?;
+        Reflect::set(&made, &"parts".into(), &parts_of(edited.archive.recipe())?.into())?;
         Ok(made.into())
     }
 
