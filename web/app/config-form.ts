@@ -55,7 +55,7 @@ export function configForm({ config }: Image, apply: (changes: ConfigChanges) =>
   const rows = fields.map(({ label, hint }, index) =>
     h('p', {}, h('label', {}, label, hint !== undefined && h('span', { className: 'hint' }, ` (${hint}) `), inputs[index])),
   );
-  const form = h('form', { className: 'config-form', ariaLabel: 'Config' }, ...rows, h('p', { className: 'row' }, button));
+  const form = h('form', { className: 'config-form' }, ...rows, h('p', { className: 'row' }, button));
   let isRunning = false;
   form.onsubmit = async (event) => {
     event.preventDefault();
