@@ -52,7 +52,7 @@ export function filePane(archive: Archive, image: string, described: Image): Fil
   const part = h('p', { className: 'row hint', hidden: true });
   const actions = h('div', { className: 'row' }, save, saving.element);
   const hint = h('p', { className: 'hint' }, 'Choose a file to see what is in it.');
-  const element = h('section', { className: 'pane file-pane', ariaLabel: 'File' }, hint);
+  const element = h('div', { className: 'pane file-pane', role: 'group', ariaLabel: 'File' }, hint);
   let reading = new AbortController();
   /** The view that the person chose last, where a file has it. */
   let wanted: View | undefined;

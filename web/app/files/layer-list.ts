@@ -53,7 +53,7 @@ export function layerList(image: Image, chosen: (layer: number | undefined) => v
   }
 
   return {
-    element: h('section', { className: 'pane layers-pane', ariaLabel: 'Layers' }, h('h4', {}, 'Layers'), list, more),
+    element: h('div', { className: 'pane layers-pane', role: 'group', ariaLabel: 'Layers' }, h('h4', {}, 'Layers'), list, more),
     count(layer, counts) {
       known.set(layer, counts);
       show(layer);

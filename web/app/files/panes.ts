@@ -143,8 +143,8 @@ export function panes(archive: Archive, described: Image, shortId: string, close
       { className: 'panes' },
       layers.element,
       h(
-        'section',
-        { className: 'pane tree-pane', ariaLabel: 'Tree' },
+        'div',
+        { className: 'pane tree-pane', role: 'group', ariaLabel: 'Tree' },
         h('div', { className: 'row' }, briefly, h('label', { className: 'check' }, details, ' Mode and owner')),
         treeHint,
         tree.element,
