@@ -2,13 +2,13 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { createServer as createTlsServer } from 'node:https';
-import { readFile, readdir } from 'node:fs/promises';
+import { readFile, readdir, readlink, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { inspect } from 'node:util';
 import { startDocker } from '../support/engine.mjs';
-import { fixtures } from '../support/fixtures.mjs';
+import { fixtures, middleOfLayer } from '../support/fixtures.mjs';
 import { BUILT, makeArchives } from '../support/images.mjs';
 import { longshore } from '../support/longshore.mjs';
 import { skipUnless, skopeo } from '../support/peers.mjs';
@@ -312,7 +312,6 @@ describe('who may', { skip: skipUnless('docker-registry') }, () => {
     const { manifests, authorization } = await stored(target, token);
     for (const digest of manifests) {
       const answer = await fetch(`http://${target}/v2/team/app/blobs/${digest}`, { headers: { authorization } });
-      const { writeFile } = await import('node:fs/promises');
       await writeFile(join(directory, digest), Buffer.from(await answer.arrayBuffer()));
     }
     await pulled(t, `${host}/team/app:1`, { credentials: USER });
@@ -352,6 +351,111 @@ describe('who may', { skip: skipUnless('docker-registry') }, () => {
     const manifest = await (await fetch(`http://${host}/v2/team/app/manifests/1`, { headers: { authorization, accept } })).json();
     return { authorization, manifests: [manifest.config, ...manifest.layers].map(({ digest }) => digest) };
   }
+});
+
+describe('packing and sending', { skip: skipUnless('docker-registry') }, () => {
+  /** More layers than there ever are threads: an archive that is packed for a while. */
+  async function many() {
+    const file = join(directory, 'many.tar');
+    await fixtures(['docker-legacy', '--layers', '20', '--size', '1500000', '--name', 'app:1', file]);
+    return file;
+  }
+
+  /** What happens, in its order. */
+  function watched() {
+    const events = [];
+    const onProgress = ({ phase, done, total }) => {
+      assert.ok(done <= total, `${phase}: ${done} of ${total}`);
+      events.push({ phase, done, total });
+    };
+    return { events, onProgress, onBlob: ({ status, digest }) => events.push({ status, digest }) };
+  }
+
+  it('a layer is sent while the next ones are packed, and once', async (t) => {
+    const { host: target } = await startRegistry(t);
+    const { host, seen } = await startProxy(t, target);
+    const archive = await opened(t, await many());
+    const { events, ...calls } = watched();
+    const report = await archive.push('app:1', { to: `${host}/app:1`, ...calls });
+    const packed = events.findLastIndex(({ phase }) => phase === 'pack');
+    const first = events.findIndex(({ status }) => status === 'pushed');
+    assert.ok(first >= 0 && first < packed, `the first is there at ${first}, all are packed at ${packed}`);
+    assert.equal(events[packed].done, events[packed].total);
+    const last = events.findLast(({ phase }) => phase === 'push');
+    assert.deepEqual([last.done, last.total], [report.blobs.reduce((bytes, { size }) => bytes + size, 0), last.done]);
+    assert.equal(seen.filter(({ method, url }) => method === 'POST' && url.includes('/uploads/')).length, report.blobs.length);
+    assert.ok(report.blobs.every(({ status }) => status === 'pushed'));
+    const back = await pulled(t, `${host}/app:1`);
+    assert.deepEqual(back.images[0].layers.map(({ diffId }) => diffId), archive.images[0].layers.map(({ diffId }) => diffId));
+  });
+
+  it('no more are sent at once than may be', async (t) => {
+    const { host } = await startRegistry(t);
+    const archive = await opened(t, await many());
+    const under = new Set();
+    let most = 0;
+    await archive.push('app:1', {
+      to: `${host}/app:1`,
+      concurrency: 2,
+      onBlob: ({ digest, status }) => {
+        if (status === 'transfers') under.add(digest);
+        else under.delete(digest);
+        most = Math.max(most, under.size);
+      },
+    });
+    assert.ok(most >= 1 && most <= 2, `${most} at once`);
+  });
+
+  it('what was packed is packed no more, for whatever registry, after whatever edit, until the archive is closed', async (t) => {
+    const [one, two] = [await startRegistry(t), await startRegistry(t)];
+    const temporaries = async () => {
+      const links = await Promise.all((await readdir('/proc/self/fd')).map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => '')));
+      return links.filter((path) => path.endsWith(' (deleted)')).length;
+    };
+    const before = await temporaries();
+    const archive = await opened(t, await many());
+    const first = await archive.push('app:1', { to: `${one.host}/app:1` });
+    const layers = archive.images[0].layers.length;
+    assert.equal(await temporaries(), before + layers);
+    await archive.tag('app:1', 'app:2');
+    const { events, ...calls } = watched();
+    const second = await archive.push('app:2', { to: `${one.host}/app:2`, ...calls });
+    assert.ok(second.blobs.every(({ status }) => status === 'exists'));
+    // A layer that is packed tells how far it is, but for those that were.
+    assert.equal(events.filter(({ phase }) => phase === 'pack').length, layers);
+    const elsewhere = await archive.push('app:1', { to: `${two.host}/app:1` });
+    assert.deepEqual([second.digest, elsewhere.digest], [first.digest, first.digest]);
+    assert.ok(elsewhere.blobs.every(({ status }) => status === 'pushed'));
+    const mirrored = await archive.mirror({ to: `${two.host}/mirror` });
+    assert.deepEqual(mirrored.pushed.map(({ digest }) => digest), [first.digest, first.digest]);
+    assert.equal(await temporaries(), before + layers);
+    await pulled(t, `${two.host}/app:1`).then((back) => back.close());
+    // What a fresh one packs is the same.
+    const again = await opened(t, await many());
+    assert.equal((await again.push('app:1', { to: `${one.host}/app:3` })).digest, first.digest);
+    await archive.close();
+    await again.close();
+    assert.equal(await temporaries(), before);
+  });
+
+  it('who may not send stops the packing, and a damaged layer the sending', async (t) => {
+    const { host: target } = await startRegistry(t);
+    const refusing = await startProxy(t, target, ({ method }) => (method === 'POST' ? { status: 403, body: '{}' } : undefined));
+    const archive = await opened(t, await many());
+    const { events, ...calls } = watched();
+    await fails(archive.push('app:1', { to: `${refusing.host}/app:1`, ...HASTY, ...calls }), 'denied');
+    const { done, total } = events.findLast(({ phase }) => phase === 'pack');
+    assert.ok(done < total, 'all was packed for nothing');
+    await archive.push('app:1', { to: `${target}/app:1` });
+
+    const file = await archiveOf(700_000);
+    const bytes = await readFile(file);
+    bytes[await middleOfLayer(file)] ^= 1;
+    const damaged = await opened(t, new Uint8Array(bytes));
+    const error = await fails(damaged.push('app:1', { to: `${target}/damaged:1` }), 'digest-mismatch');
+    assert.match(error.detail.actual, /^sha256:/);
+    await fails((await api.registry(target)).tags('damaged'), 'not-found');
+  });
 });
 
 describe('on a bad line', { skip: skipUnless('docker-registry') }, () => {

@@ -15,14 +15,15 @@ import type {
   LayerChange,
 } from './file-types.js';
 import { count, described, layerOf, listed, results, searching, type Run } from './files.js';
-import { findOut, gzipped, type Known, type Place } from './making.js';
+import { together, type Beside } from './lanes.js';
+import { PackedLayers, findOut, gzipped, type Known, type Place } from './making.js';
 import { measureAll } from './measuring.js';
 import type { Outer } from './packed.js';
 import type { Pool } from './pool.js';
 import type { FileTask } from './protocol-files.js';
-import type { Backend, Edited, Incoming, Operation, Operations, Part, Shipment } from './protocol.js';
+import type { Backend, Edited, Incoming, Operation, Operations, PackedBlob, Part } from './protocol.js';
 import type { Shell } from './registry-exchange.js';
-import type { Port } from './registry-push.js';
+import type { Port, Shipping } from './registry-push.js';
 import type { MirrorOptions, MirrorReport, PushOptions, PushReport } from './registry-types.js';
 import type {
   ArchiveView,
@@ -73,6 +74,8 @@ export abstract class BaseArchive {
   readonly #running = new Map<AbortController, Promise<void>>();
   /** Lets go of what was made for files that may still be written. */
   readonly #releases = new Set<() => Promise<void>>();
+  /** What was packed for a registry: the next one, or the next push, wants the same. */
+  readonly #packed = new PackedLayers();
   #view: ArchiveView;
   #closed = false;
 
@@ -454,7 +457,8 @@ export abstract class BaseArchive {
    *
    * Fails with `no-such-image` or `ambiguous-image`, `invalid-reference` for the name, `unreachable`, `unauthorized`,
    * `denied`, `registry-refused`, `registry-failed`, `invalid-answer`, `digest-mismatch`, as {@link save} does, and with
-   * `aborted`. What was sent by then stays there, and is not sent again the next time.
+   * `aborted`; `digest-mismatch` also where a layer that is packed is none that an image's config lists. What was sent by then
+   * stays there, and is not sent again the next time. What was packed is kept until the archive is closed.
    */
   async push(image: string, options: PushOptions = {}): Promise<PushReport> {
     const { push } = await import('./registry-push.js');
@@ -474,38 +478,36 @@ export abstract class BaseArchive {
 
   async #port(): Promise<Port> {
     const shell = await this.shell();
-    return { images: this.images, shell, ship: (images, platforms, options, use) => this.ship(images, platforms, options, use) };
+    return { images: this.images, shell, ship: (...args) => this.ship(...args) };
   }
 
   /** @internal What a registry is asked by. */
   protected abstract shell(): Promise<Shell>;
 
-  /** @internal Has some images made what a registry keeps, and keeps what that takes until `use` is through with it. */
+  /** @internal Has some images made what a registry keeps; what that takes stays until `shipping` is through with it. */
   protected async ship<T>(
     images: readonly string[],
     platforms: readonly string[],
     options: UnpackOptions,
-    use: (shipment: Shipment, signal: AbortSignal) => Promise<T>,
+    shipping: Shipping<T>,
   ): Promise<T> {
     const limits = limitsOf(options.limits);
-    return this.#whileOpen(options.signal, async (signal) => {
-      const places: Place[] = [];
-      const place = async () => {
-        const place = await this.place();
-        places.push(place);
-        return place;
-      };
+    const ship = async (signal: AbortSignal, beside: Beside) => {
       const writing = newHandle();
       try {
         const chosen = [{ handle: this.#handle, images: [...images] }];
         const args = { writing, chosen, platforms: [...platforms], format: 'registry' as const, packing: undefined };
-        const known = await findOut(this.#pool, await this.run('write', args), limits, place, { ...options, signal });
-        return await use(await this.#backend.call('shipment', { writing, ...known }), signal);
+        const needs = await this.run('write', args);
+        const { packed } = shipping;
+        const onPacked = packed && ((blob: PackedBlob) => beside((signal) => packed(blob, signal)));
+        const calls = { ...options, signal, packed: this.#packed, onPacked };
+        const known = await findOut(this.#pool, needs, limits, () => this.place(), calls);
+        return await shipping.use(await this.#backend.call('shipment', { writing, ...known }), signal);
       } finally {
         this.#backend.call('drop', { writing }).catch(() => {});
-        for (const place of places) await place.release();
       }
-    });
+    };
+    return this.#whileOpen(options.signal, (signal) => together(signal, ship));
   }
 
   /** Runs long work, which ends when the archive is closed: with `closed`. */
@@ -538,6 +540,7 @@ export abstract class BaseArchive {
       // What threads still write to must not be given back: in Node, its number would soon be another file's.
       await Promise.all(this.#running.values());
       for (const release of this.#releases) await release();
+      await this.#packed.release();
       await this.#outer.release();
     }
   }

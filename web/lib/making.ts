@@ -2,7 +2,7 @@
 import { inLanes } from './lanes.js';
 import { measureAll } from './measuring.js';
 import type { Pool } from './pool.js';
-import type { Found, LayerNeed, LayerRepacked, Part, SessionSource, Target } from './protocol.js';
+import type { Found, LayerRepacked, OpenNeed, PackedBlob, Part, SessionSource, Target } from './protocol.js';
 import type { LayerPacking, Limits, UnpackOptions } from './types.js';
 
 /** Somewhere to put bytes that an archive is made of, until it is written. */
@@ -19,13 +19,58 @@ export interface Known {
   repacked: LayerRepacked[];
 }
 
-/** Finds out all that is needed. New bytes go to places, which the caller releases. */
+/** Layers of an open archive that were packed. They stay until they are released, so that each is packed once. */
+export class PackedLayers {
+  readonly #layers = new Map<string, PackedLayer>();
+  readonly #places: Place[] = [];
+
+  /** The layer as it was packed before, or as `pack` packs it into a new place. */
+  async of(need: OpenNeed, place: () => Promise<Place>, pack: (into: Place) => Promise<PackedLayer>): Promise<PackedLayer> {
+    const key = `${need.packing} ${need.origin}`;
+    const before = this.#layers.get(key);
+    if (before) return before;
+    const into = await place();
+    try {
+      const layer = await pack(into);
+      this.#places.push(into);
+      this.#layers.set(key, layer);
+      return layer;
+    } catch (thrown) {
+      await into.release();
+      throw thrown;
+    }
+  }
+
+  async release(): Promise<void> {
+    this.#layers.clear();
+    for (const place of this.#places.splice(0)) await place.release();
+  }
+}
+
+/** Bytes packed anew, in their place. */
+interface PackedLayer {
+  source: SessionSource;
+  size: number;
+  digest: string;
+  /** Digest of what they hold. */
+  content: string;
+}
+
+/** What finding out takes beside signal and progress. */
+export interface FindOptions extends UnpackOptions {
+  /** Where packed layers are kept: without it, the caller releases their places. */
+  packed?: PackedLayers;
+  /** Each layer that was packed, while the next ones are. */
+  onPacked?: ((blob: PackedBlob) => void) | undefined;
+}
+
+/** Finds out all that is needed. New bytes go to places. */
 export async function findOut(
   pool: Pool,
-  needs: readonly LayerNeed[],
+  needs: readonly OpenNeed[],
   limits: Limits,
   place: () => Promise<Place>,
-  { signal, onProgress }: UnpackOptions,
+  { signal, onProgress, packed, onPacked }: FindOptions,
 ): Promise<Known> {
   const known: Known = { found: [], repacked: [] };
   const total = needs.reduce((bytes, { size }) => bytes + size, 0);
@@ -39,7 +84,7 @@ export async function findOut(
     for (const found of await measureAll(pool, jobs, limits, options)) known.found.push({ ...found, archive });
     before += jobs.reduce((bytes, { size }) => bytes + size, 0);
   }
-  const running = new Map<LayerNeed, number>();
+  const running = new Map<OpenNeed, number>();
   const repacked = needs.filter(({ packing }) => packing !== undefined).sort((a, b) => b.size - a.size);
   await inLanes(pool.size, repacked, signal, async (need, signal) => {
     const { archive, entry, size, parts } = need;
@@ -48,9 +93,12 @@ export async function findOut(
       running.set(need, done);
       report([...running.values()].reduce((all, one) => all + one, 0));
     };
-    const { source, digest, content } = await packInto(pool, parts, packing, limits, await place(), { signal, onDone });
+    const pack = (into: Place) => packInto(pool, parts, packing, limits, into, { signal, onDone });
+    const layer = packed ? await packed.of(need, place, pack) : await pack(await place());
+    const { source, digest, content } = layer;
     known.repacked.push({ archive, entry, source, digest, content, packing });
     onDone(size);
+    onPacked?.({ digest, size: layer.size, isLayer: true, parts: [wholeOf(layer)], content });
   });
   return known;
 }
@@ -60,9 +108,14 @@ export async function gzipped(pool: Pool, parts: Part[], place: Place, { signal,
   const total = parts.reduce((bytes, part) => bytes + part.length, 0);
   const onDone = (done: number) => onProgress?.({ phase: 'pack', done, total });
   // What is written does not become more.
-  const { source, size } = await packInto(pool, parts, 'gzip', {}, place, { signal, onDone });
+  const layer = await packInto(pool, parts, 'gzip', {}, place, { signal, onDone });
   onDone(total);
-  return [{ source: 'fd' in source ? source.fd : source, offset: 0, length: size }];
+  return [wholeOf(layer)];
+}
+
+/** All bytes that were packed. */
+function wholeOf({ source, size }: PackedLayer): Part {
+  return { source: 'fd' in source ? source.fd : source, offset: 0, length: size };
 }
 
 /** Packs bytes anew, into a place. */
@@ -73,7 +126,7 @@ async function packInto(
   limits: Limits,
   place: Place,
   options: { signal?: AbortSignal | undefined; onDone?: (done: number) => void },
-): Promise<{ source: SessionSource; size: number; digest: string; content: string }> {
+): Promise<PackedLayer> {
   const { blob, size, digest, content } = await pool.run('repack', { parts, packing, limits, into: place.target }, options);
   return { source: place.source(blob), size, digest, content };
 }

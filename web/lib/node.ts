@@ -20,10 +20,11 @@ import { assertUnchanged, pieces, writeTo } from './node-write.js';
 import { nameInside, openPacked, type Outer } from './packed.js';
 import type { Pool } from './pool.js';
 import { fileStore, nodeShell } from './node-registry.js';
-import type { Backend, Incoming, Operation, Operations, Part, ReadSync, SessionFolder, SessionSource, Shipment } from './protocol.js';
+import type { Backend, Incoming, Operation, Operations, Part, ReadSync, SessionFolder, SessionSource } from './protocol.js';
 import { openRegistry, type Registry } from './registry-client.js';
 import type { Shell } from './registry-exchange.js';
 import { pullFiles } from './registry-pull.js';
+import type { Shipping } from './registry-push.js';
 import type { PullOptions, RegistryOptions } from './registry-types.js';
 import { Session } from './session.js';
 import type { BaseStore } from './store.js';
@@ -317,12 +318,12 @@ export class Archive extends BaseArchive {
     images: readonly string[],
     platforms: readonly string[],
     options: UnpackOptions,
-    use: (shipment: Shipment, signal: AbortSignal) => Promise<T>,
+    shipping: Shipping<T>,
   ): Promise<T> {
     const release = this.#files.map((file) => file.hold());
     try {
       for (const file of this.#files) file.assertUnchanged();
-      return await super.ship(images, platforms, options, use);
+      return await super.ship(images, platforms, options, shipping);
     } finally {
       for (const end of release) end();
     }

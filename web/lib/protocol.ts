@@ -49,6 +49,12 @@ export interface LayerNeed {
   parts: Part[];
 }
 
+/** Such a layer of an open archive. */
+export interface OpenNeed extends LayerNeed {
+  /** Where its bytes are: no other bytes are there as long as the archive is open. */
+  origin: string;
+}
+
 /** A layer that was packed anew. */
 export interface LayerRepacked {
   archive: number;
@@ -67,7 +73,21 @@ export interface Shipment {
   /** Each after what it refers to. */
   manifests: { mediaType: string; digest: string; bytes: Uint8Array<ArrayBuffer>; refers: string[] }[];
   /** Layers and configs. */
-  blobs: { digest: string; size: number; isLayer: boolean; parts: Part[] }[];
+  blobs: ShippedBlob[];
+}
+
+/** A layer or a config as a registry keeps it. */
+export interface ShippedBlob {
+  digest: string;
+  size: number;
+  isLayer: boolean;
+  parts: Part[];
+}
+
+/** A layer that was packed for a registry. */
+export interface PackedBlob extends ShippedBlob {
+  /** Digest of what it holds. */
+  content: string;
 }
 
 /** Images of an archive that are to be written: all, if none are named. */
@@ -219,7 +239,7 @@ export interface Operations extends FileOperations {
       format: WriteFormat | 'registry' | undefined;
       packing: LayerPacking | undefined;
     };
-    result: LayerNeed[];
+    result: OpenNeed[];
   };
   made: {
     args: { writing: number; found: (Found & { archive: number })[]; repacked: LayerRepacked[] };

@@ -1,8 +1,8 @@
 /** Pushing images of an archive: `docker push`, without Docker. */
 import { invalid, text } from './archive.js';
 import { LongshoreError } from './errors.js';
-import { inLanes } from './lanes.js';
-import type { Shipment } from './protocol.js';
+import { gate, inLanes } from './lanes.js';
+import type { PackedBlob, Shipment, ShippedBlob } from './protocol.js';
 import { RegistryClient } from './registry-client.js';
 import type { Shell } from './registry-exchange.js';
 import type { Named } from './registry-protocol.js';
@@ -16,13 +16,15 @@ const LANES = 3;
 export interface Port {
   readonly images: readonly Image[];
   readonly shell: Shell;
-  /** Has some images made what a registry keeps, and keeps what that takes until `use` is through with it. */
-  ship<T>(
-    images: readonly string[],
-    platforms: readonly string[],
-    options: TransferOptions,
-    use: (shipment: Shipment, signal: AbortSignal) => Promise<T>,
-  ): Promise<T>;
+  /** Has some images made what a registry keeps; what that takes stays until `shipping` is through with it. */
+  ship<T>(images: readonly string[], platforms: readonly string[], options: TransferOptions, shipping: Shipping<T>): Promise<T>;
+}
+
+/** What is done with images that are made what a registry keeps. */
+export interface Shipping<T> {
+  /** Each layer that was packed, as soon as it is: the next ones are packed meanwhile. */
+  packed?(blob: PackedBlob, signal: AbortSignal): Promise<void>;
+  use(shipment: Shipment, signal: AbortSignal): Promise<T>;
 }
 
 /** What was pushed where, so that nothing is asked twice. */
@@ -32,13 +34,26 @@ export async function push(port: Port, image: string, options: PushOptions): Pro
   const wasm = await port.shell.wasm();
   const to = targetOf(wasm.named, options.to ?? image);
   const client = await RegistryClient.of(port.shell, to.domain, options);
-  return port.ship([text(image, 'image')], options.platforms ?? [], options, async (shipment, signal) => {
-    const name = nameOf(wasm.named, image);
-    const root = shipment.roots.find(({ names }) => name !== undefined && names.includes(name)) ?? shipment.roots[0];
-    if (!root) throw new LongshoreError('no-such-image', `There is no image ${image}.`);
-    const from = root.names.includes(name ?? '') ? (name as string) : image;
-    await client.run((registry) => registry.ping(), { signal });
-    return pushRoot(client, shipment, root.digest, from, to, { ...options, signal }, new Map());
+  let begun: Promise<Delivery> | undefined;
+  const begin = (signal: AbortSignal) => {
+    const ping = () => client.run((registry) => registry.ping(), { signal });
+    begun ??= ping().then(() => new Delivery(client, to, options, new Map()));
+    return begun;
+  };
+  return port.ship([text(image, 'image')], options.platforms ?? [], options, {
+    packed: async (blob, signal) => {
+      assertListed(port.images, blob.content);
+      const delivery = await begin(signal);
+      await delivery.send(blob, signal);
+    },
+    use: async (shipment, signal) => {
+      const name = nameOf(wasm.named, image);
+      const root = shipment.roots.find(({ names }) => name !== undefined && names.includes(name)) ?? shipment.roots[0];
+      if (!root) throw new LongshoreError('no-such-image', `There is no image ${image}.`);
+      const from = root.names.includes(name ?? '') ? (name as string) : image;
+      const delivery = await begin(signal);
+      return delivery.finish(shipment, root.digest, from, signal);
+    },
   });
 }
 
@@ -67,7 +82,7 @@ export async function mirror(port: Port, options: MirrorOptions): Promise<Mirror
   report.planned = [...planned.values()];
   if (options.dryRun || report.planned.length === 0) return report;
   const wanted = images.length === 0 && platforms.length === 0 ? [] : [...new Set(report.planned.flatMap((one) => one.images))];
-  return port.ship(wanted, platforms, options, async (shipment, signal) => {
+  const use = async (shipment: Shipment, signal: AbortSignal) => {
     const clients = new Map<string, RegistryClient>();
     const known: Known = new Map();
     for (const { from, to } of report.planned) {
@@ -81,7 +96,7 @@ export async function mirror(port: Port, options: MirrorOptions): Promise<Mirror
           await client.run((registry) => registry.ping(), { signal });
           clients.set(target.domain, client);
         }
-        report.pushed.push(await pushRoot(client, shipment, root.digest, from, target, { ...options, signal }, known));
+        report.pushed.push(await new Delivery(client, target, options, known).finish(shipment, root.digest, from, signal));
       } catch (thrown) {
         // What goes wrong with one need not with the next; but who is gone, or wants others, is so for all.
         const { code, message } = thrown as LongshoreError;
@@ -90,62 +105,92 @@ export async function mirror(port: Port, options: MirrorOptions): Promise<Mirror
       }
     }
     return report;
-  });
+  };
+  return port.ship(wanted, platforms, options, { use });
 }
 
-/** Pushes what a root leads to: layers and configs several at a time, then manifests, each after what it refers to. */
-async function pushRoot(
-  client: RegistryClient,
-  shipment: Shipment,
-  root: string,
-  from: string,
-  to: Named,
-  options: TransferOptions,
-  known: Known,
-): Promise<PushReport> {
-  const { signal, onLine, onBlob, onProgress } = options;
-  const wanted = closure(shipment, root);
-  const blobs = shipment.blobs.filter(({ digest }) => wanted.has(digest));
-  const total = blobs.reduce((bytes, { size }) => bytes + size, 0);
-  const sent = new Map<string, number>();
-  const report = (digest: string, done: number) => {
-    sent.set(digest, done);
-    onProgress?.({ phase: 'push', done: [...sent.values()].reduce((all, one) => all + one, 0), total });
-  };
-  onLine?.(`The push refers to repository [${to.name}]`);
-  const pushed = new Map<string, PushedBlob>();
-  const queue = [...blobs].sort((a, b) => b.size - a.size);
-  await inLanes(lanesOf(options), queue, signal, async ({ digest, size, isLayer, parts }, signal) => {
-    const key = `${client.base} ${to.repository} ${digest}`;
+/** Layers, configs and manifests on their way into one repository. */
+class Delivery {
+  readonly #client: RegistryClient;
+  readonly #to: Named;
+  readonly #options: TransferOptions;
+  readonly #known: Known;
+  readonly #atOnce: ReturnType<typeof gate>;
+  readonly #sent = new Map<string, Promise<PushedBlob>>();
+  readonly #done = new Map<string, number>();
+  /** What all comes to, as soon as that is known. */
+  #all: readonly ShippedBlob[] | undefined;
+
+  constructor(client: RegistryClient, to: Named, options: TransferOptions, known: Known) {
+    this.#client = client;
+    this.#to = to;
+    this.#options = options;
+    this.#known = known;
+    this.#atOnce = gate(lanesOf(options));
+    options.onLine?.(`The push refers to repository [${to.name}]`);
+  }
+
+  /** Sends a layer or a config, if it is not there: once, however often it is asked for. */
+  send(blob: ShippedBlob, signal: AbortSignal): Promise<PushedBlob> {
+    const sent = this.#sent.get(blob.digest) ?? this.#atOnce(() => this.#send(blob, signal));
+    this.#sent.set(blob.digest, sent);
+    return sent;
+  }
+
+  async #send({ digest, size, isLayer, parts }: ShippedBlob, signal: AbortSignal): Promise<PushedBlob> {
+    const { onLine, onBlob } = this.#options;
+    const { repository } = this.#to;
+    const key = `${this.#client.base} ${repository} ${digest}`;
     const onSent = (done: number) => {
-      report(digest, done);
+      this.#report(digest, done);
       onBlob?.({ digest, status: 'transfers', done, total: size });
     };
-    const before = known.get(key);
-    const outcome = before
+    const outcome = this.#known.has(key)
       ? { status: 'exists' as const }
-      : await client.run<{ status: PushedBlob['status']; from?: string }>(
-          (registry) => registry.pushBlob(to.repository, digest, size),
+      : await this.#client.run<{ status: PushedBlob['status']; from?: string }>(
+          (registry) => registry.pushBlob(repository, digest, size),
           { signal, cargo: { parts, onSent } },
         );
     const done: PushedBlob = { digest, size, ...outcome };
-    known.set(key, done);
-    pushed.set(digest, done);
-    report(digest, size);
+    this.#known.set(key, done);
+    this.#report(digest, size);
     onBlob?.({ digest, status: done.status, done: size, total: size });
     if (isLayer) onLine?.(`${short(digest)}: ${lineOf(done)}`);
-  });
-  for (const { digest, mediaType, bytes } of shipment.manifests) {
-    if (!wanted.has(digest) || digest === root) continue;
-    await client.run((registry) => registry.pushManifest(to.repository, digest, mediaType, bytes), { signal });
+    return done;
   }
-  const top = shipment.manifests.find(({ digest }) => digest === root);
-  if (!top) throw new LongshoreError('no-such-image', `There is no image ${from}.`);
-  const tag = to.tag as string;
-  await client.run((registry) => registry.pushManifest(to.repository, tag, top.mediaType, top.bytes), { signal });
-  onLine?.(`${tag}: digest: ${root} size: ${top.bytes.length}`);
-  const list = blobs.map(({ digest }) => pushed.get(digest) as PushedBlob);
-  return { from, to: to.familiar, digest: root, size: top.bytes.length, blobs: list };
+
+  /** Sends what a root leads to: layers and configs several at a time, then manifests, each after what it refers to. */
+  async finish(shipment: Shipment, root: string, from: string, signal: AbortSignal): Promise<PushReport> {
+    const top = shipment.manifests.find(({ digest }) => digest === root);
+    if (!top) throw new LongshoreError('no-such-image', `There is no image ${from}.`);
+    const wanted = closure(shipment, root);
+    const blobs = shipment.blobs.filter(({ digest }) => wanted.has(digest));
+    this.#all = blobs;
+    const queue = [...blobs].sort((a, b) => b.size - a.size);
+    const pushed = new Map<string, PushedBlob>();
+    await inLanes(lanesOf(this.#options), queue, signal, async (blob, signal) => {
+      pushed.set(blob.digest, await this.send(blob, signal));
+      this.#report(blob.digest, blob.size);
+    });
+    const put = (reference: string, { mediaType, bytes }: Shipment['manifests'][number]) =>
+      this.#client.run((registry) => registry.pushManifest(this.#to.repository, reference, mediaType, bytes), { signal });
+    for (const manifest of shipment.manifests) {
+      if (wanted.has(manifest.digest) && manifest !== top) await put(manifest.digest, manifest);
+    }
+    const tag = this.#to.tag as string;
+    await put(tag, top);
+    this.#options.onLine?.(`${tag}: digest: ${root} size: ${top.bytes.length}`);
+    const list = blobs.map(({ digest }) => pushed.get(digest) as PushedBlob);
+    return { from, to: this.#to.familiar, digest: root, size: top.bytes.length, blobs: list };
+  }
+
+  /** Tells how much has been sent, unless layers are still packed: then nobody knows of how much. */
+  #report(digest: string, done: number): void {
+    this.#done.set(digest, done);
+    if (!this.#all) return;
+    const sent = this.#all.reduce((bytes, { digest }) => bytes + (this.#done.get(digest) ?? 0), 0);
+    this.#options.onProgress?.({ phase: 'push', done: sent, total: this.#all.reduce((bytes, { size }) => bytes + size, 0) });
+  }
 }
 
 /** All that a root leads to. */
@@ -167,6 +212,13 @@ export function lanesOf({ concurrency = LANES }: TransferOptions): number {
 /** @internal The beginning of a digest, as Docker prints it. */
 export function short(digest: string): string {
   return digest.slice(digest.indexOf(':') + 1).slice(0, 12);
+}
+
+/** Fails for a layer that no image lists: nobody could pull it. Configs that do not list all say nothing. */
+function assertListed(images: readonly Image[], content: string): void {
+  const listed = images.flatMap(({ layers }) => layers.map(({ diffId }) => diffId));
+  if (listed.includes(content) || !listed.every((diffId) => diffId?.startsWith('sha256:'))) return;
+  throw new LongshoreError('digest-mismatch', `A layer is damaged: it holds ${content}, which no image lists.`, { actual: content });
 }
 
 function lineOf({ status, from }: PushedBlob): string {

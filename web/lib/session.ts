@@ -4,7 +4,7 @@ import type * as Core from './core.js';
 import type * as Engine from './engine.js';
 import { LongshoreError, aborted, type ErrorCode } from './errors.js';
 import type { Modules } from './modules.js';
-import type { Operation, Operations, Part, ReadSync, SessionFolder, SessionSource } from './protocol.js';
+import type { LayerNeed, Operation, Operations, Part, ReadSync, SessionFolder, SessionSource } from './protocol.js';
 import { SessionFiles } from './session-files.js';
 import type { ArchiveView, Progress } from './types.js';
 
@@ -33,6 +33,9 @@ export class Session {
   readonly #examinations = new Map<number, Codec.Examination>();
   readonly #writings = new Map<number, Codec.Writing>();
   readonly #catalogs = new Map<number, { revision: number; catalog: Engine.Catalog }>();
+  /** Numbers for what archives are read from: a copy that went to another thread is not known again there. */
+  readonly #sources = new WeakMap<object, number>();
+  #lastSource = 0;
   /** Edits so far, of all archives: who keeps something of one sees that it may be of another state. */
   #edits = 0;
   readonly #files: SessionFiles;
@@ -130,7 +133,7 @@ export class Session {
         const begun = new Writing(one, first.images, platforms, format);
         this.#writings.set(writing, begun);
         rest.forEach((archive, index) => begun.add(archive, others[index]?.images ?? [], platforms));
-        return begun.needs(packing);
+        return begun.needs(packing).map((need) => ({ ...need, origin: this.#originOf(need) }));
       } finally {
         for (const archive of archives) archive.free();
       }
@@ -269,6 +272,21 @@ export class Session {
       begun.repacked(archive, entry, source, digest, content, packing);
     }
     return begun;
+  }
+
+  /** Where a layer's bytes are, in words that other bytes of the same archive do not have. */
+  #originOf({ parts }: LayerNeed): string {
+    const numberOf = (source: object) => {
+      const number = this.#sources.get(source) ?? ++this.#lastSource;
+      this.#sources.set(source, number);
+      return number;
+    };
+    return parts
+      .map((part) => {
+        const { source, offset, length } = part instanceof Uint8Array ? { source: part, offset: 0, length: part.length } : part;
+        return `${typeof source === 'number' ? `file ${source}` : numberOf(source)}: ${offset} ${length}`;
+      })
+      .join(', ');
   }
 
   #archive(handle: number): Core.Archive {
