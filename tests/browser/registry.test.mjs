@@ -67,6 +67,32 @@ describe('in pages', { skip: skipUnless('docker-registry') }, () => {
       await same.close();
     });
 
+    it(`${engine}: a second push packs nothing, and a store pushes and pulls`, { skip }, async () => {
+      const { first, second, packs, pulled, rows, verdict, again } = await onPage((page) =>
+        page.evaluate(async (to) => {
+          const { openArchive, openStore } = await import('/lib/index.js');
+          const archive = await openArchive(document.getElementById('file').files[0]);
+          const first = await archive.push('app:1', { to });
+          let packs = 0;
+          const second = await archive.push('app:1', { to, onProgress: ({ phase }) => (packs += phase === 'pack') });
+          await archive.close();
+          const store = await openStore();
+          const pulled = await store.pull(to);
+          const rows = await store.images();
+          const { verdict } = await store.verify();
+          const again = await store.push(to);
+          await store.close();
+          return { first, second, packs, pulled, rows, verdict, again };
+        }, `${open.host}/${engine}/store:1`),
+      );
+      assert.deepEqual([second.digest, again.digest], [first.digest, first.digest]);
+      assert.ok([...second.blobs, ...again.blobs].every(({ status }) => status === 'exists'));
+      // A layer that is packed tells how far it is, but for those that were.
+      assert.equal(packs, 3);
+      assert.deepEqual(rows.map(({ id, repository, tag }) => [id, `${repository}:${tag}`]), [[pulled.images[0], `${open.host}/${engine}/store:1`]]);
+      assert.equal(verdict, 'intact');
+    });
+
     it(`${engine}: in pieces, behind a password and behind a token service`, { skip }, async () => {
       for (const { host } of [locked, byToken]) {
         const to = `${host}/${engine}/app:1`;

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { createServer as createTlsServer } from 'node:https';
-import { readFile, readdir, readlink, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, readdir, readlink, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -455,6 +455,100 @@ describe('packing and sending', { skip: skipUnless('docker-registry') }, () => {
     const error = await fails(damaged.push('app:1', { to: `${target}/damaged:1` }), 'digest-mismatch');
     assert.match(error.detail.actual, /^sha256:/);
     await fails((await api.registry(target)).tags('damaged'), 'not-found');
+  });
+});
+
+describe('a store', { skip: skipUnless('docker-registry') }, () => {
+  async function stored(t) {
+    const folder = await mkdtemp(join(directory, 'store-'));
+    const store = await api.openStore(folder);
+    t.after(() => store.close());
+    return { folder, store };
+  }
+
+  const rows = async (store) => (await store.images({ all: true })).map(({ repository, tag, id }) => [`${repository}:${tag}`, id]);
+
+  it('pushes its images, and pulls others', async (t) => {
+    const { host } = await startRegistry(t);
+    const { store } = await stored(t);
+    await store.load(await archiveOf(700_000));
+    const [[, id]] = await rows(store);
+    const lines = [];
+    const report = await store.push('app:1', { to: `${host}/team/app:1`, onLine: (line) => lines.push(line) });
+    assert.equal(lines.at(-1), `1: digest: ${report.digest} size: ${report.size}`);
+    assert.equal((await store.push(id, { to: `${host}/team/app:by-id` })).digest, report.digest);
+    await store.tag('app:1', `${host}/own/name:2`);
+    assert.equal((await store.push(`${host}/own/name:2`)).to, `${host}/own/name:2`);
+    await fails(store.push('nobody'), 'no-such-image');
+
+    const { store: other } = await stored(t);
+    const phases = new Set();
+    const result = await other.pull(`${host}/team/app:1`, { onProgress: ({ phase }) => phases.add(phase) });
+    assert.deepEqual(result.images, [id]);
+    assert.deepEqual([...phases].filter((phase) => phase === 'pull' || phase === 'store'), ['pull', 'store']);
+    assert.deepEqual(await rows(other), [[`${host}/team/app:1`, id]]);
+    assert.equal((await other.verify()).verdict, 'intact');
+    // Once more, and by another name: nothing comes twice.
+    assert.deepEqual(await other.pull(`${host}/team/app:1`).then(({ images, bytes }) => [images, bytes]), [[], 0]);
+    await other.pull(`${host}/own/name:2`);
+    assert.deepEqual((await rows(other)).map(([name]) => name).sort(), [`${host}/own/name:2`, `${host}/team/app:1`]);
+    // As it came it goes on.
+    assert.equal((await other.push(`${host}/team/app:1`, { to: `${host}/team/app:again` })).digest, report.digest);
+    await fails(other.pull(`${host}/team/app:nothing`), 'not-found');
+    await fails(other.pull(7), 'invalid-argument');
+  });
+
+  it('takes in nothing that is not what it says, nor half of anything', async (t) => {
+    const { host: target } = await startRegistry(t);
+    const { folder, store } = await stored(t);
+    const archive = await opened(t, await archiveOf(700_000));
+    await archive.push('app:1', { to: `${target}/app:1` });
+    // Every digest is right, but the config lists another layer than there is.
+    const base = `http://${target}/v2/app`;
+    const accept = 'application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json';
+    const manifest = await (await fetch(`${base}/manifests/1`, { headers: { accept } })).json();
+    const config = await (await fetch(`${base}/blobs/${manifest.config.digest}`)).json();
+    config.rootfs.diff_ids[1] = `sha256:${'1'.repeat(64)}`;
+    const bytes = JSON.stringify(config);
+    const digest = `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
+    const begun = await fetch(`${base}/blobs/uploads/`, { method: 'POST' });
+    const location = new URL(begun.headers.get('location'), base);
+    location.searchParams.set('digest', digest);
+    assert.equal((await fetch(location, { method: 'PUT', body: bytes, headers: { 'content-type': 'application/octet-stream' } })).status, 201);
+    manifest.config = { ...manifest.config, digest, size: bytes.length };
+    const type = manifest.mediaType ?? 'application/vnd.oci.image.manifest.v1+json';
+    const put = await fetch(`${base}/manifests/lies`, { method: 'PUT', body: JSON.stringify(manifest), headers: { 'content-type': type } });
+    assert.equal(put.status, 201, await put.text());
+    const empty = async () => {
+      assert.deepEqual(await store.images({ all: true }), []);
+      assert.deepEqual(await readdir(join(folder, 'blobs/sha256')).catch(() => []), []);
+      assert.deepEqual(await readdir(join(folder, 'partial')), []);
+    };
+    const error = await fails(store.pull(`${target}/app:lies`), 'digest-mismatch');
+    assert.equal(error.detail.expected, config.rootfs.diff_ids[1]);
+    await empty();
+    // Stopped on the way, and closed.
+    const control = new AbortController();
+    await fails(store.pull(`${target}/app:1`, { signal: control.signal, onProgress: ({ phase }) => phase === 'store' && control.abort() }), 'aborted');
+    await empty();
+    const closing = store.pull(`${target}/app:1`);
+    await store.close();
+    await fails(closing, 'closed');
+    await fails(store.push('app:1'), 'closed');
+  });
+
+  it('pushes no blob that has changed where it is kept', async (t) => {
+    const { host } = await startRegistry(t);
+    const { folder, store } = await stored(t);
+    await store.load(await archiveOf(700_000));
+    const blobs = join(folder, 'blobs/sha256');
+    let layer;
+    for (const name of await readdir(blobs)) if ((await stat(join(blobs, name))).size > 700_000) layer = join(blobs, name);
+    const bytes = await readFile(layer);
+    bytes[bytes.length >> 1] ^= 1;
+    await writeFile(layer, bytes);
+    await fails(store.push('app:1', { to: `${host}/app:1` }), 'digest-mismatch');
+    await fails((await api.registry(host)).tags('app'), 'not-found');
   });
 });
 

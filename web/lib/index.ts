@@ -118,6 +118,7 @@ export async function openStore({ name, blobs }: StoreOptions = {}): Promise<Sto
     pool,
     keeping: await databaseKeeping(name, blobs),
     open: openArchive,
+    pull,
     async assemble(documents, blobs) {
       const files = new Map(documents.map(([path, bytes]) => [path, new Blob([bytes])]));
       for (const [path, blob] of blobs) files.set(path, blob);

@@ -211,6 +211,7 @@ export async function openStore(path: string | URL): Promise<Store> {
     pool,
     keeping: await folderKeeping(folder),
     open: openArchive,
+    pull,
     async assemble(documents, blobs) {
       const files = blobs.map(([, file]) => file);
       try {

@@ -6,6 +6,7 @@ import { inLanes } from './lanes.js';
 import { grouped } from './measuring.js';
 import type { Pool } from './pool.js';
 import type { Backend, BlobToKeep, EngineChange, Incoming, KeptBlob, Question, RowChange, Verb, Verbs } from './protocol.js';
+import type { PullOptions, PushOptions, PushReport } from './registry-types.js';
 import type {
   Changed,
   Collected,
@@ -47,6 +48,7 @@ export interface Edge<A, Input, Source> {
   keeping: Keeping<Source>;
   /** Opens an archive to be loaded. */
   open(input: Input, options: CallOptions): Promise<A>;
+  pull(reference: string, options: PullOptions): Promise<A>;
   /** Makes an archive of documents and blobs, by their paths. */
   assemble(documents: [path: string, bytes: Uint8Array<ArrayBuffer>][], blobs: [path: string, source: Source][]): Promise<A>;
 }
@@ -222,6 +224,37 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
   /** Takes in what {@link exportAll} made. Fails as {@link load} does. */
   async importAll(input: Input | A, options: LoadOptions = {}): Promise<LoadResult> {
     return this.load(input, options);
+  }
+
+  /**
+   * `docker push`: an image, under its own name unless the options say otherwise. Fails with `no-such-image`,
+   * `ambiguous-image` and `damaged-blob`, and as an archive's `push` does.
+   */
+  async push(image: string, options: PushOptions = {}): Promise<PushReport> {
+    return this.#whileOpen(options.signal, async (signal) => {
+      const archive = await this.open([text(image, 'image')]);
+      try {
+        return await archive.push(image, { ...options, signal });
+      } finally {
+        await archive.close();
+      }
+    });
+  }
+
+  /**
+   * `docker pull`: takes in what a registry has under a name, which it gets here too. Nothing of it is there before all of it
+   * is verified, diff IDs too. Fails as `pull` and {@link load} do.
+   */
+  async pull(reference: string, options: PullOptions = {}): Promise<LoadResult> {
+    const limits = limitsOf(options.limits);
+    return this.#whileOpen(options.signal, async (signal) => {
+      const archive = await this.#edge.pull(text(reference, 'reference'), { ...options, signal });
+      try {
+        return await this.load(archive, { limits, signal, ...(options.onProgress && { onProgress: options.onProgress }) });
+      } finally {
+        await archive.close();
+      }
+    });
   }
 
   /**
