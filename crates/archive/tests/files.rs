@@ -440,6 +440,22 @@ fn a_folder_is_exported_by_its_name() {
     assert_eq!(read(&inner, &again, "doc/c").unwrap(), b"text");
 }
 
+/// A fuzz target found it: the first name of a tar stands where a compressed file says what it is.
+#[test]
+fn names_that_look_compressed_are_exported_all_the_same() {
+    for name in ["BZh91", "\u{4}\"M\u{18}", "dir"] {
+        let layers = [tar(&[
+            Entry::file(format!("./{name}/file"), "text"),
+            Entry::file(format!("./{name}/BZh"), "x"),
+        ])];
+        let tree = merged(&layers);
+        let again = [exported(&tree, &layers, &format!("/{name}"))];
+        let inner = merged(&again);
+        assert_eq!(paths(&inner), paths(&tree));
+        assert_eq!(read(&inner, &again, &format!("{name}/file")).unwrap(), b"text");
+    }
+}
+
 #[test]
 fn files_are_found_by_name_and_by_content() {
     let mut large = noise(600_000, 9);

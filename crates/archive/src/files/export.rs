@@ -8,6 +8,7 @@ use tar::{EntryType, Header};
 use super::layer::FileKind;
 use super::read::{Contents, Cursor};
 use super::tree::Tree;
+use crate::compression::Compression;
 use crate::error::Result;
 use crate::recipe::Recipe;
 use crate::source::Source;
@@ -138,6 +139,10 @@ impl<S: Source + Clone> Export<S> {
         let kind = if linked.is_some() { FileKind::HardLink } else { tree.kind(number) };
         if kind == FileKind::Directory {
             name.push(b'/');
+        }
+        // A tar whose first bytes are those of a compressed file would be taken for one.
+        if Compression::of(&name).is_some() {
+            name.splice(..0, *b"./");
         }
         let found = tree.record(number);
         let link = match linked {
