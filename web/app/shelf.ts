@@ -56,6 +56,7 @@ export async function shelf(section: HTMLElement, open: (archive: Archive) => Pr
   );
   let url: string | undefined;
   let kept: Saved | undefined;
+  let loads = Promise.resolve();
   let rounds = 0;
   let suggested = 0;
 
@@ -154,12 +155,14 @@ export async function shelf(section: HTMLElement, open: (archive: Archive) => Pr
     suggestions.replaceChildren(...aliases.map((alias) => h('li', {}, button(visible(alias), () => void verb(() => tagChosen(alias))))));
   }
 
-  async function load(inputs: readonly Input[]): Promise<void> {
+  /** What comes while another archive is being loaded waits for its turn. */
+  function load(inputs: readonly Input[]): Promise<void> {
+    loads = loads.then(() => loadEach(inputs));
+    return loads;
+  }
+
+  async function loadEach(inputs: readonly Input[]): Promise<void> {
     for (const archive of inputs) {
-      if (loading.isRunning) {
-        problems.show(new LongshoreError('invalid-argument', 'Another archive is being loaded. Wait for it, or cancel it.'));
-        return;
-      }
       try {
         const loaded = await loading.run(async (options) => {
           const plan = await store.plan(archive, options);
