@@ -3,13 +3,13 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, describe, it } from 'node:test';
+import { before, describe, it } from 'node:test';
 import { skipUnlessBrowser, withPage } from '../support/browsers.mjs';
 import { fixtures, middleOfLayer } from '../support/fixtures.mjs';
 import { skipUnless } from '../support/peers.mjs';
 import { run } from '../support/run.mjs';
-import { temporary } from '../support/temp.mjs';
-import { serve } from '../../web/serve.mjs';
+import { startSite } from '../support/site.mjs';
+import { lasting } from '../support/temp.mjs';
 
 const PAGE = `<!doctype html><link rel="icon" href="data:,"><input type="file" id="file">
 <script type="module">
@@ -36,19 +36,12 @@ const PAGE = `<!doctype html><link rel="icon" href="data:,"><input type="file" i
 let origin;
 let directory;
 let plain;
-const ends = [];
+const context = lasting();
 
 before(async () => {
-  const served = await serve({ pages: { '/test': PAGE } });
-  origin = served.origin;
-  ends.push(served.close);
-  directory = await temporary({ after: (end) => ends.push(end) });
+  ({ origin, directory } = await startSite(context, { pages: { '/test': PAGE } }));
   plain = join(directory, 'app.tar');
   await fixtures(['oci-gzip', '--images', '2', '--layers', '3', '--size', '3000000', '--name', 'app:1', '--name', 'db:1', plain]);
-});
-
-after(async () => {
-  for (const end of ends.reverse()) await end();
 });
 
 async function packed(name, program, ...options) {

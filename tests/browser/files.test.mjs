@@ -1,18 +1,15 @@
 // The files of images on the page: layers, tree and file, as a person goes through them.
 import assert from 'node:assert/strict';
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { after, before, describe, it } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { before, describe, it } from 'node:test';
 import { deflateSync, crc32 } from 'node:zlib';
 import { skipUnlessBrowser, withPage } from '../support/browsers.mjs';
 import { run } from '../support/run.mjs';
 import { tar, writeImages } from '../support/tars.mjs';
-import { temporary } from '../support/temp.mjs';
-import { serve } from '../../web/serve.mjs';
-
-const SCREENSHOTS = fileURLToPath(new URL('../../dist/screenshots/', import.meta.url));
+import { SCREENSHOTS, startSite } from '../support/site.mjs';
+import { lasting } from '../support/temp.mjs';
 
 const HOSTILE = ['<img src=x onerror=alert(1)>', 'gpj\u202etar.exe', 'two\nlines', ' spaces '];
 const MANY = 120_000;
@@ -60,14 +57,10 @@ const upper = tar([
 
 let directory;
 let origin;
-const ends = [];
+const context = lasting();
 
 before(async () => {
-  const served = await serve();
-  origin = served.origin;
-  directory = await temporary({ after: (end) => ends.push(end) });
-  ends.push(served.close);
-  await mkdir(SCREENSHOTS, { recursive: true });
+  ({ origin, directory } = await startSite(context));
   const layers = [
     { step: '/bin/sh -c #(nop) ADD file:0123456789abcdef in / ', tar: base },
     { step: '/bin/sh -c adduser app && rm -rf /var/cache && openssl genrsa > /etc/secret.pem', tar: upper },
@@ -79,10 +72,6 @@ before(async () => {
     { path: 'zzz', content: 'last' },
   ]);
   await writeImages(join(directory, 'many.tar'), [{ name: 'many:1', layers: [{ step: 'COPY many /', tar: many }] }]);
-});
-
-after(async () => {
-  for (const end of ends.reverse()) await end();
 });
 
 async function open(page, name) {

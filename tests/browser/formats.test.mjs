@@ -2,17 +2,14 @@
 import assert from 'node:assert/strict';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, describe, it } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { before, describe, it } from 'node:test';
 import { skipUnlessBrowser, withPage } from '../support/browsers.mjs';
 import { startDocker } from '../support/engine.mjs';
 import { fixtures, namesIn } from '../support/fixtures.mjs';
 import { skipUnless, skopeo } from '../support/peers.mjs';
 import { run } from '../support/run.mjs';
-import { temporary } from '../support/temp.mjs';
-import { serve } from '../../web/serve.mjs';
-
-const SCREENSHOTS = fileURLToPath(new URL('../../dist/screenshots/', import.meta.url));
+import { SCREENSHOTS, startSite } from '../support/site.mjs';
+import { lasting, temporary } from '../support/temp.mjs';
 
 // What is opened, with what it is to be saved as.
 const CASES = [
@@ -28,23 +25,14 @@ const CASES = [
 
 for (const browser of ['chromium', 'firefox']) {
   describe(`formats in ${browser}`, { skip: skipUnlessBrowser(browser) || skipUnless('dockerd', 'skopeo', 'xz') }, () => {
-    const ends = [];
-    const context = { after: (end) => ends.unshift(end) };
+    const context = lasting();
     let directory;
     let engine;
     let origin;
 
     before(async () => {
-      directory = await temporary(context);
+      ({ origin, directory } = await startSite(context));
       engine = await startDocker(context);
-      const served = await serve();
-      origin = served.origin;
-      context.after(served.close);
-      await mkdir(SCREENSHOTS, { recursive: true });
-    });
-
-    after(async () => {
-      for (const end of ends) await end();
     });
 
     async function made({ kind, pack }) {

@@ -4,8 +4,7 @@ import { createHash } from 'node:crypto';
 import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { after, before, describe, it } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { before, describe, it } from 'node:test';
 import { skipUnlessBrowser, withPage } from '../support/browsers.mjs';
 import { startDocker } from '../support/engine.mjs';
 import { fixtures, namesIn } from '../support/fixtures.mjs';
@@ -13,26 +12,15 @@ import { BUILT, makeArchives } from '../support/images.mjs';
 import { rewrite } from '../support/longshore.mjs';
 import { skipUnless, skopeoNames } from '../support/peers.mjs';
 import { run } from '../support/run.mjs';
-import { temporary } from '../support/temp.mjs';
-import { serve } from '../../web/serve.mjs';
-
-/** Where the screenshots go, for people to look at. */
-const SCREENSHOTS = fileURLToPath(new URL('../../dist/screenshots/', import.meta.url));
+import { SCREENSHOTS, startSite } from '../support/site.mjs';
+import { lasting, temporary } from '../support/temp.mjs';
 
 let origin;
 let directory;
-const ends = [];
+const context = lasting();
 
 before(async () => {
-  const served = await serve();
-  origin = served.origin;
-  directory = await temporary({ after: (end) => ends.push(end) });
-  ends.push(served.close);
-  await mkdir(SCREENSHOTS, { recursive: true });
-});
-
-after(async () => {
-  for (const end of ends.reverse()) await end();
+  ({ origin, directory } = await startSite(context));
 });
 
 /** What a person sees of the names, by image in order. */
@@ -286,7 +274,7 @@ for (const browser of ['chromium', 'firefox']) {
       let engine;
       let made;
       before(async () => {
-        engine = await startDocker({ after: (end) => ends.push(end) });
+        engine = await startDocker(context);
         const home = join(directory, `made-${browser}`);
         await mkdir(home);
         made = await makeArchives(engine, home);

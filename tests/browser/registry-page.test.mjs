@@ -1,18 +1,17 @@
 // The page's parts that talk to registries: pushing from an open archive, pulling, browsing, and what it says where it may not.
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
-import { after, before, describe, it } from 'node:test';
+import { before, describe, it } from 'node:test';
 import { skipUnlessBrowser, withPage } from '../support/browsers.mjs';
 import { fixtures } from '../support/fixtures.mjs';
 import { skipUnless } from '../support/peers.mjs';
 import { mayAsk, startProxy, startRegistry } from '../support/registry.mjs';
 import { run } from '../support/run.mjs';
-import { temporary } from '../support/temp.mjs';
+import { lasting, temporary } from '../support/temp.mjs';
 import { serve } from '../../web/serve.mjs';
 
 const USER = { user: 'shore', password: 'long-enough-to-be-seen' };
-const ends = [];
-const context = { after: (end) => ends.unshift(end) };
+const context = lasting();
 
 let server;
 let offline;
@@ -39,10 +38,6 @@ describe('registries on the page', { skip: skipUnless('docker-registry') }, () =
     context.after(server.close);
     offline = await serve();
     context.after(offline.close);
-  });
-
-  after(async () => {
-    for (const end of ends) await end();
   });
 
   for (const engine of ['chromium', 'firefox']) {

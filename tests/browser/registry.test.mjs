@@ -1,19 +1,18 @@
 // Push and pull from pages: a real registry, with what it has to send for that, and without.
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
-import { after, before, describe, it } from 'node:test';
+import { before, describe, it } from 'node:test';
 import { skipUnlessBrowser, withPage } from '../support/browsers.mjs';
 import { fixtures } from '../support/fixtures.mjs';
 import { longshore } from '../support/longshore.mjs';
 import { skipUnless } from '../support/peers.mjs';
 import { freePort, mayAsk, startProxy, startRegistry, startTokens } from '../support/registry.mjs';
-import { temporary } from '../support/temp.mjs';
+import { lasting, temporary } from '../support/temp.mjs';
 import { serve } from '../../web/serve.mjs';
 
 const PAGE = '<!doctype html><link rel="icon" href="data:,"><input type="file" id="file">';
 const USER = { user: 'shore', password: 'long-enough-to-be-seen' };
-const ends = [];
-const context = { after: (end) => ends.unshift(end) };
+const context = lasting();
 
 let server;
 let archive;
@@ -37,10 +36,6 @@ describe('in pages', { skip: skipUnless('docker-registry') }, () => {
     closed = await startRegistry(context);
     byToken = await behind({ token: await startTokens(context, { users }) });
     nobody = `127.0.0.1:${await freePort()}`;
-  });
-
-  after(async () => {
-    for (const end of ends) await end();
   });
 
   for (const engine of ['chromium', 'firefox']) {

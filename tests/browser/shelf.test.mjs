@@ -1,33 +1,22 @@
 // The shelf of the page: Docker's image cache in real browsers, used as a person would use it.
 import assert from 'node:assert/strict';
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { after, before, describe, it } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { before, describe, it } from 'node:test';
 import { skipUnlessBrowser, withPage } from '../support/browsers.mjs';
 import { startDocker } from '../support/engine.mjs';
 import { fixtures } from '../support/fixtures.mjs';
 import { skipUnless } from '../support/peers.mjs';
-import { temporary } from '../support/temp.mjs';
-import { serve } from '../../web/serve.mjs';
-
-const SCREENSHOTS = fileURLToPath(new URL('../../dist/screenshots/', import.meta.url));
+import { SCREENSHOTS, startSite } from '../support/site.mjs';
+import { lasting } from '../support/temp.mjs';
 
 let origin;
 let directory;
-const ends = [];
+const context = lasting();
 
 before(async () => {
-  const served = await serve();
-  origin = served.origin;
-  directory = await temporary({ after: (end) => ends.push(end) });
-  ends.push(served.close);
-  await mkdir(SCREENSHOTS, { recursive: true });
-});
-
-after(async () => {
-  for (const end of ends.reverse()) await end();
+  ({ origin, directory } = await startSite(context));
 });
 
 async function fixture(kind, name, ...options) {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { mkdir, mkdtemp, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, describe, it } from 'node:test';
+import { before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { skipUnlessBrowser, withPage } from '../support/browsers.mjs';
 import { churn } from '../support/churn.mjs';
@@ -10,7 +10,7 @@ import { startDocker } from '../support/engine.mjs';
 import { fixtures } from '../support/fixtures.mjs';
 import { BUILT, makeArchives } from '../support/images.mjs';
 import { skipUnless } from '../support/peers.mjs';
-import { temporary } from '../support/temp.mjs';
+import { lasting, temporary } from '../support/temp.mjs';
 import { serve } from '../../web/serve.mjs';
 
 const KILLS = { chromium: 20, firefox: 4 };
@@ -60,10 +60,10 @@ const PAGE = `<!doctype html><link rel="icon" href="data:,"><input type="file" i
 let origin;
 let directory;
 let files;
-const ends = [];
+const context = lasting();
 
 before(async () => {
-  directory = await temporary({ after: (end) => ends.push(end) });
+  directory = await temporary(context);
   const inputs = join(directory, 'served');
   await mkdir(inputs);
   files = {};
@@ -78,11 +78,7 @@ before(async () => {
   await symlink(new URL('../../dist/lib', import.meta.url).pathname, join(inputs, 'lib'));
   const served = await serve({ root: inputs, pages: { '/test': PAGE } });
   origin = served.origin;
-  ends.push(served.close);
-});
-
-after(async () => {
-  for (const end of ends.reverse()) await end();
+  context.after(served.close);
 });
 
 const INPUTS = ['/two.tar', '/hybrid.tar', '/oci.tar'];

@@ -3,18 +3,17 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { after, before, describe, it } from 'node:test';
+import { before, describe, it } from 'node:test';
 import { startDocker } from '../support/engine.mjs';
 import { fixtures, predictions } from '../support/fixtures.mjs';
 import { has, skipUnless, skopeo, startPodman } from '../support/peers.mjs';
-import { temporary } from '../support/temp.mjs';
+import { lasting, temporary } from '../support/temp.mjs';
 
 // Docker leaves gzip to unpigz, which lets pass what follows the data. Without it, Docker refuses that.
 const BY_UNPIGZ = ['archive-gzip-junk', 'layers-gzip-junk'];
 
 describe('compatibility', { skip: skipUnless('dockerd', 'podman', 'skopeo') }, () => {
-  const ends = [];
-  const context = { after: (end) => ends.unshift(end) };
+  const context = lasting();
   let variants;
   const files = {};
   let predicted;
@@ -25,10 +24,6 @@ describe('compatibility', { skip: skipUnless('dockerd', 'podman', 'skopeo') }, (
     variants = JSON.parse(await readFile(join(directory, 'variants.json'), 'utf8'));
     for (const { name } of variants) files[name] = join(directory, `${name}.tar`);
     predicted = await predictions(Object.values(files));
-  });
-
-  after(async () => {
-    for (const end of ends) await end();
   });
 
   /**

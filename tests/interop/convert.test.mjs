@@ -2,20 +2,19 @@
 import assert from 'node:assert/strict';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, describe, it } from 'node:test';
+import { before, describe, it } from 'node:test';
 import { startDocker } from '../support/engine.mjs';
 import { fixtures, namesIn } from '../support/fixtures.mjs';
 import { BUILT, makeArchives } from '../support/images.mjs';
 import { longshore } from '../support/longshore.mjs';
 import { buildah, skipUnless, skopeo, startPodman, umoci } from '../support/peers.mjs';
 import { run } from '../support/run.mjs';
-import { temporary } from '../support/temp.mjs';
+import { lasting, temporary } from '../support/temp.mjs';
 
 const FORMATS = ['docker', 'docker-legacy', 'oci'];
 
 describe('archives made from others', { skip: skipUnless('dockerd', 'skopeo', 'umoci', 'podman', 'buildah', 'busybox') }, () => {
-  const ends = [];
-  const context = { after: (end) => ends.unshift(end) };
+  const context = lasting();
   let engine;
   let directory;
   let files;
@@ -30,10 +29,6 @@ describe('archives made from others', { skip: skipUnless('dockerd', 'skopeo', 'u
     files.oci = join(directory, 'oci.tar');
     await skopeo('copy', '--quiet', `docker-archive:${files.tags}:mysql:5.5`, `oci-archive:${files.oci}:localhost/mysql:5.5`);
     ({ openArchive } = await longshore());
-  });
-
-  after(async () => {
-    for (const end of ends) await end();
   });
 
   /** Opens `input`, saves it with `options`, and checks what came out. */

@@ -1,12 +1,12 @@
 // Images whose config Longshore changed, in the hands of the engine: it runs them as was asked.
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
-import { after, before, describe, it } from 'node:test';
+import { before, describe, it } from 'node:test';
 import { startDocker } from '../support/engine.mjs';
 import { BUILT, makeArchives } from '../support/images.mjs';
 import { rewrite } from '../support/longshore.mjs';
 import { skipUnless, skopeo } from '../support/peers.mjs';
-import { temporary } from '../support/temp.mjs';
+import { lasting, temporary } from '../support/temp.mjs';
 
 const CHANGES = {
   env: { EDITED: 'by hand' },
@@ -32,8 +32,7 @@ const INSTRUCTIONS = [
 ];
 
 describe('edited configs', { skip: skipUnless('dockerd', 'skopeo', 'busybox') }, () => {
-  const ends = [];
-  const context = { after: (end) => ends.unshift(end) };
+  const context = lasting();
   let engine;
   let directory;
   let made;
@@ -42,10 +41,6 @@ describe('edited configs', { skip: skipUnless('dockerd', 'skopeo', 'busybox') },
     directory = await temporary(context);
     engine = await startDocker(context);
     made = await makeArchives(engine, directory);
-  });
-
-  after(async () => {
-    for (const end of ends) await end();
   });
 
   /** Loads the archive after an edit; gives the new ID. */

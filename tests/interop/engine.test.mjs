@@ -1,28 +1,23 @@
 // The rules of the image store, against the engine whose rules they are: both do the same, and are compared after each step.
 import { join } from 'node:path';
-import { after, before, describe, it } from 'node:test';
+import { before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { startDocker } from '../support/engine.mjs';
 import { DOCKER, skipUnless, staticBusybox } from '../support/peers.mjs';
 import { run } from '../support/run.mjs';
-import { temporary } from '../support/temp.mjs';
+import { lasting, temporary } from '../support/temp.mjs';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const STEPS = 2000;
 
 describe('engine', { skip: skipUnless('dockerd', 'busybox') }, () => {
-  const ends = [];
-  const context = { after: (end) => ends.unshift(end) };
+  const context = lasting();
   let engine;
   let directory;
 
   before(async () => {
     directory = await temporary(context);
     engine = await startDocker(context);
-  });
-
-  after(async () => {
-    for (const end of ends) await end();
   });
 
   it(`does what Docker does, ${STEPS} steps long`, async (t) => {

@@ -5,12 +5,12 @@ import { lstat, mkdir, readFile, readdir, readlink, rm, writeFile } from 'node:f
 import { existsSync } from 'node:fs';
 import { copyFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, describe, it } from 'node:test';
+import { before, describe, it } from 'node:test';
 import { startDocker } from '../support/engine.mjs';
 import { longshore } from '../support/longshore.mjs';
 import { has, skipUnless, skopeo, staticBusybox, umoci } from '../support/peers.mjs';
 import { run } from '../support/run.mjs';
-import { temporary } from '../support/temp.mjs';
+import { lasting, temporary } from '../support/temp.mjs';
 
 const DOCKERFILE = `FROM scratch
 COPY busybox /bin/busybox
@@ -91,8 +91,7 @@ async function written(stream, file) {
 }
 
 describe('files of images', { skip: skipUnless('dockerd', 'skopeo', 'umoci', 'busybox') }, () => {
-  const ends = [];
-  const context = { after: (end) => ends.unshift(end) };
+  const context = lasting();
   let directory;
   let engine;
   let openArchive;
@@ -111,10 +110,6 @@ describe('files of images', { skip: skipUnless('dockerd', 'skopeo', 'umoci', 'bu
     files.oci = join(directory, 'oci.tar');
     await skopeo('copy', '--quiet', `docker-archive:${files.docker}:files:1`, `oci-archive:${files.oci}:localhost/files:1`);
     ({ openArchive } = await longshore());
-  });
-
-  after(async () => {
-    for (const end of ends) await end();
   });
 
   async function opened(t, file) {

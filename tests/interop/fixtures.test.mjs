@@ -1,28 +1,23 @@
 // The fixtures are what they say: the programs whose archives they imitate accept them, and write the same.
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
-import { after, before, describe, it } from 'node:test';
+import { before, describe, it } from 'node:test';
 import { startDocker } from '../support/engine.mjs';
 import { fixtures, imageId, namesIn } from '../support/fixtures.mjs';
 import { skipUnless, skopeo, skopeoNames } from '../support/peers.mjs';
 import { run } from '../support/run.mjs';
-import { temporary } from '../support/temp.mjs';
+import { lasting, temporary } from '../support/temp.mjs';
 
 const KINDS = ['docker-legacy', 'docker-hybrid', 'containerd', 'containerd-gzip', 'crane', 'skopeo'];
 
 describe('fixtures', { skip: skipUnless('dockerd', 'skopeo') }, () => {
-  const ends = [];
-  const context = { after: (end) => ends.unshift(end) };
+  const context = lasting();
   let engine;
   let directory;
 
   before(async () => {
     directory = await temporary(context);
     engine = await startDocker(context);
-  });
-
-  after(async () => {
-    for (const end of ends) await end();
   });
 
   for (const kind of KINDS) {

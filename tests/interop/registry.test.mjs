@@ -5,7 +5,7 @@ import { createServer as createTlsServer } from 'node:https';
 import { mkdtemp, readFile, readdir, readlink, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
-import { after, before, describe, it } from 'node:test';
+import { before, describe, it } from 'node:test';
 import { inspect } from 'node:util';
 import { startDocker } from '../support/engine.mjs';
 import { fixtures, middleOfLayer } from '../support/fixtures.mjs';
@@ -14,7 +14,7 @@ import { longshore } from '../support/longshore.mjs';
 import { skipUnless, skopeo } from '../support/peers.mjs';
 import { freePort, listening, startProxy, startRegistry, startTokens } from '../support/registry.mjs';
 import { run } from '../support/run.mjs';
-import { temporary } from '../support/temp.mjs';
+import { lasting, temporary } from '../support/temp.mjs';
 
 const USER = { user: 'shore', password: 'long-enough-to-be-seen' };
 const USERS = { [USER.user]: USER.password };
@@ -23,16 +23,11 @@ const HASTY = { pause: 10, timeout: 1000 };
 
 let api;
 let directory;
-const ends = [];
-const context = { after: (end) => ends.unshift(end) };
+const context = lasting();
 
 before(async () => {
   api = await longshore();
   directory = await temporary(context);
-});
-
-after(async () => {
-  for (const end of ends) await end();
 });
 
 async function opened(t, input) {

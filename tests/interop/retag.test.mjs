@@ -3,14 +3,14 @@
 import assert from 'node:assert/strict';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, describe, it } from 'node:test';
+import { before, describe, it } from 'node:test';
 import { startDocker } from '../support/engine.mjs';
 import { fixtures, imageId, namesIn } from '../support/fixtures.mjs';
 import { BUILT, makeArchives } from '../support/images.mjs';
 import { longshore, rewrite } from '../support/longshore.mjs';
 import { skipUnless, skopeo, skopeoNames, startPodman, staticBusybox, umoci } from '../support/peers.mjs';
 import { run } from '../support/run.mjs';
-import { temporary } from '../support/temp.mjs';
+import { lasting, temporary } from '../support/temp.mjs';
 
 // What is done to each archive of makeArchives, and the names that it shall then have, by image.
 const CASES = [
@@ -92,8 +92,7 @@ async function skopeoId(source) {
 }
 
 describe('retagged archives', { skip: skipUnless('dockerd', 'skopeo', 'podman', 'umoci', 'busybox') }, () => {
-  const ends = [];
-  const context = { after: (end) => ends.unshift(end) };
+  const context = lasting();
   let engine;
   let directory;
   let made;
@@ -102,10 +101,6 @@ describe('retagged archives', { skip: skipUnless('dockerd', 'skopeo', 'podman', 
     directory = await temporary(context);
     engine = await startDocker(context);
     made = await makeArchives(engine, directory);
-  });
-
-  after(async () => {
-    for (const end of ends) await end();
   });
 
   for (const { title, archive, edit, names } of CASES) {

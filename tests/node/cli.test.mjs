@@ -2,17 +2,16 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
-import { after, before, describe, it } from 'node:test';
+import { before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { fixtures } from '../support/fixtures.mjs';
 import { skipUnless } from '../support/peers.mjs';
 import { startRegistry } from '../support/registry.mjs';
-import { temporary } from '../support/temp.mjs';
+import { lasting, temporary } from '../support/temp.mjs';
 
 const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 const PASSWORD = 'long-enough-to-be-seen';
-const ends = [];
-const context = { after: (end) => ends.unshift(end) };
+const context = lasting();
 
 let directory;
 let archive;
@@ -21,10 +20,6 @@ before(async () => {
   directory = await temporary(context);
   archive = join(directory, 'app.tar');
   await fixtures(['docker-legacy', '--images', '2', '--layers', '2', '--size', '50000', '--name', 'app:1', '--name', 'team/db:1', archive]);
-});
-
-after(async () => {
-  for (const end of ends) await end();
 });
 
 /** Runs `longshore`; resolves to its exit code and what it wrote. */

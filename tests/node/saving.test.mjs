@@ -2,12 +2,12 @@
 import assert from 'node:assert/strict';
 import { mkdir, readFile, readdir, readlink, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, describe, it } from 'node:test';
+import { before, describe, it } from 'node:test';
 import { gunzipSync } from 'node:zlib';
 import { fixtures, middleOfLayer } from '../support/fixtures.mjs';
 import { longshore } from '../support/longshore.mjs';
 import { run } from '../support/run.mjs';
-import { temporary } from '../support/temp.mjs';
+import { lasting, temporary } from '../support/temp.mjs';
 
 const FORMATS = ['docker', 'docker-legacy', 'oci'];
 const OPENED_AS = { docker: 'docker-oci', 'docker-legacy': 'docker', oci: 'oci' };
@@ -15,15 +15,11 @@ const KINDS = ['docker-legacy', 'docker-hybrid', 'containerd-gzip', 'crane', 'oc
 
 let api;
 let directory;
-const ends = [];
+const context = lasting();
 const known = new Map();
 before(async () => {
   api = await longshore();
-  directory = await temporary({ after: (end) => ends.push(end) });
-});
-
-after(async () => {
-  for (const end of ends) await end();
+  directory = await temporary(context);
 });
 
 /** An archive with two images of three layers, or what the options say. */

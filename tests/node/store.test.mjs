@@ -4,13 +4,13 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { copyFile, mkdtemp, open, readFile, readdir, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, describe, it } from 'node:test';
+import { before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { fixtures, middleOfLayer } from '../support/fixtures.mjs';
 import { longshore } from '../support/longshore.mjs';
 import { run } from '../support/run.mjs';
-import { temporary } from '../support/temp.mjs';
+import { lasting, temporary } from '../support/temp.mjs';
 
 const PROCESS = fileURLToPath(new URL('./store-process.mjs', import.meta.url));
 const KILLS = 20;
@@ -18,11 +18,11 @@ const KILLS = 20;
 let api;
 let directory;
 let files;
-const ends = [];
+const context = lasting();
 
 before(async () => {
   api = await longshore();
-  directory = await temporary({ after: (end) => ends.push(end) });
+  directory = await temporary(context);
   // Two archives that share layers, and others in other formats.
   files = {
     one: await made('one', 'docker-legacy', '--images', '1', '--layers', '3', '--size', '900000', '--name', 'app:1'),
@@ -30,10 +30,6 @@ before(async () => {
     hybrid: await made('hybrid', 'docker-hybrid', '--images', '2', '--layers', '2', '--size', '400000', '--name', 'web:1', '--name', 'web:2'),
     oci: await made('oci', 'oci-gzip', '--images', '2', '--layers', '3', '--size', '500000', '--name', 'pod:1', '--name', 'pod:2'),
   };
-});
-
-after(async () => {
-  for (const end of ends.reverse()) await end();
 });
 
 async function made(name, ...args) {

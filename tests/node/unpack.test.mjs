@@ -4,12 +4,12 @@ import { createHash } from 'node:crypto';
 import { readFile, readdir, readlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, describe, it } from 'node:test';
+import { before, describe, it } from 'node:test';
 import { fixtures } from '../support/fixtures.mjs';
 import { longshore } from '../support/longshore.mjs';
 import { skipUnless } from '../support/peers.mjs';
 import { run } from '../support/run.mjs';
-import { temporary } from '../support/temp.mjs';
+import { lasting, temporary } from '../support/temp.mjs';
 
 /** What packs, the name that it is known by, the extension, and the one that stands for `.tar` too. */
 const TOOLS = [
@@ -25,17 +25,13 @@ const TOOLS = [
 let api;
 let plain;
 let content;
-const ends = [];
+const context = lasting();
 before(async () => {
   api = await longshore();
-  const directory = await temporary({ after: (end) => ends.push(end) });
+  const directory = await temporary(context);
   plain = join(directory, 'app.tar');
   await fixtures(['docker-hybrid', '--images', '2', '--layers', '3', '--size', '700000', '--name', 'app:1', '--name', 'db:1', plain]);
   content = await readFile(plain);
-});
-
-after(async () => {
-  for (const end of ends) await end();
 });
 
 const pack = ({ program, options }, file) => run(program, [...options, '-c', file], { encoding: 'buffer' });

@@ -3,18 +3,17 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, describe, it } from 'node:test';
+import { before, describe, it } from 'node:test';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { skipUnlessBrowser, withPage } from '../support/browsers.mjs';
 import { fixtures } from '../support/fixtures.mjs';
 import { run } from '../support/run.mjs';
-import { temporary } from '../support/temp.mjs';
+import { lasting, temporary } from '../support/temp.mjs';
 import { serve } from '../../web/serve.mjs';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const TARGET = 'registry.local/team/app:2';
-const ends = [];
-const context = { after: (end) => ends.unshift(end) };
+const context = lasting();
 
 let project;
 let archive;
@@ -45,10 +44,6 @@ before(async () => {
   await writeFile(join(project, 'program.js'), program);
   await writeFile(join(project, 'recorded.json'), await run(process.execPath, ['program.js'], { cwd: project }));
   expected = createHash('sha256').update(await readFile(`${archive}.retagged`)).digest('hex');
-});
-
-after(async () => {
-  for (const end of ends) await end();
 });
 
 const TYPED = `

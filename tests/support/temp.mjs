@@ -1,7 +1,17 @@
-// Temporary directories that are gone when the test is.
+// What is gone when the tests are: temporary directories, and whatever else has an end.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { after } from 'node:test';
+
+/** Stands for the tests around the call, as a test context does for one: `after(end)` has them end something, the last first. */
+export function lasting() {
+  const ends = [];
+  after(async () => {
+    for (const end of ends) await end();
+  });
+  return { after: (end) => ends.unshift(end) };
+}
 
 /** A new directory; `t` is a test context, or anything else with `after(function)`. */
 export async function temporary(t, parent = tmpdir()) {
