@@ -1,7 +1,8 @@
 // Builds everything into dist/, from a fresh clone: the library in dist/lib, the page in dist/ and dist/app.
 import { spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { createHash } from 'node:crypto';
+import { cpSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -20,6 +21,7 @@ export function build() {
   const tsc = join(root, 'node_modules/typescript/bin/tsc');
   run(process.execPath, tsc, '-p', 'web');
   copyPage();
+  listPage();
   run('cargo', 'xtask', 'sizes');
 }
 
@@ -36,6 +38,21 @@ function copyPage() {
   for (const name of readdirSync(page).filter((name) => /\.(html|css|svg)$/.test(name))) {
     cpSync(join(page, name), join(root, 'dist', name === 'index.html' ? '.' : 'app', name));
   }
+}
+
+/** Says what the service worker is to keep: all that a browser may load. */
+function listPage() {
+  const dist = join(root, 'dist');
+  const isNeeded = (path) => /\.(js|wasm|css|svg)$/.test(path) && !/^lib\/node/.test(path);
+  const files = ['app', 'lib']
+    .flatMap((folder) => readdirSync(join(dist, folder), { recursive: true }).map((name) => join(folder, name).split(sep).join('/')))
+    .filter(isNeeded)
+    .concat('index.html')
+    .sort();
+  const hash = createHash('sha256');
+  for (const path of files) hash.update(`${path}\0`).update(readFileSync(join(dist, path)));
+  const list = [`export const version = '${hash.digest('hex')}';`, `export const files = ${JSON.stringify(files)};`];
+  writeFileSync(join(dist, 'precache.js'), `${list.join('\n')}\n`);
 }
 
 function run(program, ...args) {

@@ -6,6 +6,9 @@ import * as problems from './problems.js';
 import { pulling } from './pulling.js';
 import { ArchiveView } from './view.js';
 
+// So that the page is there without its server, too. Where that is not to be had, nothing is lost.
+navigator.serviceWorker?.register('service-worker.js', { type: 'module' }).catch(() => {});
+
 let current: ArchiveView | undefined;
 
 problems.showUnhandled();
