@@ -81,6 +81,33 @@ describe('registries on the page', { skip: skipUnless('docker-registry') }, () =
       });
     });
 
+    it(`${engine}: pushes chosen images from the shelf`, { skip }, async () => {
+      await onPage(async (page) => {
+        await page.waitFor(() => document.querySelector('#shelf input[type=file]') !== null);
+        await page.setFiles('#shelf input[type=file]', archive);
+        await page.waitFor(() => document.querySelectorAll('.shelf tbody tr').length === 2);
+        const choose = (name) => page.evaluate((label) => [...document.querySelectorAll('.shelf input')].find(({ ariaLabel }) => ariaLabel === label).click(), `Choose ${name}`);
+        await unfold(page, '#shelf .pushing');
+        await page.waitFor(() => document.querySelector('#shelf .pushing')?.innerText.includes('Choose images first.'));
+        await choose('app:1');
+        await page.fill('.pushing input[placeholder="registry.local/team/app:1"]', `${open.host}/${engine}-shelf/app:1`);
+        await page.click('button', 'Push');
+        await page.waitFor(() => /1: digest: sha256:[0-9a-f]{64} size: \d+/.test(document.querySelector('.pushing .journal')?.textContent));
+        const [local, remote] = await Promise.all([
+          page.evaluate(() => document.querySelector('.shelf tr:has(input:checked) .copy').title.replace('Copy ', '')),
+          run('skopeo', ['inspect', '--raw', '--tls-verify=false', `docker://${open.host}/${engine}-shelf/app:1`]),
+        ]);
+        assert.equal(JSON.parse(remote).config.digest, local);
+
+        await choose('db:5');
+        await page.fill('.pushing input[placeholder="registry.local/mirror"]', `${open.host}/${engine}-shelf`);
+        await page.click('button', 'Push all');
+        await page.waitFor(() => document.querySelector('.pushing .journal').textContent.includes('2 names pushed, 0 failed.'));
+        const copied = JSON.parse(await run('skopeo', ['inspect', '--tls-verify=false', `docker://${open.host}/${engine}-shelf/db:5`]));
+        assert.equal(copied.Layers.length, 2);
+      });
+    });
+
     it(`${engine}: asks for a password where one is wanted, and shows it nowhere`, { skip }, async () => {
       await onPage(async (page) => {
         await page.setFiles('#file', archive);

@@ -11,6 +11,7 @@ import {
 import { announce, h, newId, quoted, visible } from './dom.js';
 import { bytes, count, shortDigest } from './format.js';
 import * as problems from './problems.js';
+import { pushing } from './pushing.js';
 import { nameOf, shelfTable } from './shelf-table.js';
 import { task } from './task.js';
 import { journal } from './journal.js';
@@ -47,6 +48,11 @@ export async function shelf(section: HTMLElement, open: (archive: Archive) => Pr
   const verify = button('Verify', () => void verb(verifyAll), 'Verify the shelf');
   const verifying = task('Verifying', verify);
   const log = journal();
+  const push = pushing({
+    name: 'shelf',
+    push: (image, options) => store.push(image, options),
+    mirror: (options) => store.mirror({ ...options, images: names() }),
+  });
   const tagging = h(
     'form',
     { className: 'tagging' },
@@ -113,6 +119,7 @@ export async function shelf(section: HTMLElement, open: (archive: Archive) => Pr
         undo,
       ),
       tagging,
+      push.element,
     ),
     h('div', { className: 'row' }, prune, verify, verifying.element, usage),
     log.element,
@@ -143,6 +150,7 @@ export async function shelf(section: HTMLElement, open: (archive: Archive) => Pr
     for (const one of [openIt, save, remove, removeIds]) one.disabled = chosen.length === 0;
     tag.disabled = chosen.length !== 1;
     undo.disabled = store.undoable === 0;
+    push.update(chosen.map((row) => ({ id: row.id, references: row.tag === undefined ? [] : [nameOf(row)] })));
     suggest(chosen.length === 1 ? chosen[0] : undefined).catch(problems.show);
   }
 

@@ -6,7 +6,7 @@ import { inLanes } from './lanes.js';
 import { grouped } from './measuring.js';
 import type { Pool } from './pool.js';
 import type { Backend, BlobToKeep, EngineChange, Incoming, KeptBlob, Question, RowChange, Verb, Verbs } from './protocol.js';
-import type { PullOptions, PushOptions, PushReport } from './registry-types.js';
+import type { MirrorOptions, MirrorReport, PullOptions, PushOptions, PushReport } from './registry-types.js';
 import type {
   Changed,
   Collected,
@@ -216,9 +216,13 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
 
   /** All that is in the store, as one file, which {@link load} takes in again. Fails as {@link save} does. */
   async exportAll(options: StoreSaveOptions = {}): Promise<S> {
+    return this.save(await this.#everything(), options);
+  }
+
+  /** Every image, by its names or else its ID. */
+  async #everything(): Promise<string[]> {
     const rows = await this.images({ all: true });
-    const all = rows.map(({ repository, tag, id }) => (repository && tag ? `${repository}:${tag}` : id));
-    return this.save([...new Set(all)], options);
+    return [...new Set(rows.map(({ repository, tag, id }) => (repository && tag ? `${repository}:${tag}` : id)))];
   }
 
   /** Takes in what {@link exportAll} made. Fails as {@link load} does. */
@@ -235,6 +239,21 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
       const archive = await this.open([text(image, 'image')]);
       try {
         return await archive.push(image, { ...options, signal });
+      } finally {
+        await archive.close();
+      }
+    });
+  }
+
+  /**
+   * Pushes images (all, unless the options say otherwise) under names of another registry. Those without a name, and those that
+   * are asked for by ID, have no name to be pushed under: they are skipped. Fails as {@link open} and an archive's `mirror` do.
+   */
+  async mirror({ images, ...options }: MirrorOptions): Promise<MirrorReport> {
+    return this.#whileOpen(options.signal, async (signal) => {
+      const archive = await this.open(images ?? (await this.#everything()));
+      try {
+        return await archive.mirror({ ...options, signal });
       } finally {
         await archive.close();
       }
