@@ -108,14 +108,26 @@ codes! {
         NoSuchImage = "no-such-image",
         /// Several images' IDs start with that prefix.
         AmbiguousImage = "ambiguous-image",
-        /// The image has no file at that path.
+        /// The image or the container has no file at that path.
         NoSuchFile = "no-such-file",
+        /// Something stands at that path already.
+        FileExists = "file-exists",
+        /// What was to be a directory is none.
+        NotADirectory = "not-a-directory",
+        /// What was to be a file is a directory.
+        IsADirectory = "is-a-directory",
         /// `index.json` does not know an image of `manifest.json`, so no name can be put there.
         IndexMismatch = "index-mismatch",
         /// Something that has to be known first was not given, or an option makes no sense.
         InvalidArgument = "invalid-argument",
         /// A document, or what came from a registry or arrived there, is not what its digest says.
         DigestMismatch = "digest-mismatch",
+        /// No container of the store has that name or ID.
+        NoSuchContainer = "no-such-container",
+        /// Several containers' IDs start with that prefix.
+        AmbiguousContainer = "ambiguous-container",
+        /// Another container has that name.
+        NameInUse = "name-in-use",
         /// An image cannot be removed: something needs it.
         ImageInUse = "image-in-use",
         /// An image of the store lacks a blob, or has one that is not what its digest says.

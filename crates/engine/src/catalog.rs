@@ -7,8 +7,11 @@ use std::sync::Arc;
 use longshore_archive::{Algorithm, Code, Error, Reference, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::container::{Container, Node, Upper, check_path};
 use crate::image::{Image, Index};
 
+const CHANGE: &str = "change/";
+const CONTAINER: &str = "container/";
 const IMAGE: &str = "image/";
 const INDEX: &str = "index/";
 const NAME: &str = "name/";
@@ -32,12 +35,17 @@ impl Target {
     }
 }
 
-/// The store's images and their names: a value, which the verbs read and give changes to.
+/// The store's images, their names and the working containers: a value, which the verbs read and give changes to.
 ///
-/// A name always leads to something that is there, and so do parents and what indexes list. It is kept as rows of a
-/// key-value table, whose keys are `image/<ID>`, `index/<digest>` and `name/<canonical reference>`.
+/// A name always leads to something that is there, and so do parents, what indexes list, and what containers stand on. It is
+/// kept as rows of a key-value table, whose keys are `image/<ID>`, `index/<digest>`, `name/<canonical reference>`,
+/// `container/<ID>`, and `change/<container's ID>/<path>` for each change of a container, so that an edit's change is as
+/// large as the edit.
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
+    /// What was changed in each container in which something was.
+    uppers: BTreeMap<String, Arc<Upper>>,
+    containers: BTreeMap<String, Arc<Container>>,
     images: BTreeMap<String, Arc<Image>>,
     indexes: BTreeMap<String, Arc<Index>>,
     /// By canonical reference: the order in which Docker lists names.
@@ -55,7 +63,8 @@ pub struct Catalog {
 /// Catalogs are equal when their rows are.
 impl PartialEq for Catalog {
     fn eq(&self, other: &Self) -> bool {
-        (&self.images, &self.indexes, &self.names) == (&other.images, &other.indexes, &other.names)
+        (&self.uppers, &self.containers) == (&other.uppers, &other.containers)
+            && (&self.images, &self.indexes, &self.names) == (&other.images, &other.indexes, &other.names)
     }
 }
 
@@ -81,7 +90,12 @@ impl Catalog {
 
     /// The row at a key.
     pub fn row(&self, key: &str) -> Option<String> {
-        let value = if let Some(id) = key.strip_prefix(IMAGE) {
+        let value = if let Some(key) = key.strip_prefix(CHANGE) {
+            let (id, path) = key.split_once('/')?;
+            Value::Change(self.uppers.get(id)?.get(path)?)
+        } else if let Some(id) = key.strip_prefix(CONTAINER) {
+            Value::Container(self.containers.get(id)?)
+        } else if let Some(id) = key.strip_prefix(IMAGE) {
             Value::Image(self.images.get(id)?)
         } else if let Some(digest) = key.strip_prefix(INDEX) {
             Value::Index(self.indexes.get(digest)?)
@@ -92,18 +106,54 @@ impl Catalog {
     }
 
     /// The rows' keys and what they hold, in the order of the keys.
-    pub(crate) fn values(&self) -> impl Iterator<Item = (String, Value<'_>)> {
+    fn values(&self) -> impl Iterator<Item = (String, Value<'_>)> {
+        self.values_where(|_, _| true)
+    }
+
+    /// As [`Self::values`], without the changes of containers that are those of another catalog, too: there may be many.
+    pub(crate) fn values_unlike<'a>(
+        &'a self,
+        other: &'a Self,
+    ) -> impl Iterator<Item = (String, Value<'a>)> + use<'a> {
+        self.values_where(|id, upper| other.uppers.get(id).is_none_or(|other| !Arc::ptr_eq(upper, other)))
+    }
+
+    fn values_where<'a>(
+        &'a self,
+        is_wanted: impl Fn(&str, &Arc<Upper>) -> bool + 'a,
+    ) -> impl Iterator<Item = (String, Value<'a>)> {
+        let uppers = self.uppers.iter().filter(move |(id, upper)| is_wanted(id, upper));
+        let changes = uppers.flat_map(|(id, upper)| {
+            upper.iter().map(move |(path, node)| (change_key(id, path), Value::Change(node)))
+        });
+        let containers = self
+            .containers
+            .iter()
+            .map(|(id, container)| (format!("{CONTAINER}{id}"), Value::Container(container)));
         let images = self.images.iter().map(|(id, image)| (format!("{IMAGE}{id}"), Value::Image(image)));
         let indexes =
             self.indexes.iter().map(|(digest, index)| (format!("{INDEX}{digest}"), Value::Index(index)));
         let names =
             self.names.iter().map(|(name, (_, target))| (format!("{NAME}{name}"), Value::Name(target)));
-        images.chain(indexes).chain(names)
+        changes.chain(containers).chain(images).chain(indexes).chain(names)
     }
 
     pub(crate) fn put_row(&mut self, key: &str, value: &str) -> Result<()> {
         let damaged = |reason: &dyn std::fmt::Display| damaged(key, reason);
-        if let Some(id) = key.strip_prefix(IMAGE) {
+        if let Some(change) = key.strip_prefix(CHANGE) {
+            let (id, path) =
+                change.split_once('/').ok_or_else(|| damaged(&"its key is no container's and a path"))?;
+            check_path(path).map_err(|error| damaged(&error.message()))?;
+            let node: Node = serde_json::from_str(value).map_err(|error| damaged(&error))?;
+            Arc::make_mut(self.uppers.entry(id.to_owned()).or_default()).insert(path.to_owned(), node);
+        } else if let Some(id) = key.strip_prefix(CONTAINER) {
+            let container: Container = serde_json::from_str(value).map_err(|error| damaged(&error))?;
+            container.check().map_err(|error| damaged(&error.message()))?;
+            if container.id != id {
+                return Err(damaged(&"it is another container's"));
+            }
+            self.put_container(container);
+        } else if let Some(id) = key.strip_prefix(IMAGE) {
             let image: Image = serde_json::from_str(value).map_err(|error| damaged(&error))?;
             if image.id() != id {
                 return Err(damaged(&"it is another image's"));
@@ -128,7 +178,16 @@ impl Catalog {
     }
 
     pub(crate) fn delete_row(&mut self, key: &str) {
-        if let Some(id) = key.strip_prefix(IMAGE) {
+        if let Some((id, path)) = key.strip_prefix(CHANGE).and_then(|change| change.split_once('/')) {
+            if let Some(upper) = self.uppers.get_mut(id) {
+                Arc::make_mut(upper).remove(path);
+                if upper.is_empty() {
+                    self.uppers.remove(id);
+                }
+            }
+        } else if let Some(id) = key.strip_prefix(CONTAINER) {
+            self.containers.remove(id);
+        } else if let Some(id) = key.strip_prefix(IMAGE) {
             self.remove_image(id);
         } else if let Some(digest) = key.strip_prefix(INDEX) {
             self.remove_index(digest);
@@ -156,6 +215,19 @@ impl Catalog {
             if !self.has(target) {
                 return Err(damaged(&format!("{NAME}{name}"), &"what it leads to is not there"));
             }
+        }
+        let mut names = HashSet::new();
+        for (id, container) in &self.containers {
+            let key = || format!("{CONTAINER}{id}");
+            if self.base_of(container).is_none() {
+                return Err(damaged(&key(), &"the image that it was made from is not there"));
+            }
+            if !names.insert(&container.name) {
+                return Err(damaged(&key(), &"another container has its name"));
+            }
+        }
+        if let Some(id) = self.uppers.keys().find(|id| !self.containers.contains_key(*id)) {
+            return Err(damaged(&change_key(id, ""), &"its container is not there"));
         }
         Ok(())
     }
@@ -206,6 +278,25 @@ impl Catalog {
         self.indexes.values().map(|index| &**index)
     }
 
+    /// Every working container, by ID.
+    pub fn all_containers(&self) -> impl Iterator<Item = &Container> {
+        self.containers.values().map(|container| &**container)
+    }
+
+    /// What was changed in the container with that whole ID.
+    pub fn upper(&self, id: &str) -> impl Iterator<Item = (&str, &Node)> {
+        self.uppers
+            .get(id)
+            .into_iter()
+            .flat_map(|upper| upper.iter())
+            .map(|(path, node)| (path.as_str(), node))
+    }
+
+    /// The image that a container stands on: that of the store, or what the container kept of it.
+    pub fn base_of<'a>(&'a self, container: &'a Container) -> Option<&'a Image> {
+        self.image(&container.image).or(container.base.as_ref())
+    }
+
     /// Every name and what it leads to, in the order of the names in full.
     pub fn names(&self) -> impl Iterator<Item = (&Reference, &Target)> {
         self.names.values().map(|(reference, target)| (reference, target))
@@ -242,7 +333,26 @@ impl Catalog {
     pub fn blobs(&self) -> BTreeMap<String, u64> {
         let images = self.all_images().flat_map(Image::blobs);
         let indexes = self.all_indexes().flat_map(Index::all_blobs);
-        images.chain(indexes).map(|blob| (blob.digest, blob.size)).collect()
+        let bases = self.bases().flat_map(Image::blobs);
+        let documents = images.chain(indexes).chain(bases).map(|blob| (blob.digest, blob.size));
+        let contents = self.uppers.values().flat_map(|upper| upper.values()).filter_map(Node::content);
+        let contents = contents.map(|content| (content.digest.clone(), content.size));
+        documents.chain(contents).collect()
+    }
+
+    /// What containers kept of images that are gone.
+    pub(crate) fn bases(&self) -> impl Iterator<Item = &Image> {
+        self.all_containers().filter_map(|container| container.base.as_ref())
+    }
+
+    pub(crate) fn put_container(&mut self, container: Container) {
+        self.containers.insert(container.id.clone(), Arc::new(container));
+    }
+
+    /// Takes a container out, with all that was changed in it.
+    pub(crate) fn remove_container(&mut self, id: &str) {
+        self.containers.remove(id);
+        self.uppers.remove(id);
     }
 
     pub(crate) fn put_image(&mut self, image: Image) {
@@ -312,6 +422,8 @@ impl Catalog {
 /// What a row holds.
 #[derive(Clone, Copy)]
 pub(crate) enum Value<'a> {
+    Change(&'a Node),
+    Container(&'a Arc<Container>),
     Image(&'a Arc<Image>),
     Index(&'a Arc<Index>),
     Name(&'a Target),
@@ -320,6 +432,8 @@ pub(crate) enum Value<'a> {
 impl Value<'_> {
     pub(crate) fn to_json(self) -> String {
         match self {
+            Self::Change(node) => json(node),
+            Self::Container(container) => json(&**container),
             Self::Image(image) => json(&**image),
             Self::Index(index) => json(&**index),
             Self::Name(target) => json(target),
@@ -329,12 +443,19 @@ impl Value<'_> {
     /// Whether the rows are the same. What no verb has touched is the very same thing.
     pub(crate) fn is(self, other: Self) -> bool {
         match (self, other) {
+            (Self::Change(one), Self::Change(two)) => one == two,
+            (Self::Container(one), Self::Container(two)) => Arc::ptr_eq(one, two) || one == two,
             (Self::Image(one), Self::Image(two)) => Arc::ptr_eq(one, two) || one == two,
             (Self::Index(one), Self::Index(two)) => Arc::ptr_eq(one, two) || one == two,
             (Self::Name(one), Self::Name(two)) => one == two,
             _ => false,
         }
     }
+}
+
+/// The key of a container's change.
+pub(crate) fn change_key(id: &str, path: &str) -> String {
+    format!("{CHANGE}{id}/{path}")
 }
 
 /// The key of a name. Of a tag and a digest Docker keeps the digest.

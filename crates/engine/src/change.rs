@@ -23,8 +23,8 @@ impl Change {
     /// The change that makes one catalog another one.
     pub fn between(before: &Catalog, after: &Catalog, lines: Vec<String>) -> Self {
         let mut change = Self { lines, ..Self::default() };
-        let mut old = before.values().peekable();
-        for (key, value) in after.values() {
+        let mut old = before.values_unlike(after).peekable();
+        for (key, value) in after.values_unlike(before) {
             // Both in the order of their keys.
             while let Some((gone, _)) = old.next_if(|(old, _)| *old < key) {
                 change.delete.push(gone);

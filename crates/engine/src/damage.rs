@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::catalog::Catalog;
 use crate::change::Change;
+use crate::container::Container;
 use crate::image::{Image, Index};
 
 impl Catalog {
@@ -20,12 +21,16 @@ impl Catalog {
             index.damaged.insert(digest.to_owned());
             after.put_index(index);
         }
+        after.damage_bases(|base| {
+            let is_of = base.blobs().any(|blob| blob.digest == digest);
+            is_of.then(|| base.damaged().iter().cloned().chain([digest.to_owned()]).collect())
+        });
         Change::between(self, &after, Vec::new())
     }
 
     /// The blobs that are marked.
     pub(crate) fn lost(&self) -> BTreeSet<String> {
-        let images = self.all_images().flat_map(Image::damaged);
+        let images = self.all_images().chain(self.bases()).flat_map(Image::damaged);
         images.chain(self.all_indexes().flat_map(|index| &index.damaged)).cloned().collect()
     }
 
@@ -42,6 +47,19 @@ impl Catalog {
         for mut index in indexes {
             index.damaged = &index.damaged - brought;
             self.put_index(index);
+        }
+        self.damage_bases(|base| is_mended(base.damaged()).then(|| base.damaged() - brought));
+    }
+
+    /// Marks what containers kept of images that are gone, where `damage` says how.
+    fn damage_bases(&mut self, damage: impl Fn(&Image) -> Option<BTreeSet<String>>) {
+        let damaged = |container: &Container| {
+            let base = container.base.as_ref()?;
+            Some(Container { base: Some(base.with_damage(damage(base)?)), ..container.clone() })
+        };
+        let containers: Vec<Container> = self.all_containers().filter_map(damaged).collect();
+        for container in containers {
+            self.put_container(container);
         }
     }
 }

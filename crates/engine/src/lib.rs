@@ -27,6 +27,7 @@
 
 mod catalog;
 mod change;
+mod container;
 mod damage;
 mod df;
 mod glob;
@@ -44,6 +45,10 @@ mod units;
 
 pub use catalog::{Catalog, Found, Target};
 pub use change::Change;
+pub use container::{
+    Container, ContainerRemoval, ContainerRow, Content, CreateOptions, Edit, File, Kind, Node,
+    RemovedContainer, path_bytes, path_text,
+};
 pub use df::{ImageUsage, Usage};
 pub use history::Step;
 pub use image::{Blob, Descriptor, Image, Index, Layer, Manifest};

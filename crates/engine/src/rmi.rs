@@ -279,6 +279,7 @@ impl<'a> Remover<'a> {
             }
             let parent = self.catalog.image(&id).and_then(Image::parent).map(str::to_owned);
             let held = self.layers_held_for(&id);
+            self.catalog.keep_for_containers(&id);
             let freed = self.catalog.remove_image(&id);
             removed.push(Removed::Deleted(id));
             let is_free = |chain: &String| !self.held.contains(chain.as_str()) && !held.contains(chain);

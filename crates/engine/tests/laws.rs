@@ -7,7 +7,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use common::{blobs_of, folder, kept, line, platforms};
 use longshore_archive::Code;
-use longshore_engine::{Catalog, Change, Incoming, ListOptions, PruneOptions, RmiOptions, Target};
+use longshore_engine::{
+    Catalog, Change, Container, Content, CreateOptions, Edit, File, Incoming, Kind, ListOptions, Node,
+    PruneOptions, RmiOptions, Target,
+};
 use longshore_fixtures::{self as fixtures, ImageSpec, Layer};
 use proptest::prelude::*;
 
@@ -21,6 +24,11 @@ enum Step {
     Rmi(Vec<Which>, bool, bool),
     Prune(bool),
     Damage(usize),
+    Create(Which, u8),
+    /// The number of a container, and of a path; what stands there then, if anything.
+    Edit(usize, usize, Option<Node>),
+    Rename(usize, u8),
+    Rm(usize),
     Collect,
 }
 
@@ -48,8 +56,34 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(images, force, no_prune)| Step::Rmi(images, force, no_prune)),
         1 => any::<bool>().prop_map(Step::Prune),
         1 => (0..40_usize).prop_map(Step::Damage),
+        2 => (which(), any::<u8>()).prop_map(|(image, id)| Step::Create(image, id)),
+        3 => (0..9_usize, 0..PATHS.len(), prop::option::of(node()))
+            .prop_map(|(container, path, node)| Step::Edit(container, path, node)),
+        1 => (0..9_usize, any::<u8>()).prop_map(|(container, name)| Step::Rename(container, name)),
+        1 => (0..9_usize).prop_map(Step::Rm),
         1 => Just(Step::Collect),
     ]
+}
+
+const PATHS: [&str; 4] = ["a", "a/b", "caf%E9", "100%25"];
+
+fn node() -> impl Strategy<Value = Node> {
+    let kind = prop_oneof![
+        "[a-c]".prop_map(|text| Kind::Regular(content(&text))),
+        any::<bool>().prop_map(|opaque| Kind::Directory { opaque }),
+        prop::collection::vec(1..=255_u8, 1..4).prop_map(|target| Kind::Symlink { target }),
+        Just(Kind::CharacterDevice(1, 3)),
+        Just(Kind::Fifo),
+    ];
+    let file = (kind, 0..0o10000_u32, 0..3_u64, -5..5_i64);
+    let file = file.prop_map(|(kind, mode, uid, mtime)| {
+        Node::There(File { kind, mode, uid, gid: 0, mtime, xattrs: Vec::new() })
+    });
+    prop_oneof![1 => Just(Node::Removed), 4 => file]
+}
+
+fn content(text: &str) -> Content {
+    Content { digest: longshore_archive::sha256(text.as_bytes()), size: text.len() as u64 }
 }
 
 /// Archives, and every blob of theirs.
@@ -104,6 +138,11 @@ impl Store {
         }
     }
 
+    fn container(&self, number: usize) -> Option<String> {
+        let ids: Vec<&str> = self.catalog.all_containers().map(|container| container.id.as_str()).collect();
+        ids.get(number % ids.len().max(1)).map(|id| (*id).to_owned())
+    }
+
     /// Applies a change; it can be undone, and rows are all there is to a catalog.
     fn apply(&mut self, change: &Change) {
         let before = self.catalog.clone();
@@ -136,7 +175,8 @@ impl Store {
             }
             Step::Rmi(images, force, no_prune) => {
                 let images: Vec<String> = images.iter().map(|image| self.named(image)).collect();
-                let options = RmiOptions { force: *force, no_prune: *no_prune, in_use: &[] };
+                let in_use = self.catalog.uses();
+                let options = RmiOptions { force: *force, no_prune: *no_prune, in_use: &in_use };
                 let removal = self.catalog.rmi(&images, &options);
                 self.apply(&removal.change);
             }
@@ -144,8 +184,44 @@ impl Store {
                 let options = PruneOptions { all: *all, ..PruneOptions::default() };
                 self.apply(&self.catalog.prune(&options).unwrap().change);
                 if *all {
-                    assert!(self.catalog == Catalog::default(), "not empty");
+                    assert!(self.catalog.all_images().next().is_none(), "not empty");
                 }
+            }
+            Step::Create(image, id) => {
+                let options = CreateOptions {
+                    id: format!("{id:064x}"),
+                    name: format!("name-{id}"),
+                    created: "2020-01-02T03:04:05Z".to_owned(),
+                };
+                if let Ok(change) = self.catalog.create(&self.named(image), &options) {
+                    self.apply(&change);
+                    assert!(self.catalog.create(&self.named(image), &options).is_err());
+                }
+            }
+            Step::Edit(container, path, node) => {
+                let Some(id) = self.container(*container) else { return };
+                let path = PATHS[*path].to_owned();
+                let edit = match node {
+                    Some(node) => Edit { put: vec![(path, node.clone())], ..Edit::default() },
+                    None => Edit { delete: vec![path], ..Edit::default() },
+                };
+                for content in edit.put.iter().filter_map(|(_, node)| node.content()) {
+                    self.lost.remove(&content.digest);
+                    self.kept.insert(content.digest.clone());
+                }
+                self.apply(&self.catalog.edit(&id, &edit).unwrap());
+            }
+            Step::Rename(container, name) => {
+                let Some(id) = self.container(*container) else { return };
+                if let Ok(change) = self.catalog.rename(&id, &format!("name-{name}")) {
+                    self.apply(&change);
+                }
+            }
+            Step::Rm(container) => {
+                let Some(id) = self.container(*container) else { return };
+                let removal = self.catalog.rm(&[id, "nosuch".to_owned()]);
+                assert!(removal.items[0].outcome.is_ok() && removal.items[1].outcome.is_err());
+                self.apply(&removal.change);
             }
             Step::Damage(number) => {
                 let blobs = self.catalog.blobs();
@@ -173,7 +249,8 @@ impl Store {
             assert!(self.kept.contains(digest) != self.lost.contains(digest), "{digest}");
         }
         // What has lost a blob says so, and nothing else does.
-        for image in self.catalog.all_images() {
+        let bases = self.catalog.all_containers().filter_map(|container| container.base.as_ref());
+        for image in self.catalog.all_images().chain(bases) {
             let lost: BTreeSet<String> =
                 image.blobs().map(|blob| blob.digest).filter(|digest| self.lost.contains(digest)).collect();
             assert_eq!(*image.damaged(), lost);
@@ -194,7 +271,12 @@ impl Store {
             self.catalog.history(&name.to_string()).unwrap();
             self.catalog.inspect(&name.to_string()).unwrap();
         }
-        let usage = self.catalog.df(&[]);
+        // What a container stands on is there, be it the store's or its own.
+        assert!(self.catalog.all_containers().all(|container| self.catalog.base_of(container).is_some()));
+        let names: BTreeSet<&String> =
+            self.catalog.all_containers().map(|container: &Container| &container.name).collect();
+        assert_eq!(self.catalog.ps(true, &[]).unwrap().len(), names.len());
+        let usage = self.catalog.df(&self.catalog.uses());
         assert_eq!(usage.size, needed.values().sum::<u64>());
         if self.lost.is_empty() {
             self.round_trip(world);
@@ -255,6 +337,9 @@ proptest! {
             store.play(step, &world);
         }
         store.play(&Step::Prune(true), &world);
+        while store.container(0).is_some() {
+            store.play(&Step::Rm(0), &world);
+        }
         store.play(&Step::Collect, &world);
         prop_assert!(store.kept.is_empty());
     }
@@ -272,6 +357,15 @@ proptest! {
         for incoming in &world.incoming {
             catalog.apply(&catalog.load(incoming).unwrap()).unwrap();
         }
+        let options = CreateOptions {
+            id: "a".repeat(64),
+            name: "one".to_owned(),
+            created: "2020-01-02T03:04:05Z".to_owned(),
+        };
+        catalog.apply(&catalog.create("app:1", &options).unwrap()).unwrap();
+        let file = |kind| Node::There(File { kind, mode: 0, uid: 0, gid: 0, mtime: 0, xattrs: Vec::new() });
+        let put = vec![("a%25".to_owned(), file(Kind::Regular(content("a")))), ("b".to_owned(), Node::Removed)];
+        catalog.apply(&catalog.edit("one", &Edit { put, ..Edit::default() }).unwrap()).unwrap();
         let mut rows: Vec<_> = catalog.rows().collect();
         let row = row % rows.len();
         let (key, value) = &mut rows[row];
@@ -309,7 +403,9 @@ fn use_all(catalog: &Catalog) {
     let all = ListOptions { all: true, ..ListOptions::default() };
     let names: Vec<String> = catalog.names().map(|(name, _)| name.to_string()).collect();
     catalog.images(&all).unwrap();
-    catalog.df(&[]);
+    catalog.df(&catalog.uses());
+    catalog.ps(true, &[]).unwrap();
+    catalog.rm(&["one".to_owned()]);
     for name in &names {
         let _ = (catalog.history(name), catalog.inspect(name), catalog.tagging(name, "app:1.2.3"));
         let _ = (catalog.save(std::slice::from_ref(name), &[]), catalog.tag(name, "other:1"));

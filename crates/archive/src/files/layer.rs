@@ -2,7 +2,8 @@
 
 use std::rc::Rc;
 
-use serde::{Serialize, Serializer};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::gzip::SharedCheckpoints;
 use super::sparse::SparseMap;
@@ -275,12 +276,12 @@ pub(super) fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
 }
 
 /// An extended attribute. Its value is any bytes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Xattr {
     /// `security.capability`, `user.…`
     pub name: String,
     /// As hexadecimal digits in JSON.
-    #[serde(serialize_with = "as_hex")]
+    #[serde(serialize_with = "as_hex", deserialize_with = "from_hex")]
     pub value: Box<[u8]>,
 }
 
@@ -289,6 +290,13 @@ fn as_hex<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error>
     let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().map_or('0', char::from);
     let text: String = bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect();
     serializer.serialize_str(&text)
+}
+
+fn from_hex<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Box<[u8]>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let byte = |at: usize| u8::from_str_radix(text.get(at..at + 2)?, 16).ok();
+    let bytes: Option<_> = (0..text.len()).step_by(2).map(byte).collect();
+    bytes.ok_or_else(|| D::Error::custom("these are no hexadecimal digits"))
 }
 
 /// A file of a layer or of an image.

@@ -1,0 +1,131 @@
+//! `docker ps` (moby `daemon/list.go`, docker/cli `formatter/container.go`).
+
+use longshore_archive::{Code, Error, Result, Timestamp};
+use serde::Serialize;
+
+use super::Container;
+use crate::catalog::Catalog;
+use crate::image::Image;
+use crate::list::Labels;
+
+/// One row of `docker ps --all`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ContainerRow {
+    /// The container's ID.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// The image's name that was asked for, where it still means that image; else the image's ID.
+    pub image: String,
+    /// The image's ID.
+    pub image_id: String,
+    /// What would run: entry point and command, joined by spaces.
+    pub command: String,
+    /// RFC 3339.
+    pub created: String,
+    /// `Created`: nothing ever runs.
+    pub status: &'static str,
+    /// How many paths were changed.
+    pub changes: usize,
+    /// Bytes of what was written.
+    pub size: u64,
+}
+
+/// Filters, read.
+#[derive(Default)]
+struct Filters {
+    names: Vec<String>,
+    ids: Vec<String>,
+    /// IDs of images and of all that was made from them; `None`: there is no such image.
+    ancestors: Vec<Option<String>>,
+    statuses: Vec<String>,
+    labels: Labels,
+    before: Option<Timestamp>,
+    since: Option<Timestamp>,
+}
+
+const STATUSES: [&str; 7] = ["created", "restarting", "running", "removing", "paused", "exited", "dead"];
+
+impl Catalog {
+    /// `docker ps`, newest first: without `all`, only what runs, which is nothing, unless a filter asks for a status.
+    /// Filters, each a key and a value: `name` and `id` (a part), `ancestor`, `status`, `label`, `before`, `since`.
+    ///
+    /// Fails with `invalid-argument` for a filter that makes no sense, and with `no-such-container` for one that `before`
+    /// or `since` name.
+    pub fn ps(&self, all: bool, filters: &[(String, String)]) -> Result<Vec<ContainerRow>> {
+        let filters = self.container_filters(filters)?;
+        let is_shown =
+            all || !filters.statuses.is_empty() || filters.before.is_some() || filters.since.is_some();
+        let is_wanted = |container: &&Container| is_shown && self.takes(&filters, container);
+        let mut containers: Vec<&Container> = self.all_containers().filter(is_wanted).collect();
+        containers.sort_by_key(|container| std::cmp::Reverse(Timestamp::parse(&container.created)));
+        Ok(containers.into_iter().map(|container| self.container_row(container)).collect())
+    }
+
+    fn container_row(&self, container: &Container) -> ContainerRow {
+        let is_same = self.find_image(&container.reference).is_ok_and(|image| image.id() == container.image);
+        let config = self.base_of(container).map(|image| &Image::config(image).container);
+        let words =
+            config.into_iter().flat_map(|config| [&config.entrypoint, &config.cmd]).flatten().flatten();
+        let contents = self.upper(&container.id).filter_map(|(_, node)| node.content());
+        ContainerRow {
+            id: container.id.clone(),
+            name: container.name.clone(),
+            image: if is_same { &container.reference } else { &container.image }.clone(),
+            image_id: container.image.clone(),
+            command: words.map(String::as_str).collect::<Vec<_>>().join(" "),
+            created: container.created.clone(),
+            status: "Created",
+            changes: self.upper(&container.id).count(),
+            size: contents.fold(0, |sum, content| sum.saturating_add(content.size)),
+        }
+    }
+
+    fn container_filters(&self, filters: &[(String, String)]) -> Result<Filters> {
+        let mut read = Filters::default();
+        let created = |container: &str| Ok(Timestamp::parse(&self.find_container(container)?.created));
+        for (key, value) in filters {
+            let invalid = |what: String| {
+                Error::new(Code::InvalidArgument, format!("invalid filter '{what}'"))
+                    .with("filter", key.as_str())
+            };
+            match key.as_str() {
+                "name" => read.names.push(value.strip_prefix('/').unwrap_or(value).to_owned()),
+                "id" => read.ids.push(value.clone()),
+                "ancestor" => {
+                    read.ancestors.push(self.find_image(value).ok().map(|image| image.id().to_owned()));
+                }
+                "status" if STATUSES.contains(&value.as_str()) => read.statuses.push(value.clone()),
+                "status" => return Err(invalid(format!("status=[{value}]"))),
+                "label" => read.labels.add(value),
+                "before" => read.before = created(value)?,
+                "since" => read.since = created(value)?,
+                _ => return Err(invalid(key.clone())),
+            }
+        }
+        Ok(read)
+    }
+
+    fn takes(&self, filters: &Filters, container: &Container) -> bool {
+        let created = Timestamp::parse(&container.created);
+        let any =
+            |wanted: &[String], is: &dyn Fn(&String) -> bool| wanted.is_empty() || wanted.iter().any(is);
+        any(&filters.names, &|part| container.name.contains(part.as_str()))
+            && any(&filters.ids, &|part| container.id.contains(part.as_str()))
+            && any(&filters.statuses, &|status| status == "created")
+            && (filters.ancestors.is_empty()
+                || filters.ancestors.iter().flatten().any(|id| self.descends(container, id)))
+            && (filters.labels.is_empty()
+                || self.base_of(container).is_some_and(|base| filters.labels.are_on(base)))
+            && filters.before.is_none_or(|before| created < Some(before))
+            && filters.since.is_none_or(|since| created > Some(since))
+    }
+
+    /// Whether a container was made from an image or from what was made from it.
+    fn descends(&self, container: &Container, ancestor: &str) -> bool {
+        let parent = |image: &&Image| self.image(image.parent()?);
+        let mut images = std::iter::successors(self.base_of(container), parent);
+        images.any(|image| image.id() == ancestor)
+    }
+}

@@ -1,0 +1,183 @@
+//! Working containers: their verbs, and what they mean for images.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failure should stop the test")]
+
+mod common;
+
+use common::{kept, line};
+use longshore_archive::{Code, Error, Result};
+use longshore_engine::{
+    Catalog, Change, Content, CreateOptions, Edit, File, Incoming, Kind, Node, RmiOptions,
+};
+
+/// Does what a verb says; gives what Docker prints.
+fn done(catalog: &mut Catalog, verb: impl FnOnce(&Catalog) -> Result<Change>) -> Vec<String> {
+    let change = verb(catalog).unwrap();
+    catalog.apply(&change).unwrap();
+    change.lines
+}
+
+fn sentence<T: std::fmt::Debug>(result: Result<T>) -> (Code, String) {
+    let error: Error = result.unwrap_err();
+    (error.code(), error.message().to_owned())
+}
+
+fn options(digit: char, name: &str) -> CreateOptions {
+    CreateOptions {
+        id: digit.to_string().repeat(64),
+        name: name.to_owned(),
+        created: format!("2020-01-02T03:04:0{digit}Z"),
+    }
+}
+
+/// A line of two images, `app:1` and `app:2`, and containers `one` of the first and `two` of the second.
+fn containers() -> Catalog {
+    let mut catalog = Catalog::default();
+    let incoming = Incoming::of(&kept(line("a", &[&["app:1"], &["app:2"]]))).unwrap();
+    done(&mut catalog, |catalog| catalog.load(&incoming));
+    let lines = done(&mut catalog, |catalog| catalog.create("app:1", &options('1', "one")));
+    assert_eq!(lines, ["1".repeat(64)]);
+    done(&mut catalog, |catalog| catalog.create("app:2", &options('2', "/two")));
+    catalog
+}
+
+fn names(catalog: &Catalog, filters: &[(&str, &str)]) -> Vec<String> {
+    let filters: Vec<_> =
+        filters.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+    catalog.ps(true, &filters).unwrap().into_iter().map(|row| row.name).collect()
+}
+
+fn file(text: &str) -> Node {
+    let content = Content { digest: longshore_archive::sha256(text.as_bytes()), size: text.len() as u64 };
+    Node::There(File {
+        kind: Kind::Regular(content),
+        mode: 0o644,
+        uid: 0,
+        gid: 0,
+        mtime: 0,
+        xattrs: Vec::new(),
+    })
+}
+
+#[test]
+fn refusals_in_dockers_words() {
+    let catalog = containers();
+    let conflict = format!(
+        "Conflict. The container name \"/one\" is already in use by container \"{}\". You have to remove (or rename) that container to be able to reuse that name.",
+        "1".repeat(64)
+    );
+    let create = |image: &str, name: &str| sentence(catalog.create(image, &options('3', name)));
+    assert_eq!(create("app:1", "one"), (Code::NameInUse, conflict.clone()));
+    for name in [".x", "x", "a b", "", "a/b"] {
+        let told = format!("Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed");
+        assert_eq!(create("app:1", name), (Code::InvalidArgument, told));
+    }
+    assert_eq!(create("nosuch", "three"), (Code::NoSuchImage, "No such image: nosuch:latest".to_owned()));
+    let rename = |from: &str, to: &str| sentence(catalog.rename(from, to)).1;
+    assert_eq!(rename("one", "one"), "Renaming a container with the same name as its current name");
+    assert_eq!(rename("two", "one"), format!("Error when allocating new name: {conflict}"));
+    assert_eq!(rename("nosuch", "x"), "No such container: nosuch");
+    assert_eq!(rename("two", ""), "Neither old nor new names may be empty");
+    assert_eq!(
+        rename("two", "/"),
+        "Error when allocating new name: Invalid container name (/), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"
+    );
+    let removal = catalog.rm(&["nosuch".to_owned(), "two".to_owned(), String::new()]);
+    let told: Vec<_> =
+        removal.items.iter().map(|item| item.outcome.as_ref().err().map(Error::message)).collect();
+    assert_eq!(told, [Some("No such container: nosuch"), None, Some("container name cannot be empty")]);
+    assert_eq!(removal.change.lines, ["two"]);
+    let ps = |key: &str, value: &str| sentence(catalog.ps(true, &[(key.to_owned(), value.to_owned())])).1;
+    assert_eq!(ps("foo", "1"), "invalid filter 'foo'");
+    assert_eq!(ps("status", "bogus"), "invalid filter 'status=[bogus]'");
+    assert_eq!(ps("before", "nosuch"), "No such container: nosuch");
+}
+
+#[test]
+fn a_container_is_meant_by_its_name_or_the_beginning_of_its_id() {
+    let mut catalog = containers();
+    done(&mut catalog, |catalog| {
+        catalog.create("app:1", &CreateOptions { id: format!("{}2", "1".repeat(63)), ..options('3', "22") })
+    });
+    let found = |text: &str| catalog.find_container(text).map(|one| one.name.clone());
+    assert_eq!(found("/one").unwrap(), "one");
+    assert_eq!(found(&"1".repeat(64)).unwrap(), "one");
+    // A name wins over an ID that begins so.
+    assert_eq!(found("22").unwrap(), "22");
+    assert_eq!(found("222").unwrap(), "two");
+    assert_eq!(sentence(found("11")).0, Code::AmbiguousContainer);
+    assert_eq!(sentence(found("")).0, Code::NoSuchContainer);
+}
+
+#[test]
+fn ps_lists_them_newest_first() {
+    let mut catalog = containers();
+    assert_eq!(names(&catalog, &[]), ["two", "one"]);
+    assert_eq!(names(&catalog, &[("name", "o"), ("before", "two")]), ["one"]);
+    assert_eq!(names(&catalog, &[("since", "one")]), ["two"]);
+    assert_eq!(names(&catalog, &[("ancestor", "app:1")]), ["two", "one"]);
+    assert_eq!(names(&catalog, &[("ancestor", "app:2")]), ["two"]);
+    assert_eq!(names(&catalog, &[("ancestor", "nosuch")]).len(), 0);
+    assert_eq!(names(&catalog, &[("label", "line=a")]).len(), 2);
+    assert_eq!(names(&catalog, &[("id", "222"), ("id", "9"), ("status", "created")]), ["two"]);
+    assert_eq!(names(&catalog, &[("status", "running")]).len(), 0);
+    assert!(catalog.ps(false, &[]).unwrap().is_empty());
+    let put = vec![("etc/motd".to_owned(), file("hello")), ("etc/passwd".to_owned(), Node::Removed)];
+    done(&mut catalog, |catalog| catalog.edit("two", &Edit { put, ..Edit::default() }));
+    done(&mut catalog, |catalog| catalog.rename("two", "zwei"));
+    done(&mut catalog, |catalog| catalog.tag("app:1", "app:2"));
+    let rows = catalog.ps(true, &[]).unwrap();
+    assert_eq!((rows[0].name.as_str(), rows[0].changes, rows[0].size), ("zwei", 2, 5));
+    // The name leads elsewhere now.
+    assert_eq!((&rows[0].image, rows[1].image.as_str()), (&rows[0].image_id, "app:1"));
+}
+
+#[test]
+fn images_that_containers_use() {
+    let mut catalog = containers();
+    let id = catalog.find_image("app:2").unwrap().id().to_owned();
+    let rmi = |catalog: &Catalog, image: &str, force: bool| {
+        let in_use = catalog.uses();
+        catalog.rmi(&[image.to_owned()], &RmiOptions { force, in_use: &in_use, ..RmiOptions::default() })
+    };
+    let told = rmi(&catalog, "app:2", false);
+    assert_eq!(
+        told.errors().next().unwrap().message(),
+        format!(
+            "conflict: unable to remove repository reference \"app:2\" (must force) - container 222222222222 is using its referenced image {}",
+            &id[7..19]
+        )
+    );
+    let blobs = catalog.blobs();
+    let removal = rmi(&catalog, "app:2", true);
+    // The layers stay: the container stands on them.
+    assert_eq!(removal.change.lines, ["Untagged: app:2".to_owned(), format!("Deleted: {id}")]);
+    done(&mut catalog, |_| Ok(removal.change));
+    assert!(catalog.image(&id).is_none());
+    assert_eq!(catalog.blobs(), blobs);
+    let container = catalog.find_container("two").unwrap();
+    assert_eq!(catalog.base_of(container).unwrap().id(), id);
+    assert_eq!(catalog.ps(true, &[]).unwrap()[0].image, id);
+    done(&mut catalog, |catalog| Ok(catalog.rm(&["two".to_owned()]).change));
+    assert!(catalog.blobs().len() < blobs.len());
+}
+
+#[test]
+fn an_edit_is_as_large_as_what_it_changes() {
+    let mut catalog = containers();
+    let put = vec![("a".to_owned(), file("a")), ("b".to_owned(), Node::Removed)];
+    done(&mut catalog, |catalog| catalog.edit("one", &Edit { put, ..Edit::default() }));
+    let edit = Edit { put: vec![("a".to_owned(), file("b"))], delete: vec!["b".to_owned()] };
+    let change = catalog.edit("one", &edit).unwrap();
+    let key = |path: &str| format!("change/{}/{path}", "1".repeat(64));
+    assert_eq!((change.put.len(), &change.put[0].0, &change.delete), (1, &key("a"), &vec![key("b")]));
+    catalog.apply(&change).unwrap();
+    assert_eq!(catalog.upper(&"1".repeat(64)).count(), 1);
+    assert!(catalog.blobs().contains_key(&longshore_archive::sha256(b"b")));
+    assert!(!catalog.blobs().contains_key(&longshore_archive::sha256(b"a")));
+    for edit in [
+        Edit { put: vec![("../a".to_owned(), Node::Removed)], ..Edit::default() },
+        Edit { put: vec![("a".to_owned(), Node::Removed)], delete: vec!["a".to_owned()] },
+    ] {
+        assert_eq!(sentence(catalog.edit("one", &edit)).0, Code::InvalidArgument);
+    }
+}
