@@ -3,12 +3,10 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use tar::{EntryType, Header};
-
 use super::layer::FileKind;
+use super::member::TarMember;
 use super::read::{Contents, Cursor};
 use super::tree::Tree;
-use crate::compression::Compression;
 use crate::error::Result;
 use crate::recipe::Recipe;
 use crate::source::Source;
@@ -16,9 +14,6 @@ use crate::unpack::Limits;
 
 /// The most headers of one step.
 const HEADERS: usize = 512;
-/// The largest number of seven octal digits, and of eleven.
-const SEVEN: u64 = 0o7_777_777;
-const ELEVEN: u64 = 0o77_777_777_777;
 
 /// A tar of a file system that is being made, a bounded number of bytes at a time.
 ///
@@ -111,7 +106,7 @@ impl<S: Source + Clone> Export<S> {
                 }
                 let size = file.position();
                 self.done += size;
-                recipe.push_bytes(vec![0; usize::try_from(size.next_multiple_of(512) - size).unwrap_or(0)]);
+                recipe.push_bytes(vec![0; TarMember::padding(size)]);
                 self.file = None;
             }
             let Some(&node) = self.order.get(self.at) else {
@@ -133,74 +128,31 @@ impl<S: Source + Clone> Export<S> {
     fn header(&self, number: usize) -> (Vec<u8>, bool) {
         let tree = &self.tree;
         let path = |number: usize| tree.path(number).split_off(self.strip);
-        let mut name = path(number);
         let first = tree.identity(number).and_then(|inode| self.first.get(&inode));
         let linked = first.map(|&first| first as usize).filter(|&first| first != number);
         let kind = if linked.is_some() { FileKind::HardLink } else { tree.kind(number) };
-        if kind == FileKind::Directory {
-            name.push(b'/');
-        }
-        // A tar whose first bytes are those of a compressed file would be taken for one.
-        if Compression::of(&name).is_some() {
-            name.splice(..0, *b"./");
-        }
         let found = tree.record(number);
         let link = match linked {
             Some(first) => path(first),
             None => found.and_then(|(_, index, record)| index.link(record)).unwrap_or_default().to_vec(),
         };
-        let mut header = Header::new_ustar();
-        header.set_entry_type(match kind {
-            FileKind::File => EntryType::Regular,
-            FileKind::Directory => EntryType::Directory,
-            FileKind::Symlink => EntryType::Symlink,
-            FileKind::HardLink => EntryType::Link,
-            FileKind::CharacterDevice => EntryType::Char,
-            FileKind::BlockDevice => EntryType::Block,
-            FileKind::Fifo => EntryType::Fifo,
-        });
-        let mut records = Records::default();
-        let mut mtime = 0;
-        header.set_mode(0o755);
-        let mut size = 0;
-        let (mut uid, mut gid) = (0, 0);
+        let mut member = TarMember { kind, path: path(number), link, ..TarMember::default() };
         if let Some((_, index, record)) = found {
-            header.set_mode(record.unpacked_mode());
-            mtime = index.mtime(record);
+            member.mode = record.unpacked_mode();
+            member.mtime = index.mtime(record);
             if kind == FileKind::File {
-                size = index.size(record);
+                member.size = index.size(record);
             }
-            if let (Some(owner), Some(ustar)) = (index.owner(record), header.as_ustar_mut()) {
-                (uid, gid) = (owner.uid, owner.gid);
-                records.text(b"uname", &owner.user, &mut ustar.uname, 31);
-                records.text(b"gname", &owner.group, &mut ustar.gname, 31);
+            if let Some(owner) = index.owner(record) {
+                (member.uid, member.gid) = (owner.uid, owner.gid);
+                (member.user, member.group) = (owner.user.clone(), owner.group.clone());
             }
-            if let Some((major, minor)) = index.detail(record).and_then(|detail| detail.device) {
-                // Where a field has no room there is no record for it either.
-                let _ = header.set_device_major(major);
-                let _ = header.set_device_minor(minor);
-            }
+            member.device = index.detail(record).and_then(|detail| detail.device);
             if kind != FileKind::HardLink {
-                for (key, value) in index.xattrs(record) {
-                    records.push(&[b"SCHILY.xattr.", &**key].concat(), value);
-                }
+                member.xattrs = index.xattrs(record).to_vec();
             }
         }
-        header.set_uid(records.number(b"uid", uid, SEVEN));
-        header.set_gid(records.number(b"gid", gid, SEVEN));
-        header.set_size(records.number(b"size", size, ELEVEN));
-        if let Ok(seconds) = u64::try_from(mtime) {
-            header.set_mtime(records.number(b"mtime", seconds, ELEVEN));
-        } else {
-            records.push(b"mtime", mtime.to_string().as_bytes());
-            header.set_mtime(0);
-        }
-        let old = header.as_old_mut();
-        records.text(b"path", &name, &mut old.name, 100);
-        records.text(b"linkpath", &link, &mut old.linkname, 100);
-        header.set_cksum();
-        let mut bytes = records.finish();
-        bytes.extend_from_slice(header.as_bytes());
+        let bytes = member.header();
         (bytes, kind == FileKind::File)
     }
 }
@@ -208,68 +160,6 @@ impl<S: Source + Clone> Export<S> {
 /// Whether bytes stand in memory: those that stand in a source take none.
 fn copied<S: Source + Clone>(recipe: &Recipe<S>) -> bool {
     recipe.parts().iter().any(|part| matches!(part, crate::recipe::Part::Bytes(_)))
-}
-
-/// The pax records of a header: for what its fields have no room for.
-#[derive(Default)]
-struct Records(Vec<u8>);
-
-impl Records {
-    /// A record counts its own length, digits included.
-    fn push(&mut self, key: &[u8], value: &[u8]) {
-        let rest = key.len() + value.len() + 3;
-        let mut len = rest;
-        while len.to_string().len() + rest != len {
-            len = len.to_string().len() + rest;
-        }
-        self.0.extend_from_slice(format!("{len} ").as_bytes());
-        self.0.extend_from_slice(key);
-        self.0.push(b'=');
-        self.0.extend_from_slice(value);
-        self.0.push(b'\n');
-    }
-
-    /// Puts a text into its field, and what does not fit or is not ASCII into a record.
-    fn text(&mut self, key: &[u8], text: &[u8], field: &mut [u8], room: usize) {
-        if text.len() > room || !text.is_ascii() {
-            self.push(key, text);
-        }
-        for (to, from) in field.iter_mut().zip(text.iter().take(room)) {
-            *to = *from;
-        }
-    }
-
-    /// The number for its field: 0 where it goes into a record.
-    fn number(&mut self, key: &[u8], number: u64, largest: u64) -> u64 {
-        if number > largest {
-            self.push(key, number.to_string().as_bytes());
-            return 0;
-        }
-        number
-    }
-
-    /// The member that holds them; nothing where there are none.
-    fn finish(self) -> Vec<u8> {
-        if self.0.is_empty() {
-            return Vec::new();
-        }
-        let mut header = Header::new_ustar();
-        header.set_entry_type(EntryType::XHeader);
-        header.set_mode(0o644);
-        header.set_uid(0);
-        header.set_gid(0);
-        header.set_mtime(0);
-        header.set_size(self.0.len() as u64);
-        let name = &mut header.as_old_mut().name;
-        for (to, from) in name.iter_mut().zip(b"PaxHeaders.0/entry") {
-            *to = *from;
-        }
-        header.set_cksum();
-        let mut bytes = header.as_bytes().to_vec();
-        bytes.extend_from_slice(&self.0);
-        bytes.resize(bytes.len().next_multiple_of(512), 0);
-        bytes
-    }
 }
 
 impl<S: Source + Clone> std::fmt::Debug for Export<S> {

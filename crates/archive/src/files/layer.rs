@@ -51,8 +51,8 @@ pub(super) struct Owner {
     pub(super) group: Box<[u8]>,
 }
 
-/// An extended attribute's name and value.
-pub(super) type RawXattr = (Box<[u8]>, Box<[u8]>);
+/// An extended attribute's name and value, as they stand in a layer.
+pub type RawXattr = (Box<[u8]>, Box<[u8]>);
 
 /// What few entries have.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -172,12 +172,34 @@ impl Tree {
         std::iter::successors(Some(number + 1).filter(|&first| first < end), next)
     }
 
+    /// The file of that name in a directory.
+    pub fn child(&self, directory: usize, name: &[u8]) -> Option<usize> {
+        // What is below a directory stands together, in the order of its children's names: each guess leads up to one.
+        let (mut from, mut to) = (directory + 1, self.end(directory).min(self.nodes.len()));
+        while from < to {
+            let mut child = from.midpoint(to);
+            loop {
+                let parent = self.nodes.get(child)?.parent as usize;
+                if parent == directory {
+                    break;
+                }
+                child = parent;
+            }
+            match self.name(child).cmp(name) {
+                std::cmp::Ordering::Equal => return Some(child),
+                std::cmp::Ordering::Less => from = self.end(child),
+                std::cmp::Ordering::Greater => to = child,
+            }
+        }
+        None
+    }
+
     /// The file at a path, which is followed through links as by a process that is confined to the root; the link itself,
     /// where it is the last component and `last` is false.
     pub fn find(&self, path: &[u8], last: bool) -> Option<usize> {
         let parent = |node: u32| self.nodes.get(node as usize).map_or(0, |node| node.parent);
         let found = follow(path, last, 0, parent, |directory, name| {
-            let node = self.children(directory as usize).find(|&child| self.name(child) == name)?;
+            let node = self.child(directory as usize, name)?;
             let link = self.record(node).filter(|(_, _, record)| record.kind() == FileKind::Symlink);
             let link = link.map(|(_, index, record)| index.link(record).unwrap_or_default().to_vec());
             Some(Step { node: u32::try_from(node).ok()?, link })
@@ -208,6 +230,13 @@ impl Tree {
     /// What a file is.
     pub fn kind(&self, number: usize) -> FileKind {
         self.record(number).map_or(FileKind::Directory, |(_, _, record)| record.kind())
+    }
+
+    /// Where a symbolic link leads, as written.
+    pub fn link(&self, number: usize) -> Option<&[u8]> {
+        let (_, index, record) =
+            self.record(number).filter(|(_, _, record)| record.kind() == FileKind::Symlink)?;
+        index.link(record)
     }
 
     /// Bytes of a file.

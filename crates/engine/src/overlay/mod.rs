@@ -1,0 +1,315 @@
+//! A container's files: those of its image, and over them what was changed.
+
+mod diff;
+mod layer;
+mod operation;
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
+use std::rc::Rc;
+
+use longshore_archive::{Code, Error, FileEntry, FileKind, Result, Tree};
+
+use crate::container::{Content, Edit, File, Kind, Node, check_path, path_bytes, path_text};
+
+pub use diff::Difference;
+pub use layer::{LayerPart, LayerParts};
+pub use operation::{Attributes, Operation};
+
+/// What was changed, by path.
+type UpperFiles = BTreeMap<Vec<u8>, Node>;
+
+/// The most links that are followed on one way, as Linux does.
+const MAX_LINKS: usize = 40;
+
+/// A container's files: the tree of its image, and the changes over it, as overlayfs puts an upper directory over a lower one.
+///
+/// [`Self::apply`] does what a person wants and says what changes by that. A regular file that is changed in any way has its
+/// content in the upper directory: where that is the image's, it has to be copied first ([`Applied::Wanting`]).
+#[derive(Debug)]
+pub struct Overlay {
+    base: Rc<Tree>,
+    /// By path from the root. What is in a directory stands there only if it is changed itself.
+    upper: Rc<UpperFiles>,
+    /// What is known of the contents of the image's files, by their numbers in the tree.
+    copies: HashMap<usize, Content>,
+    /// What stood at each path in `upper` before the operations that are being done.
+    touched: BTreeMap<Vec<u8>, Option<Node>>,
+    /// Files whose contents these need.
+    wanting: Vec<usize>,
+}
+
+/// What came of operations.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Applied {
+    /// They are done, and this is what changed.
+    Edited(Edit),
+    /// Nothing was done: the contents of these files, by their numbers in the tree, have to be blobs of the store first. To be
+    /// told by [`Overlay::copied`], or for a tar's files to [`Overlay::unpack`]; then it goes.
+    Wanting(Vec<usize>),
+}
+
+/// Where a file is that one sees.
+#[derive(Debug, Clone, Copy)]
+enum Seen<'a> {
+    Upper(&'a File),
+    Base(usize),
+}
+
+impl Overlay {
+    /// The files of a container over the tree of its image; `rows` are what [`Catalog::upper`](crate::Catalog::upper) gives.
+    ///
+    /// Fails with `damaged-catalog` where a change is in no directory.
+    pub fn new(base: Rc<Tree>, rows: impl IntoIterator<Item = (String, Node)>) -> Result<Self> {
+        let damaged = |path: &str| {
+            let sentence = format!("A change of the container cannot be used: {path} is in no directory.");
+            Error::new(Code::DamagedCatalog, sentence).with("entry", path)
+        };
+        let mut upper = UpperFiles::new();
+        for (text, node) in rows {
+            check_path(&text).map_err(|_| damaged(&text))?;
+            upper.insert(path_bytes(&text).unwrap_or_default(), node);
+        }
+        let (copies, touched, wanting) = (HashMap::new(), BTreeMap::new(), Vec::new());
+        let overlay = Self { base, upper: Rc::new(upper), copies, touched, wanting };
+        if let Some(lost) = overlay.upper.keys().find(|path| !overlay.is_directory(parent(path))) {
+            return Err(damaged(&path_text(lost)));
+        }
+        Ok(overlay)
+    }
+
+    /// The tree of the image.
+    pub fn base(&self) -> &Rc<Tree> {
+        &self.base
+    }
+
+    /// How many paths were changed.
+    pub fn len(&self) -> usize {
+        self.upper.len()
+    }
+
+    /// Whether nothing was.
+    pub fn is_empty(&self) -> bool {
+        self.upper.is_empty()
+    }
+
+    /// Takes down that the content of the image's file of that number is a blob of the store.
+    pub fn copied(&mut self, number: usize, content: Content) {
+        self.copies.insert(number, content);
+    }
+
+    /// Does operations, one after the other; all or none. `now` is the time that files get which have none of their own, in
+    /// seconds since 1970.
+    ///
+    /// Fails with `no-such-file`, `file-exists`, `not-a-directory`, `is-a-directory` and `invalid-argument`.
+    pub fn apply(&mut self, operations: &[Operation], now: i64) -> Result<Applied> {
+        let done = operations.iter().try_for_each(|operation| self.operate(operation, now));
+        self.conclude(done)
+    }
+
+    /// Unpacks a tar into a directory, as `docker cp` does. `files` is what the tar comes to (merged as a layer is, so that a
+    /// hard link is a file of its own), `contents` are those of its regular files, by their numbers there.
+    ///
+    /// Fails as [`Self::apply`] does. [`Applied::Wanting`] has numbers of `files`.
+    pub fn unpack(
+        &mut self,
+        files: &Tree,
+        contents: &HashMap<usize, Content>,
+        directory: &[u8],
+    ) -> Result<Applied> {
+        let done = self.unpack_all(files, contents, directory);
+        self.conclude(done)
+    }
+
+    /// Ends what was begun: what changed, or all as it was before.
+    fn conclude(&mut self, done: Result<()>) -> Result<Applied> {
+        let touched = std::mem::take(&mut self.touched);
+        let wanting = std::mem::take(&mut self.wanting);
+        if done.is_err() || !wanting.is_empty() {
+            let upper = Rc::make_mut(&mut self.upper);
+            for (path, node) in touched {
+                match node {
+                    Some(node) => upper.insert(path, node),
+                    None => upper.remove(&path),
+                };
+            }
+            return done.map(|()| Applied::Wanting(wanting));
+        }
+        let mut edit = Edit::default();
+        for (path, before) in touched {
+            match self.upper.get(&path) {
+                Some(node) if before.as_ref() != Some(node) => {
+                    edit.put.push((path_text(&path), node.clone()));
+                }
+                None if before.is_some() => edit.delete.push(path_text(&path)),
+                _ => {}
+            }
+        }
+        Ok(Applied::Edited(edit))
+    }
+
+    /// Puts a node at a path of the upper directory, or takes it away.
+    fn set(&mut self, path: &[u8], node: Option<Node>) {
+        let upper = Rc::make_mut(&mut self.upper);
+        let before = match node {
+            Some(node) => upper.insert(path.to_vec(), node),
+            None => upper.remove(path),
+        };
+        self.touched.entry(path.to_vec()).or_insert(before);
+    }
+
+    /// The file of the image at a path, whether one sees it or not.
+    fn in_base(&self, path: &[u8]) -> Option<usize> {
+        in_base(&self.base, path)
+    }
+
+    fn is_directory_in_base(&self, path: &[u8]) -> bool {
+        self.in_base(path).is_some_and(|number| self.base.kind(number) == FileKind::Directory)
+    }
+
+    /// The file of the image at a path, if nothing hides what is in the directories above it.
+    fn through(&self, path: &[u8]) -> Option<usize> {
+        let hides = |path: &[u8]| self.upper.get(path).is_some_and(|node| !is_transparent(node));
+        if ancestors(path).any(hides) { None } else { self.in_base(path) }
+    }
+
+    /// What one sees at a path, of which no component is a link.
+    fn see(&self, path: &[u8]) -> Option<Seen<'_>> {
+        match self.upper.get(path) {
+            Some(Node::Removed) => None,
+            Some(Node::There(file)) => Some(Seen::Upper(file)),
+            None => self.through(path).map(Seen::Base),
+        }
+    }
+
+    fn kind(&self, seen: Seen<'_>) -> FileKind {
+        match seen {
+            Seen::Upper(file) => file.kind.of_file(),
+            Seen::Base(number) => self.base.kind(number),
+        }
+    }
+
+    fn is_directory(&self, path: &[u8]) -> bool {
+        self.see(path).is_some_and(|seen| self.kind(seen) == FileKind::Directory)
+    }
+
+    /// Where a path leads as a process confined to the root sees it: a path without links, whose directory is there. What is at
+    /// its end may be missing; it may be a link, unless `last` says that it is followed, too.
+    fn locate(&self, path: &[u8], last: bool) -> Result<Vec<u8>> {
+        let mut todo: Vec<Vec<u8>> = components(path).rev().map(<[u8]>::to_vec).collect();
+        let (mut at, mut links) = (Vec::new(), 0);
+        while let Some(name) = todo.pop() {
+            if name == b".." {
+                at.truncate(parent(&at).len());
+                continue;
+            }
+            let next = join(&at, &name);
+            let Some(seen) = self.see(&next) else {
+                return if todo.is_empty() { Ok(next) } else { Err(no_such_file(path)) };
+            };
+            match self.kind(seen) {
+                FileKind::Symlink if last || !todo.is_empty() => {
+                    links += 1;
+                    if links > MAX_LINKS {
+                        return Err(refuse("Too many levels of symbolic links", path));
+                    }
+                    let target = match seen {
+                        Seen::Upper(File { kind: Kind::Symlink { target }, .. }) => target,
+                        Seen::Upper(_) => &[][..],
+                        Seen::Base(number) => self.base.link(number).unwrap_or_default(),
+                    };
+                    if target.first() == Some(&b'/') {
+                        at.clear();
+                    }
+                    todo.extend(components(target).rev().map(<[u8]>::to_vec));
+                }
+                FileKind::Directory => at = next,
+                _ if todo.is_empty() => return Ok(next),
+                _ => return Err(not_a_directory(path)),
+            }
+        }
+        Ok(at)
+    }
+
+    /// Where something is that has to be there.
+    fn find(&self, path: &[u8], last: bool) -> Result<Vec<u8>> {
+        let found = self.locate(path, last)?;
+        if self.see(&found).is_some() { Ok(found) } else { Err(no_such_file(path)) }
+    }
+
+    /// Every node at and below a path of the upper directory.
+    fn below(&self, path: &[u8]) -> impl Iterator<Item = (&Vec<u8>, &Node)> {
+        let own = self.upper.get_key_value(path);
+        own.into_iter().chain(self.inside(path))
+    }
+
+    /// Every node below a path of the upper directory.
+    fn inside(&self, path: &[u8]) -> impl Iterator<Item = (&Vec<u8>, &Node)> {
+        // The byte after the slash.
+        let (from, to) = ([path, b"/"].concat(), [path, b"0"].concat());
+        self.upper.range::<[u8], _>((Bound::Included(&from[..]), Bound::Excluded(&to[..])))
+    }
+}
+
+/// Whether what the image has in a directory shows through: where the directory itself is changed, say.
+fn is_transparent(node: &Node) -> bool {
+    matches!(node, Node::There(File { kind: Kind::Directory { opaque: false }, .. }))
+}
+
+/// A file of a tree, which is not a regular one unless its content is known.
+fn file_of(tree: &Tree, number: usize, content: impl FnOnce() -> Content) -> Option<File> {
+    let FileEntry { kind, mode, uid, gid, mtime, device, xattrs, .. } = tree.entry(number)?;
+    let (major, minor) = device.unwrap_or_default();
+    let kind = match kind {
+        FileKind::File | FileKind::HardLink => Kind::Regular(content()),
+        FileKind::Directory => Kind::Directory { opaque: false },
+        FileKind::Symlink => Kind::Symlink { target: tree.link(number).unwrap_or_default().to_vec() },
+        FileKind::CharacterDevice => Kind::CharacterDevice(major, minor),
+        FileKind::BlockDevice => Kind::BlockDevice(major, minor),
+        FileKind::Fifo => Kind::Fifo,
+    };
+    Some(File { kind, mode, uid, gid, mtime, xattrs })
+}
+
+/// The file of a tree at a path, of which no component is a link.
+fn in_base(tree: &Tree, path: &[u8]) -> Option<usize> {
+    components(path).try_fold(0, |directory, name| tree.child(directory, name))
+}
+
+/// The path's components, without `.` and empty ones.
+fn components(path: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
+    path.split(|&byte| byte == b'/').filter(|component| !matches!(*component, b"" | b"."))
+}
+
+/// The directory that a path is in.
+fn parent(path: &[u8]) -> &[u8] {
+    let slash = path.iter().rposition(|&byte| byte == b'/');
+    path.get(..slash.unwrap_or(0)).unwrap_or_default()
+}
+
+/// The directories that a path is in, without the root, from below.
+fn ancestors(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::successors(Some(parent(path)), |path| Some(parent(path))).take_while(|path| !path.is_empty())
+}
+
+fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
+    if directory.is_empty() { name.to_vec() } else { [directory, b"/", name].concat() }
+}
+
+fn told(code: Code, sentence: &str, path: &[u8]) -> Error {
+    let path = String::from_utf8_lossy(path);
+    let path = path.trim_start_matches('/');
+    Error::new(code, format!("{sentence}: /{path}.")).with("entry", path)
+}
+
+fn no_such_file(path: &[u8]) -> Error {
+    told(Code::NoSuchFile, "No such file or directory", path)
+}
+
+fn not_a_directory(path: &[u8]) -> Error {
+    told(Code::NotADirectory, "Not a directory", path)
+}
+
+fn refuse(sentence: &str, path: &[u8]) -> Error {
+    told(Code::InvalidArgument, sentence, path)
+}
