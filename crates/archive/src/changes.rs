@@ -65,7 +65,7 @@ const SIGNALS: [&str; 34] = [
     "URG", "USR1", "USR2", "VTALRM", "WINCH", "XCPU", "XFSZ",
 ];
 
-fn refuse(sentence: String) -> Error {
+pub(crate) fn refuse(sentence: String) -> Error {
     Error::new(Code::InvalidArgument, sentence)
 }
 
@@ -86,44 +86,7 @@ impl ConfigChanges {
         let text = document.get("config").unwrap_or("{}").to_owned();
         let mut config = Object::parse(&text).unwrap_or_default();
         let mut steps = Vec::new();
-        self.environment(&mut config, &mut steps)?;
-        self.label(&mut config, &mut steps)?;
-        let ports = self.exposed_ports.iter().map(|(port, on)| Ok((self::port(port)?, *on)));
-        toggle(&mut config, "ExposedPorts", "EXPOSE", &ports.collect::<Result<Vec<_>>>()?, &mut steps);
-        let volumes = self.volumes.iter().map(|(path, on)| {
-            let path = Some(path.trim()).filter(|path| !path.is_empty());
-            Ok((
-                path.ok_or_else(|| refuse("VOLUME specified can not be an empty string".into()))?.to_owned(),
-                *on,
-            ))
-        });
-        toggle(&mut config, "Volumes", "VOLUME", &volumes.collect::<Result<Vec<_>>>()?, &mut steps);
-        let words = |words: &Vec<String>| json::array_of(words.iter().map(|word| json::string(word)));
-        put(&mut config, "Entrypoint", "ENTRYPOINT", &self.entrypoint, words, &mut steps);
-        if self.entrypoint != Change::Keep && self.cmd == Change::Keep {
-            config.remove("Cmd");
-        }
-        put(&mut config, "Cmd", "CMD", &self.cmd, words, &mut steps);
-        put(&mut config, "User", "USER", &self.user, |user| json::string(user), &mut steps);
-        if let Change::Set(directory) = &self.working_dir
-            && !is_absolute(directory)
-        {
-            return Err(refuse(format!("The working directory \"{directory}\" does not begin at the root.")));
-        }
-        put(&mut config, "WorkingDir", "WORKDIR", &self.working_dir, |path| json::string(path), &mut steps);
-        if let Change::Set(signal) = &self.stop_signal
-            && !is_signal(signal)
-        {
-            return Err(refuse(format!("invalid signal: {signal}")));
-        }
-        put(
-            &mut config,
-            "StopSignal",
-            "STOPSIGNAL",
-            &self.stop_signal,
-            |name| json::string(name),
-            &mut steps,
-        );
+        self.alter(&mut config, &mut steps)?;
         if config.to_json() != Object::parse(&text).unwrap_or_default().to_json() {
             document.set("config", &config.to_json());
         }
@@ -140,6 +103,42 @@ impl ConfigChanges {
         self.record(&mut document, &steps);
         Ok(json::first_value(bytes)
             .map_or_else(|_| Vec::new(), |first| first.with_value(&document.to_json())))
+    }
+
+    /// Changes the `config` object of a config, and tells of it in the words of a Dockerfile.
+    pub(crate) fn alter(&self, config: &mut Object<'_>, steps: &mut Vec<String>) -> Result<()> {
+        self.environment(config, steps)?;
+        self.label(config, steps)?;
+        let ports = self.exposed_ports.iter().map(|(port, on)| Ok((self::port(port)?, *on)));
+        toggle(config, "ExposedPorts", "EXPOSE", &ports.collect::<Result<Vec<_>>>()?, steps);
+        let volumes = self.volumes.iter().map(|(path, on)| {
+            let path = Some(path.trim()).filter(|path| !path.is_empty());
+            Ok((
+                path.ok_or_else(|| refuse("VOLUME specified can not be an empty string".into()))?.to_owned(),
+                *on,
+            ))
+        });
+        toggle(config, "Volumes", "VOLUME", &volumes.collect::<Result<Vec<_>>>()?, steps);
+        let words = |words: &Vec<String>| json::array_of(words.iter().map(|word| json::string(word)));
+        put(config, "Entrypoint", "ENTRYPOINT", &self.entrypoint, words, steps);
+        if self.entrypoint != Change::Keep && self.cmd == Change::Keep {
+            config.remove("Cmd");
+        }
+        put(config, "Cmd", "CMD", &self.cmd, words, steps);
+        put(config, "User", "USER", &self.user, |user| json::string(user), steps);
+        if let Change::Set(directory) = &self.working_dir
+            && !is_absolute(directory)
+        {
+            return Err(refuse(format!("The working directory \"{directory}\" does not begin at the root.")));
+        }
+        put(config, "WorkingDir", "WORKDIR", &self.working_dir, |path| json::string(path), steps);
+        if let Change::Set(signal) = &self.stop_signal
+            && !is_signal(signal)
+        {
+            return Err(refuse(format!("invalid signal: {signal}")));
+        }
+        put(config, "StopSignal", "STOPSIGNAL", &self.stop_signal, |name| json::string(name), steps);
+        Ok(())
     }
 
     fn environment(&self, config: &mut Object<'_>, steps: &mut Vec<String>) -> Result<()> {

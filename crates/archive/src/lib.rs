@@ -24,6 +24,7 @@
 
 mod archive;
 mod changes;
+mod commit;
 mod compatibility;
 mod compression;
 mod config;
@@ -33,6 +34,7 @@ mod error;
 mod files;
 mod formats;
 mod gzip;
+mod instructions;
 mod json;
 mod listed;
 mod measure;
@@ -53,6 +55,7 @@ mod write;
 
 pub use archive::{Archive, Inspect, RootFs};
 pub use changes::{Change, ConfigChanges};
+pub use commit::{Commit, CommitChanges};
 pub use compatibility::{Compatibility, LoadVerdict, Loaded, Reader, compatibility};
 pub use compression::Compression;
 pub use config::{Config, container_value};

@@ -47,8 +47,8 @@ mod units;
 pub use catalog::{Catalog, Found, Target};
 pub use change::Change;
 pub use container::{
-    Container, ContainerRemoval, ContainerRow, Content, CreateOptions, Edit, File, Kind, Node,
-    RemovedContainer, path_bytes, path_text,
+    CommitOptions, Committed, Container, ContainerRemoval, ContainerRow, Content, CreateOptions, Edit, File,
+    Kind, NewLayer, Node, RemovedContainer, path_bytes, path_text,
 };
 pub use df::{ImageUsage, Usage};
 pub use history::Step;

@@ -4,9 +4,10 @@
 mod common;
 
 use common::{kept, line};
-use longshore_archive::{Code, Error, Result};
+use longshore_archive::{Code, Commit, CommitChanges, Error, Result};
 use longshore_engine::{
-    Catalog, Change, Content, CreateOptions, Edit, File, Incoming, Kind, Node, RmiOptions,
+    Catalog, Change, CommitOptions, Committed, Content, CreateOptions, Edit, File, Incoming, Kind, NewLayer,
+    Node, RmiOptions,
 };
 
 /// Does what a verb says; gives what Docker prints.
@@ -180,4 +181,92 @@ fn an_edit_is_as_large_as_what_it_changes() {
     ] {
         assert_eq!(sentence(catalog.edit("one", &edit)).0, Code::InvalidArgument);
     }
+}
+
+fn commit(reference: &str, changes: &[&str]) -> CommitOptions {
+    CommitOptions {
+        reference: Some(reference.to_owned()),
+        commit: Commit {
+            author: Some("me".to_owned()),
+            message: Some("why".to_owned()),
+            created: "2021-01-01T00:00:00Z".to_owned(),
+            changes: CommitChanges::Instructions(changes.iter().map(|line| (*line).to_owned()).collect()),
+        },
+    }
+}
+
+#[test]
+fn a_commit_of_nothing_is_a_step_without_a_layer() {
+    let mut catalog = containers();
+    let committed = catalog.commit("one", None, &commit("new", &["ENV A=1"])).unwrap();
+    let Committed { change, id, documents } = committed.clone();
+    assert_eq!(change.lines, [id.as_str()]);
+    done(&mut catalog, |_| Ok(change));
+    let (base, image) = (catalog.find_image("app:1").unwrap(), catalog.find_image("new").unwrap());
+    assert_eq!((image.id(), image.parent(), image.layers()), (id.as_str(), Some(base.id()), base.layers()));
+    let config = image.config();
+    assert_eq!(config.history.len(), base.config().history.len() + 1);
+    let step = config.history.last().unwrap();
+    let text = |text: &str| Some(text.to_owned());
+    assert!(step.empty_layer);
+    assert_eq!(
+        (step.created.clone(), step.author.clone(), step.comment.clone(), config.author.clone()),
+        (text("2021-01-01T00:00:00Z"), text("me"), text("why"), text("me"))
+    );
+    assert!(config.container.env.contains(&"A=1".to_owned()));
+    for (digest, text) in documents {
+        assert_eq!(
+            (&longshore_archive::sha256(text.as_bytes()), catalog.blobs()[&digest]),
+            (&digest, text.len() as u64)
+        );
+    }
+    // The same once more changes nothing.
+    assert!(catalog.commit("one", None, &commit("new", &["ENV A=1"])).unwrap().change.is_empty());
+}
+
+#[test]
+fn a_commit_puts_the_changes_on_top() {
+    let mut catalog = containers();
+    let put = vec![("a".to_owned(), file("a"))];
+    done(&mut catalog, |catalog| catalog.edit("one", &Edit { put, ..Edit::default() }));
+    assert_eq!(sentence(catalog.commit("one", None, &commit("new", &[]))).0, Code::InvalidArgument);
+    let layer = NewLayer { diff_id: longshore_archive::sha256(b"layer"), size: 5 };
+    let committed = catalog.commit("one", Some(&layer), &commit("app:1", &[])).unwrap();
+    let base = catalog.find_image("app:1").unwrap().clone();
+    done(&mut catalog, |_| Ok(committed.change));
+    let image = catalog.find_image("app:1").unwrap();
+    assert_eq!((image.layers().len(), image.parent()), (base.layers().len() + 1, Some(base.id())));
+    assert_eq!(
+        (&image.layers().last().unwrap().diff_id, image.config().diff_ids.len()),
+        (&layer.diff_id, image.layers().len())
+    );
+    assert!(!image.config().history.last().unwrap().empty_layer);
+    // The base is as it was, but for the name that moved.
+    assert_eq!(catalog.image(base.id()), Some(&base));
+    assert_eq!(catalog.history("app:1").unwrap()[0].comment, "why");
+}
+
+#[test]
+fn commits_that_docker_refuses() {
+    let mut catalog = containers();
+    let told = |catalog: &Catalog, container: &str, options: &CommitOptions| {
+        sentence(catalog.commit(container, None, options)).1
+    };
+    assert_eq!(told(&catalog, "nosuch", &commit("x", &[])), "No such container: nosuch");
+    assert_eq!(
+        told(&catalog, "one", &commit("X", &[])),
+        "invalid reference format: repository name (library/X) must be lowercase"
+    );
+    let digest = format!("x@sha256:{}", "1".repeat(64));
+    assert_eq!(
+        told(&catalog, "one", &commit(&digest, &[])),
+        "refusing to create a tag with a digest reference"
+    );
+    assert_eq!(told(&catalog, "one", &commit("x", &["RUN x"])), "RUN is not a valid change command");
+    let id = catalog.find_image("app:2").unwrap().id().to_owned();
+    let options = RmiOptions { force: true, ..RmiOptions::default() };
+    let removal = catalog.rmi(&["app:2".to_owned()], &options).change;
+    done(&mut catalog, |_| Ok(removal));
+    // As Docker has it: what is left of the image is its layers.
+    assert_eq!(told(&catalog, "two", &commit("x", &[])), format!("No such image: {id}"));
 }

@@ -1,5 +1,6 @@
 //! Working containers: an image and what was changed in it. Nothing runs.
 
+mod commit;
 mod create;
 mod edit;
 mod list;
@@ -13,6 +14,7 @@ use crate::catalog::Catalog;
 use crate::image::Image;
 use crate::rmi::Use;
 
+pub use commit::{CommitOptions, Committed, NewLayer};
 pub use create::CreateOptions;
 pub use edit::Edit;
 pub use list::ContainerRow;
