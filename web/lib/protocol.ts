@@ -174,6 +174,22 @@ export interface Verbs {
   history: { args: [image: string]; result: HistoryRow[] };
   df: { args: []; result: DiskUsage };
   save: { args: [images: string[], platforms: string[]]; result: Export };
+  create: { args: [image: string, id: string, name: string, created: string]; result: EngineChange };
+  ps: { args: [all: boolean, filters: string[]]; result: ContainerRow[] };
+  container: { args: [container: string]; result: { id: string; name: string; image: string; created: string } };
+  renameContainer: { args: [container: string, name: string]; result: EngineChange };
+  removeContainers: { args: [containers: string[]]; result: EngineChange & { items: RemovedContainer[] } };
+  /** JSON, for the codec's `Overlay`. */
+  changes: { args: [container: string]; result: string };
+  /** `edit` is JSON that the codec's `Overlay` gave. */
+  edit: { args: [container: string, edit: string]; result: EngineChange };
+  /** An archive of the container's files: of its image, or with the layer too, which the caller puts beside the blobs. */
+  view: { args: [container: string, diffId: string | undefined, size: number | undefined]; result: Export };
+  /** `options` is JSON: `{ reference?, commit: { author?, message?, created, changes? } }`. The documents are blobs to be kept. */
+  commit: {
+    args: [container: string, diffId: string | undefined, size: number | undefined, options: string];
+    result: EngineChange & { id: string; documents: [digest: string, text: string][] };
+  };
   blobs: { args: []; result: KeptBlob[] };
   apply: { args: [change: RowChange, revision: number]; result: undefined };
 }
@@ -189,6 +205,44 @@ export interface EngineChange extends RowChange {
   inverse: RowChange;
   /** Blobs that must be here when the change is made. */
   needs: KeptBlob[];
+}
+
+/** A line of `docker diff`. */
+export interface Difference {
+  kind: 'A' | 'C' | 'D';
+  path: string;
+}
+
+/** What came of operations on a container's files: the edit, as JSON; or the files that have to be kept first, by number. */
+export interface OverlayStep {
+  edit?: string;
+  wanting?: number[];
+}
+
+/** What follows next in a container's layer: bytes, or a blob of the store. */
+export type LayerPart = Uint8Array<ArrayBuffer> | KeptBlob;
+
+/** What became of one container that was to be removed. */
+export interface RemovedContainer {
+  container: string;
+  error?: ErrorData;
+}
+
+/** A row of `docker ps`. */
+export interface ContainerRow {
+  id: string;
+  name: string;
+  /** The image's name that was asked for, where it still means that image; else the image's ID. */
+  image: string;
+  imageId: string;
+  command: string;
+  /** RFC 3339. */
+  created: string;
+  status: string;
+  /** How many paths were changed. */
+  changes: number;
+  /** Bytes of what was written. */
+  size: number;
 }
 
 /** What makes up an archive of some images: documents, and blobs by their paths. */

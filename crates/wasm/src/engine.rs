@@ -2,16 +2,19 @@
 
 #![allow(clippy::needless_pass_by_value)] // what wasm-bindgen gives is owned
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use longshore_archive::{Code, Error, Result};
-use longshore_engine::{Catalog as Core, Change, Incoming, ListOptions, PruneOptions, RmiOptions};
+use longshore_archive::Error;
+use longshore_engine::{
+    Catalog as Core, Change, CommitOptions, Committed, CreateOptions, Edit, Incoming, ListOptions, NewLayer,
+    PruneOptions, RmiOptions,
+};
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
 
-use crate::error::{JsResult, to_js, to_throw};
+use crate::error::{JsResult, from_json, to_js, to_throw};
 
-/// A store's images and their names. Verbs change nothing: they say which rows to put and to delete, which is then applied.
+/// A store's images, their names and its containers. Verbs change nothing: they say which rows to put and to delete, which is then applied.
 #[wasm_bindgen]
 pub struct Catalog {
     core: Core,
@@ -58,6 +61,35 @@ struct Failure {
     detail: longshore_archive::Detail,
 }
 
+impl Failure {
+    fn of(error: &Error) -> Self {
+        Self {
+            code: error.code().as_str(),
+            message: error.message().to_owned(),
+            detail: error.detail().clone(),
+        }
+    }
+}
+
+/// What became of one container that was to be removed.
+#[derive(Serialize)]
+struct RemovedContainer {
+    container: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<Failure>,
+}
+
+/// A container, but for what was changed in it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ContainerView<'a> {
+    id: &'a str,
+    name: &'a str,
+    /// ID of its image.
+    image: &'a str,
+    created: &'a str,
+}
+
 #[derive(Serialize)]
 struct Nothing {}
 
@@ -78,14 +110,14 @@ impl Catalog {
     /// What loading an archive would do.
     #[wasm_bindgen(unchecked_return_type = "Verbs['plan']['result']")]
     pub fn plan(&self, incoming: &str) -> JsResult {
-        let plan = read(incoming).and_then(|incoming| self.core.plan(&incoming));
+        let plan = from_json::<Incoming>(incoming).and_then(|incoming| self.core.plan(&incoming));
         to_js(&plan.map_err(to_throw)?)
     }
 
     /// `docker load`.
     #[wasm_bindgen(unchecked_return_type = "Verbs['load']['result']")]
     pub fn load(&self, incoming: &str) -> JsResult {
-        let incoming = read(incoming).map_err(to_throw)?;
+        let incoming = from_json::<Incoming>(incoming).map_err(to_throw)?;
         let change = self.core.load(&incoming).map_err(to_throw)?;
         let brought = incoming.blobs();
         // Also what the store should have: it may have been lost.
@@ -112,7 +144,8 @@ impl Catalog {
         struct Items {
             items: Vec<RemovedItem>,
         }
-        let removal = self.core.rmi(&images, &RmiOptions { force, no_prune, in_use: &[] });
+        let in_use = self.core.uses();
+        let removal = self.core.rmi(&images, &RmiOptions { force, no_prune, in_use: &in_use });
         let items = removal.items.into_iter().map(|item| {
             let (removed, error) = match item.outcome {
                 Ok(removed) => (removed, None),
@@ -121,11 +154,7 @@ impl Catalog {
             RemovedItem {
                 image: item.image,
                 lines: removed.iter().map(ToString::to_string).collect(),
-                error: error.map(|error| Failure {
-                    code: error.code().as_str(),
-                    message: error.message().to_owned(),
-                    detail: error.detail().clone(),
-                }),
+                error: error.as_ref().map(Failure::of),
             }
         });
         let items = Items { items: items.collect() };
@@ -140,7 +169,8 @@ impl Catalog {
             reclaimed: u64,
         }
         let filters = pairs(filters);
-        let options = PruneOptions { all, filters: &filters, in_use: &[] };
+        let in_use = self.core.uses();
+        let options = PruneOptions { all, filters: &filters, in_use: &in_use };
         let pruned = self.core.prune(&options).map_err(to_throw)?;
         self.planned(pruned.change, Reclaimed { reclaimed: pruned.reclaimed }, |_| false)
     }
@@ -180,13 +210,114 @@ impl Catalog {
     /// `docker system df -v`.
     #[wasm_bindgen(unchecked_return_type = "Verbs['df']['result']")]
     pub fn df(&self) -> JsResult {
-        to_js(&self.core.df(&[]))
+        to_js(&self.core.df(&self.core.uses()))
     }
 
     /// `docker save`: what makes up the archive.
     #[wasm_bindgen(unchecked_return_type = "Verbs['save']['result']")]
     pub fn save(&self, images: Vec<String>, platforms: Vec<String>) -> JsResult {
         to_js(&self.core.save(&images, &platforms).map_err(to_throw)?)
+    }
+
+    /// `docker create`, with an ID of 64 hexadecimal digits, and a time in RFC 3339.
+    #[wasm_bindgen(unchecked_return_type = "Verbs['create']['result']")]
+    pub fn create(&self, image: &str, id: String, name: String, created: String) -> JsResult {
+        let change = self.core.create(image, &CreateOptions { id, name, created }).map_err(to_throw)?;
+        self.planned(change, Nothing {}, |_| false)
+    }
+
+    /// `docker ps`. Filters are names and values by turns.
+    #[wasm_bindgen(unchecked_return_type = "Verbs['ps']['result']")]
+    pub fn ps(&self, all: bool, filters: Vec<String>) -> JsResult {
+        to_js(&self.core.ps(all, &pairs(filters)).map_err(to_throw)?)
+    }
+
+    /// The container that a name or an ID means.
+    #[wasm_bindgen(unchecked_return_type = "Verbs['container']['result']")]
+    pub fn container(&self, container: &str) -> JsResult {
+        let found = self.core.find_container(container).map_err(to_throw)?;
+        to_js(&ContainerView {
+            id: &found.id,
+            name: &found.name,
+            image: &found.image,
+            created: &found.created,
+        })
+    }
+
+    /// `docker rename`.
+    #[wasm_bindgen(js_name = renameContainer, unchecked_return_type = "Verbs['renameContainer']['result']")]
+    pub fn rename_container(&self, container: &str, name: &str) -> JsResult {
+        let change = self.core.rename(container, name).map_err(to_throw)?;
+        self.planned(change, Nothing {}, |_| false)
+    }
+
+    /// `docker rm`.
+    #[wasm_bindgen(js_name = removeContainers, unchecked_return_type = "Verbs['removeContainers']['result']")]
+    pub fn remove_containers(&self, containers: Vec<String>) -> JsResult {
+        #[derive(Serialize)]
+        struct Items {
+            items: Vec<RemovedContainer>,
+        }
+        let removal = self.core.rm(&containers);
+        let items = removal.items.into_iter().map(|item| RemovedContainer {
+            container: item.container,
+            error: item.outcome.as_ref().err().map(Failure::of),
+        });
+        let items = Items { items: items.collect() };
+        self.planned(removal.change, items, |_| false)
+    }
+
+    /// What was changed in a container, as the codec's `Overlay` takes it: JSON.
+    pub fn changes(&self, container: &str) -> JsResult<String> {
+        let found = self.core.find_container(container).map_err(to_throw)?;
+        let rows: Vec<_> = self.core.upper(&found.id).collect();
+        serde_json::to_string(&rows).map_err(|error| JsError::new(&error.to_string()).into())
+    }
+
+    /// Takes down an edit that the codec's `Overlay` gave: JSON.
+    #[wasm_bindgen(unchecked_return_type = "Verbs['edit']['result']")]
+    pub fn edit(&self, container: &str, edit: &str) -> JsResult {
+        let edit: Edit = from_json(edit).map_err(to_throw)?;
+        let change = self.core.edit(container, &edit).map_err(to_throw)?;
+        // Also what the store should have: it may have been lost.
+        let brought: BTreeSet<String> = edit
+            .put
+            .iter()
+            .filter_map(|(_, node)| node.content())
+            .map(|content| content.digest.clone())
+            .collect();
+        self.planned(change, Nothing {}, |digest| brought.contains(digest))
+    }
+
+    /// What makes up the archive whose only image has a container's files: without a layer those of its image; with the layer
+    /// that its changes are, which is not among the blobs, all of them.
+    #[wasm_bindgen(unchecked_return_type = "Verbs['view']['result']")]
+    pub fn view(&self, container: &str, diff_id: Option<String>, size: Option<f64>) -> JsResult {
+        let layer = layer_of(diff_id, size);
+        to_js(&self.core.view(container, layer.as_ref()).map_err(to_throw)?)
+    }
+
+    /// `docker commit`, with the layer that the container's changes are, if there are any; `options` is JSON: `reference`, and
+    /// `commit` with `author`, `message`, `created` and `changes`. Beside the change: the image's `id`, and `documents`,
+    /// digests and texts of blobs that have to be kept, as the layer has.
+    #[wasm_bindgen(unchecked_return_type = "Verbs['commit']['result']")]
+    pub fn commit(
+        &self,
+        container: &str,
+        diff_id: Option<String>,
+        size: Option<f64>,
+        options: &str,
+    ) -> JsResult {
+        #[derive(Serialize)]
+        struct Made {
+            id: String,
+            documents: Vec<(String, String)>,
+        }
+        let options: CommitOptions = from_json(options).map_err(to_throw)?;
+        let layer = layer_of(diff_id, size);
+        let Committed { change, id, documents } =
+            self.core.commit(container, layer.as_ref(), &options).map_err(to_throw)?;
+        self.planned(change, Made { id, documents }, |_| false)
     }
 
     /// Every blob that is needed.
@@ -212,10 +343,9 @@ fn needed(blobs: BTreeMap<String, u64>, is_needed: impl Fn(&str) -> bool) -> Vec
     needed.map(|(digest, size)| Needed { digest, size }).collect()
 }
 
-fn read(incoming: &str) -> Result<Incoming> {
-    serde_json::from_str(incoming).map_err(|error| {
-        Error::new(Code::InvalidArgument, format!("This is nothing that a store could take in: {error}."))
-    })
+fn layer_of(diff_id: Option<String>, size: Option<f64>) -> Option<NewLayer> {
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // below 2^53
+    diff_id.map(|diff_id| NewLayer { diff_id, size: size.unwrap_or_default() as u64 })
 }
 
 fn pairs(texts: Vec<String>) -> Vec<(String, String)> {

@@ -19,6 +19,17 @@ pub(crate) fn to_throw(error: Error) -> JsValue {
     thrown
 }
 
+/// What another module, or JavaScript, gives as JSON. Fails with `invalid-argument`.
+#[cfg(any(feature = "codec", feature = "engine"))]
+pub(crate) fn from_json<T: serde::de::DeserializeOwned>(text: &str) -> longshore_archive::Result<T> {
+    serde_json::from_str(text).map_err(|error| {
+        Error::new(
+            longshore_archive::Code::InvalidArgument,
+            format!("What is given makes no sense: {error}."),
+        )
+    })
+}
+
 /// Plain data: maps as objects, numbers as numbers.
 pub(crate) fn to_js<T: Serialize + ?Sized>(value: &T) -> JsResult {
     Ok(value.serialize(&serde_wasm_bindgen::Serializer::json_compatible())?)

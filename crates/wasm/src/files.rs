@@ -8,7 +8,7 @@ use std::rc::Rc;
 use js_sys::{Array, Function};
 use longshore_archive::{
     Archive, Changing, Code, Comparing, Error, Export, FileEntry, FileReader, Indexing, Limits, Merging,
-    Part, Query, Recipe, Search, SharedIndex, Side, Source, Tree, Weighing,
+    Part, Query, Recipe, Search, SharedIndex, Side, Source, Tree, Weighing, merge,
 };
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
@@ -212,6 +212,10 @@ pub struct FileTree {
 }
 
 impl FileTree {
+    pub(crate) fn tree(&self) -> &Rc<Tree> {
+        &self.tree
+    }
+
     fn at(&self, path: &str, last: bool) -> JsResult<usize> {
         self.tree.find(path.as_bytes(), last).ok_or_else(|| {
             let message = format!("No such file or directory: /{}.", path.trim_start_matches('/'));
@@ -248,6 +252,14 @@ impl FileTree {
         let number = self.at(path, true)?;
         let reader =
             FileReader::new(&self.tree, number, self.layers.clone(), self.limits).map_err(to_throw)?;
+        Ok(FileStream { stream: Stream::File(Box::new(reader)) })
+    }
+
+    /// Begins to read the file of that number.
+    #[wasm_bindgen(js_name = readNumber)]
+    pub fn read_number(&self, number: u32) -> JsResult<FileStream> {
+        let (layers, limits) = (self.layers.clone(), self.limits);
+        let reader = FileReader::new(&self.tree, number as usize, layers, limits).map_err(to_throw)?;
         Ok(FileStream { stream: Stream::File(Box::new(reader)) })
     }
 
@@ -288,6 +300,43 @@ impl FileTree {
     pub fn compare(&self, other: &FileTree) -> FileWork {
         let side = |tree: &Self| Side { tree: tree.tree.clone(), layers: tree.layers.clone() };
         FileWork::new(Kind::Compare(Box::new(Comparing::new(side(self), side(other), self.limits))))
+    }
+}
+
+/// A tar, packed or not, whose files are being found.
+#[wasm_bindgen]
+pub struct TarFiles {
+    data: Recipe<Shared>,
+    limits: Limits,
+    indexing: Option<Box<Indexing<Shared>>>,
+}
+
+#[wasm_bindgen]
+impl TarFiles {
+    /// Begins.
+    #[wasm_bindgen(constructor)]
+    pub fn new(
+        #[wasm_bindgen(unchecked_param_type = "readonly Part[]")] parts: &Array,
+        #[wasm_bindgen(js_name = readSync, unchecked_param_type = "ReadSync | undefined")] read_sync: Option<
+            Function,
+        >,
+        #[wasm_bindgen(unchecked_param_type = "Limits")] limits: JsValue,
+    ) -> JsResult<Self> {
+        let data = shared_recipe(parts, read_sync.as_ref(), Vec::new())?;
+        let limits = limits_of(limits)?.unwrap_or_default();
+        let indexing = Some(Box::new(Indexing::new(data.clone(), limits).map_err(to_throw)?));
+        Ok(Self { data, limits, indexing })
+    }
+
+    /// Goes on; the files at the end.
+    pub fn step(&mut self) -> JsResult<Option<FileTree>> {
+        let Some(indexing) = &mut self.indexing else { return Ok(None) };
+        if !indexing.step(BYTES).map_err(to_throw)? {
+            return Ok(None);
+        }
+        let index = self.indexing.take().map(|indexing| indexing.finish());
+        let tree = merge(index.into_iter().collect()).map_err(to_throw)?;
+        Ok(Some(FileTree { tree: Rc::new(tree), layers: vec![self.data.clone()], limits: self.limits }))
     }
 }
 

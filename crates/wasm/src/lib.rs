@@ -22,6 +22,8 @@ mod found;
 mod incoming;
 #[cfg(feature = "core")]
 mod names;
+#[cfg(feature = "codec")]
+mod overlay;
 #[cfg(feature = "registry")]
 mod registry;
 #[cfg(feature = "codec")]
@@ -40,9 +42,11 @@ pub use crate::engine::Catalog;
 #[cfg(feature = "codec")]
 pub use crate::examine::Examination;
 #[cfg(feature = "codec")]
-pub use crate::files::{FileStream, FileTree, FileWork, Files};
+pub use crate::files::{FileStream, FileTree, FileWork, Files, TarFiles};
 #[cfg(feature = "core")]
 pub use crate::names::{parse_reference, suggest_tags};
+#[cfg(feature = "codec")]
+pub use crate::overlay::Overlay;
 #[cfg(feature = "registry")]
 pub use crate::registry::{Exchange, Registry, choose, index_json, mirrored, named};
 #[cfg(feature = "codec")]
@@ -59,7 +63,7 @@ const CORE_TYPES: &str = "import type { ArchiveView, ImageInspect, NameChange, R
 
 #[cfg(all(feature = "codec", not(feature = "core")))]
 #[wasm_bindgen(typescript_custom_section)]
-const CODEC_TYPES: &str = "import type { Compatibility, FilePage, LayerPacking, Limits, Packing, RenameRule, RepairKind, RepairProposal, VerifyReport, WriteFormat } from './types.js';\nimport type { Incoming, Job, LayerNeed, Measured, Part, ReadSync, SessionSource, Shipment } from './protocol.js';";
+const CODEC_TYPES: &str = "import type { Compatibility, FilePage, LayerPacking, Limits, Packing, RenameRule, RepairKind, RepairProposal, VerifyReport, WriteFormat } from './types.js';\nimport type { Difference, Incoming, Job, LayerNeed, LayerPart, Measured, OverlayStep, Part, ReadSync, SessionSource, Shipment } from './protocol.js';";
 
 #[cfg(all(feature = "registry", not(any(feature = "core", feature = "codec", feature = "engine"))))]
 #[wasm_bindgen(typescript_custom_section)]
