@@ -20,13 +20,14 @@ import { PackedLayers, findOut, gzipped, type Known, type Place } from './making
 import { measureAll } from './measuring.js';
 import type { Outer } from './packed.js';
 import type { Pool } from './pool.js';
-import type { FileTask } from './protocol-files.js';
+import type { ContainerOperations, ContentPlace, FileTask } from './protocol-files.js';
 import type { Backend, Edited, Incoming, Operation, Operations, PackedBlob, Part } from './protocol.js';
 import type { Shell } from './registry-exchange.js';
 import type { Port, Shipping } from './registry-push.js';
 import type { MirrorOptions, MirrorReport, PushOptions, PushReport } from './registry-types.js';
 import type {
   ArchiveView,
+  CallOptions,
   Compatibility,
   ConfigChanges,
   Finding,
@@ -354,6 +355,26 @@ export abstract class BaseArchive {
     if (op === 'fileEnd') return this.#backend.call(op, args as Operations[typeof op]['args']);
     return this.#whileOpen(options.signal, (signal) => this.#backend.call(op, args as Operations[typeof op]['args'], { ...options, signal }));
   };
+
+  /** @internal What a container does with the archive of its image. */
+  onFiles<Op extends keyof ContainerOperations>(
+    op: Op,
+    args: Omit<ContainerOperations[Op]['args'], 'handle' | 'limits'>,
+    options: CallOptions,
+  ): Promise<ContainerOperations[Op]['result']> {
+    const whole = { handle: this.#handle, limits: {}, ...args } as unknown as Operations[Op]['args'];
+    return this.#whileOpen(options.signal, (signal) => this.#backend.call(op, whole, { ...options, signal }));
+  }
+
+  /** @internal What a regular file holds. */
+  abstract contentOf(place: ContentPlace, options: CallOptions): Promise<Part[]>;
+
+  /** @internal The same, bit by bit. */
+  protected async *contentsOf(place: ContentPlace, options: CallOptions): AsyncGenerator<Part[], void, undefined> {
+    const [image, tar] = 'tar' in place ? ['', place.tar] : [place.image, undefined];
+    const work: FileTask = { image, layer: undefined, kind: 'content', number: place.number, tar };
+    for await (const { parts } of results(this.#files, this.#handle, work, {}, options)) yield parts;
+  }
 
   /** @internal The parts of the archive that is asked for. */
   protected async make(options: SaveOptions<BaseArchive>): Promise<Made> {

@@ -24,6 +24,9 @@ export const ERROR_CODES = [
   'index-mismatch',
   // The store.
   'image-in-use',
+  'no-such-container',
+  'ambiguous-container',
+  'name-in-use',
   'quota-exceeded',
   'store-failed',
   'store-changed',
@@ -42,6 +45,9 @@ export const ERROR_CODES = [
   'digest-mismatch',
   // Files.
   'no-such-file',
+  'file-exists',
+  'not-a-directory',
+  'is-a-directory',
   // The call.
   'invalid-argument',
   'aborted',

@@ -9,12 +9,14 @@
 import { BaseArchive, invalid, limitsOf, newHandle, text } from './archive.js';
 import { browserPool } from './browser-threads.js';
 import { WorkerClient, type Locations } from './client.js';
+import type { Container as BaseContainer } from './container.js';
 import { LongshoreError, aborted } from './errors.js';
 import { fetchArchive, nameOfUrl } from './fetch.js';
 import type { Place } from './making.js';
 import { nameInside, openPacked, type Outer } from './packed.js';
 import type { Pool } from './pool.js';
 import type { Part } from './protocol.js';
+import type { ContentPlace } from './protocol-files.js';
 import type { Registry } from './registry-client.js';
 import type { Shell } from './registry-exchange.js';
 import type { PullOptions, RegistryOptions } from './registry-types.js';
@@ -24,6 +26,7 @@ import type { ArchiveView, CallOptions, FileListOptions, FileOptions, Reference,
 export type { Locations } from './client.js';
 export { ERROR_CODES, LongshoreError, type ErrorCode, type ErrorDetail } from './errors.js';
 export type { Registry } from './registry-client.js';
+export type * from './container-types.js';
 export type * from './registry-types.js';
 export type * from './store-types.js';
 export type * from './types.js';
@@ -91,8 +94,16 @@ export async function openArchive(
   return new Archive(client, pool, handle, view, nameInside(name, outer), outer);
 }
 
+/** All of a Blob. */
+function wholeOf(blob: Blob): Part {
+  return { source: blob, offset: 0, length: blob.size };
+}
+
 /** What {@link openArchive} opens. */
 export type ArchiveInput = Blob | URL | string | FileGiver | Folder | readonly File[];
+
+/** A working container of this browser's store. */
+export type Container = BaseContainer<Archive, Blob>;
 
 /** Images that are kept in this browser. */
 export type Store = BaseStore<Archive, Saved, ArchiveInput, Blob>;
@@ -124,6 +135,12 @@ export async function openStore({ name, blobs }: StoreOptions = {}): Promise<Sto
       for (const [path, blob] of blobs) files.set(path, blob);
       return openFolder({ name: 'images', files }, {});
     },
+    async gather(pieces, sourceOf) {
+      const sources = await Promise.all(pieces.map((piece) => (piece instanceof Uint8Array ? piece : sourceOf(piece))));
+      const source = new Blob(sources as BlobPart[]);
+      return { source, part: wholeOf(source), release() {} };
+    },
+    partOf: async (content) => (content instanceof Blob ? wholeOf(content) : content),
   });
   store.tidy().catch(() => {});
   return store;
@@ -243,6 +260,11 @@ export class Archive extends BaseArchive {
   /** A tar of an image's files, or of those below a directory, whose name they begin with: as `docker export` and `docker cp`. */
   async exportFiles(image: string, options: FileListOptions = {}): Promise<Blob> {
     return this.#gathered(this.bytesOf('export', image, options.path ?? '', options), 'application/x-tar');
+  }
+
+  /** @internal */
+  override async contentOf(place: ContentPlace, options: CallOptions): Promise<Part[]> {
+    return [wholeOf(await this.#gathered(this.contentsOf(place, options), ''))];
   }
 
   async #gathered(batches: AsyncIterable<Part[]>, type: string): Promise<Blob> {

@@ -9,8 +9,10 @@ import { basename, join, relative, resolve, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { BaseArchive, checked, invalid, limitsOf, newHandle, text, type Made } from './archive.js';
 import * as core from './core.js';
+import type { Container as BaseContainer } from './container.js';
 import { LongshoreError, aborted, fromData, isBreakdown, toData } from './errors.js';
 import { fetchArchive, nameOfUrl } from './fetch.js';
+import { gatherToFile } from './node-gathering.js';
 import { FileSource } from './node-source.js';
 import type { Place } from './making.js';
 import { once } from './modules.js';
@@ -21,6 +23,7 @@ import { nameInside, openPacked, type Outer } from './packed.js';
 import type { Pool } from './pool.js';
 import { fileStore, nodeShell } from './node-registry.js';
 import type { Backend, Incoming, Operation, Operations, Part, ReadSync, SessionFolder, SessionSource } from './protocol.js';
+import type { ContentPlace } from './protocol-files.js';
 import { openRegistry, type Registry } from './registry-client.js';
 import type { Shell } from './registry-exchange.js';
 import { pullFiles } from './registry-pull.js';
@@ -32,6 +35,7 @@ import type { ArchiveView, CallOptions, FileListOptions, FileOptions, Reference,
 
 export { ERROR_CODES, LongshoreError, type ErrorCode, type ErrorDetail } from './errors.js';
 export type { Registry } from './registry-client.js';
+export type * from './container-types.js';
 export type * from './registry-types.js';
 export type * from './store-types.js';
 export type * from './types.js';
@@ -195,6 +199,9 @@ export async function registry(host: string, options: RegistryOptions = {}): Pro
 /** What {@link openArchive} opens. */
 export type ArchiveInput = string | URL | Uint8Array | Blob;
 
+/** A working container of a store in a folder. */
+export type Container = BaseContainer<Archive, FileSource>;
+
 /** Images that are kept in a folder. */
 export type Store = BaseStore<Archive, Saved, ArchiveInput, FileSource>;
 
@@ -223,6 +230,8 @@ export async function openStore(path: string | URL): Promise<Store> {
         throw thrown;
       }
     },
+    gather: gatherToFile,
+    partOf: async (content) => (content instanceof Blob ? new Uint8Array(await content.arrayBuffer()) : content),
   });
 }
 
@@ -363,6 +372,13 @@ export class Archive extends BaseArchive {
       at += chunk.length;
     }
     return whole;
+  }
+
+  /** @internal */
+  override async contentOf(place: ContentPlace, options: CallOptions): Promise<Part[]> {
+    const found: Part[] = [];
+    for await (const parts of this.contentsOf(place, options)) found.push(...parts);
+    return found;
   }
 
   /** As {@link readFile}, for files that are large. */

@@ -1,5 +1,5 @@
 /** What crosses between the caller and the session about files inside layers. */
-import type { Part } from './protocol.js';
+import type { Difference, KeptBlob, LayerPart, OverlayStep, Part } from './protocol.js';
 import type { Limits } from './types.js';
 
 /** Which file system is meant: of an image, up to and with a layer. */
@@ -13,6 +13,7 @@ export type FileTask = Root &
   (
     | { kind: 'list'; path: string; recursive: boolean; from: number | undefined; limit: number | undefined }
     | { kind: 'read'; path: string }
+    | { kind: 'content'; number: number; tar: number | undefined }
     | { kind: 'export'; path: string }
     | { kind: 'search'; path: string; glob: string | undefined; regex: string | undefined; content: Uint8Array | undefined }
     | { kind: 'changes' }
@@ -28,7 +29,36 @@ export interface FileResults {
   next?: number;
 }
 
-export interface FileOperations {
+/** An image, and what was changed in a container of it, as JSON. */
+export interface Upper {
+  image: string;
+  changes: string;
+}
+
+/** A regular file by its number: of an image, or of a tar that was begun. */
+export type ContentPlace = { number: number } & ({ image: string } | { tar: number });
+
+/** Operations on a container of an image of the archive. */
+export interface ContainerOperations {
+  /** `operations` is JSON; `copied` has the contents of files of the image that are known. */
+  upperApply: {
+    args: { handle: number; operations: string; now: number; copied: [number, KeptBlob][]; limits: Limits } & Upper;
+    result: OverlayStep;
+  };
+  upperDiff: { args: { handle: number; limits: Limits } & Upper; result: Difference[] };
+  /** The changes as a layer, in order. */
+  upperLayer: { args: { handle: number; limits: Limits } & Upper; result: LayerPart[] };
+  /** Indexes a tar, as `tar` of the caller's choice, which `tarEnd` ends. */
+  tarBegin: { args: { handle: number; tar: number; parts: Part[]; limits: Limits }; result: undefined };
+  /** Unpacks it into a directory; `contents` has those of its regular files that are known. */
+  tarUnpack: {
+    args: { handle: number; tar: number; contents: [number, KeptBlob][]; path: string; limits: Limits } & Upper;
+    result: OverlayStep;
+  };
+  tarEnd: { args: { handle: number; tar: number }; result: undefined };
+}
+
+export interface FileOperations extends ContainerOperations {
   /** Begins, as `task` of the caller's choice, which `fileEnd` ends. Layers are indexed that were not yet. */
   fileBegin: { args: { handle: number; task: number; work: FileTask; limits: Limits }; result: undefined };
   /** What was found since; nothing at the end. */

@@ -1,4 +1,5 @@
 /** What crosses between the caller and the session, which lives in a Worker or, in Node, right here. */
+import type { ContainerRow, RemovedContainer } from './container-types.js';
 import type { ErrorData } from './errors.js';
 import type { FileOperations } from './protocol-files.js';
 import type { DiskUsage, HistoryRow, ImageRow, LoadPlan, Removed, Tagging } from './store-types.js';
@@ -141,6 +142,18 @@ export interface BlobToKeep extends KeptBlob {
   layers: { layer: number; diffId: string }[];
 }
 
+/** What operations on a container come to: an edit of its rows, as JSON, or the files whose contents are needed first. */
+export type OverlayStep = { edit: string; wanting?: undefined } | { edit?: undefined; wanting: number[] };
+
+/** A part of the layer that a container's changes are: bytes, or a blob of the store. */
+export type LayerPart = Uint8Array | KeptBlob;
+
+/** A line of `docker diff`. */
+export interface Difference {
+  kind: 'A' | 'C' | 'D';
+  path: string;
+}
+
 /** What an archive brings to a store. */
 export interface Incoming {
   /** For the engine, as JSON. */
@@ -169,6 +182,22 @@ export interface Verbs {
   /** Filters are names and values by turns, here and for `images`. */
   prune: { args: [all: boolean, filters: string[]]; result: EngineChange & { reclaimed: number } };
   damage: { args: [digests: string[]]; result: EngineChange };
+  create: { args: [image: string, id: string, name: string, created: string]; result: EngineChange };
+  ps: { args: [all: boolean, filters: string[]]; result: ContainerRow[] };
+  container: { args: [container: string]; result: { id: string; name: string; image: string; created: string } };
+  renameContainer: { args: [container: string, name: string]; result: EngineChange };
+  removeContainers: { args: [containers: string[]]; result: EngineChange & { items: RemovedContainer[] } };
+  /** What was changed in a container, as JSON for the codec. */
+  changes: { args: [container: string]; result: string };
+  /** `edit` is what the codec made of an operation. */
+  edit: { args: [container: string, edit: string]; result: EngineChange };
+  /** What makes up an archive of a container's files: of its image, and of the layer that its changes are. */
+  view: { args: [container: string, diffId: string | undefined, size: number | undefined]; result: Export };
+  /** `options` is JSON. */
+  commit: {
+    args: [container: string, diffId: string | undefined, size: number | undefined, options: string];
+    result: EngineChange & { id: string; documents: [digest: string, text: string][] };
+  };
   images: { args: [all: boolean, filters: string[]]; result: ImageRow[] };
   inspect: { args: [image: string]; result: ImageInspect };
   history: { args: [image: string]; result: HistoryRow[] };

@@ -1,8 +1,8 @@
 /** The session's work on files inside layers. Indexes and file systems stay until their archive is closed. */
 import type * as Codec from './codec.js';
 import { LongshoreError, aborted } from './errors.js';
-import type { FileOperations, FileResults, FileTask, Root } from './protocol-files.js';
-import type { Part, ReadSync } from './protocol.js';
+import type { ContainerOperations, FileOperations, FileResults, FileTask, Root, Upper } from './protocol-files.js';
+import type { Difference, LayerPart, OverlayStep, Part, ReadSync } from './protocol.js';
 import type { Context } from './session.js';
 import type { Limits, Progress } from './types.js';
 
@@ -56,6 +56,8 @@ export class SessionFiles {
   readonly #readSync: ReadSync | undefined;
   readonly #archives = new Map<number, ArchiveFiles>();
   readonly #tasks = new Map<number, Task>();
+  /** Tars that are unpacked into containers of an archive's images. */
+  readonly #tars = new Map<number, { handle: number; tree: Codec.FileTree }>();
 
   /** `opened` fails for a handle of no open archive. */
   constructor(
@@ -72,7 +74,8 @@ export class SessionFiles {
 
   async begin({ handle, task, work, limits }: FileOperations['fileBegin']['args'], context: Context): Promise<undefined> {
     const handles = [handle];
-    const tree = await this.#tree(handle, work, limits, context);
+    const tar = work.kind === 'content' && work.tar !== undefined ? this.#tar(work.tar) : undefined;
+    const tree = tar?.share() ?? (await this.#tree(handle, work, limits, context));
     try {
       const begun = await this.#begin(tree, work, limits, context, handles);
       this.#tasks.set(task, { handles, ...begun });
@@ -94,8 +97,61 @@ export class SessionFiles {
     return undefined;
   }
 
+  async upperApply(
+    { handle, operations, now, copied, limits, ...upper }: ContainerOperations['upperApply']['args'],
+    context: Context,
+  ): Promise<OverlayStep> {
+    return this.#onOverlay(handle, upper, limits, context, (overlay) => {
+      for (const [number, { digest, size }] of copied) overlay.copied(number, digest, size);
+      return overlay.apply(operations, now);
+    });
+  }
+
+  async upperDiff({ handle, limits, ...upper }: ContainerOperations['upperDiff']['args'], context: Context): Promise<Difference[]> {
+    return this.#onOverlay(handle, upper, limits, context, (overlay) => overlay.diff());
+  }
+
+  async upperLayer({ handle, limits, ...upper }: ContainerOperations['upperLayer']['args'], context: Context): Promise<LayerPart[]> {
+    return this.#onOverlay(handle, upper, limits, context, (overlay) => {
+      const parts: LayerPart[] = [];
+      overlay.beginLayer();
+      for (let more = overlay.nextLayerParts(); more; more = overlay.nextLayerParts()) parts.push(...more);
+      return parts;
+    });
+  }
+
+  async tarBegin({ handle, tar, parts, limits }: ContainerOperations['tarBegin']['args'], context: Context): Promise<undefined> {
+    const { TarFiles } = await this.#loadCodec();
+    const indexing = new TarFiles(parts, this.#readSync, limits);
+    try {
+      let tree = indexing.step();
+      for (; !tree; tree = indexing.step()) await this.#breathe(context, () => ({ phase: 'files', done: 0, total: 0 }));
+      this.#tars.set(tar, { handle, tree });
+    } finally {
+      indexing.free();
+    }
+    return undefined;
+  }
+
+  async tarUnpack(
+    { handle, tar, contents, path, limits, ...upper }: ContainerOperations['tarUnpack']['args'],
+    context: Context,
+  ): Promise<OverlayStep> {
+    return this.#onOverlay(handle, upper, limits, context, (overlay) => {
+      for (const [number, { digest, size }] of contents) overlay.unpacked(number, digest, size);
+      return overlay.unpack(this.#tar(tar), path);
+    });
+  }
+
+  tarEnd({ tar }: ContainerOperations['tarEnd']['args']): undefined {
+    this.#tars.get(tar)?.tree.free();
+    this.#tars.delete(tar);
+    return undefined;
+  }
+
   /** An archive is closed. */
   close(handle: number): void {
+    for (const [tar, one] of this.#tars) if (one.handle === handle) this.tarEnd({ handle, tar });
     for (const [number, task] of this.#tasks) if (task.handles.includes(handle)) this.end({ task: number });
     this.#archives.get(handle)?.free();
     this.#archives.delete(handle);
@@ -117,6 +173,8 @@ export class SessionFiles {
       }
       case 'read':
         return this.#stream(tree.read(work.path));
+      case 'content':
+        return this.#stream(tree.readNumber(work.number));
       case 'export':
         return this.#stream(tree.export(work.path));
       case 'search': {
@@ -136,6 +194,28 @@ export class SessionFiles {
           other.free();
         }
       }
+    }
+  }
+
+  #tar(tar: number): Codec.FileTree {
+    const begun = this.#tars.get(tar);
+    if (!begun) throw lost();
+    return begun.tree;
+  }
+
+  /** What was changed in a container, over the file system of its image. */
+  async #onOverlay<T>(handle: number, { image, changes }: Upper, limits: Limits, context: Context, work: (overlay: Codec.Overlay) => T): Promise<T> {
+    const tree = await this.#tree(handle, { image, layer: undefined }, limits, context);
+    try {
+      const { Overlay } = await this.#loadCodec();
+      const overlay = new Overlay(tree, changes);
+      try {
+        return work(overlay);
+      } finally {
+        overlay.free();
+      }
+    } finally {
+      tree.free();
     }
   }
 

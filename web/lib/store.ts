@@ -2,10 +2,12 @@
 import { BaseArchive, invalid, limitsOf, newHandle, text } from './archive.js';
 import { LongshoreError, aborted } from './errors.js';
 import type { Keeping } from './keeping.js';
+import { Container, type Gathered, type Host, type Plan } from './container.js';
+import type { ContainerRow, CreateOptions, PsOptions, RemovedContainer } from './container-types.js';
 import { inLanes } from './lanes.js';
-import { grouped } from './measuring.js';
+import { grouped, measureAll } from './measuring.js';
 import type { Pool } from './pool.js';
-import type { Backend, BlobToKeep, EngineChange, Incoming, KeptBlob, Question, RowChange, Verb, Verbs } from './protocol.js';
+import type { Backend, BlobToKeep, EngineChange, Export, KeptBlob, LayerPart, Part, Question, RowChange, Verb, Verbs } from './protocol.js';
 import type { MirrorOptions, MirrorReport, PullOptions, PushOptions, PushReport } from './registry-types.js';
 import type {
   Changed,
@@ -51,6 +53,10 @@ export interface Edge<A, Input, Source> {
   pull(reference: string, options: PullOptions): Promise<A>;
   /** Makes an archive of documents and blobs, by their paths. */
   assemble(documents: [path: string, bytes: Uint8Array<ArrayBuffer>][], blobs: [path: string, source: Source][]): Promise<A>;
+  /** Bytes in order, some of them blobs, as one source. */
+  gather(pieces: readonly LayerPart[], sourceOf: (blob: KeptBlob) => Promise<Source>): Promise<Gathered<Source>>;
+  /** What somebody gave, as bytes that threads can read. */
+  partOf(content: Blob | Uint8Array): Promise<Part>;
 }
 
 /** A change that can be undone: `before` and `after` are the catalog's revisions. */
@@ -149,7 +155,16 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
           const room = await keeping.room();
           // What was removed goes for good only where its space is needed.
           if (room !== undefined && room < sum(incoming.blobs)) await this.tidy();
-          return keeping.whileLoading(signal, () => this.#keep(incoming, limits, { ...calls, signal }));
+          return keeping.whileLoading(signal, async () => {
+            let images: string[] = [];
+            const plan = async () => {
+              images = (await this.#ask('plan', [incoming.incoming])).added;
+              const { revision, result: change } = await this.#asked('load', [incoming.incoming]);
+              return { revision, change, blobs: incoming.blobs };
+            };
+            const { change, bytes } = await this.#keep(plan, limits, { ...calls, signal });
+            return { lines: change.lines, images, bytes };
+          });
         }),
       ),
     );
@@ -189,10 +204,7 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
    */
   async open(images: readonly string[], { platforms = [] }: { platforms?: readonly string[] } = {}): Promise<A> {
     const found = await this.#ask('save', [texts(images, 'images'), platforms.map((platform) => text(platform, 'platforms'))]);
-    const blobs: [string, Source][] = [];
-    for (const { path, digest, size } of found.blobs) blobs.push([path, await this.#source({ digest, size })]);
-    const encoder = new TextEncoder();
-    return this.#edge.assemble(found.documents.map(([path, content]) => [path, encoder.encode(content)]), blobs);
+    return this.#assembled(found);
   }
 
   /**
@@ -299,6 +311,33 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
     });
   }
 
+  /**
+   * `docker create`: a working container of an image. Fails with `no-such-image`, `ambiguous-image`, `name-in-use`, or
+   * `invalid-argument` for a name that Docker refuses.
+   */
+  async create(image: string, { name }: CreateOptions = {}): Promise<Container<A, Source>> {
+    const id = hex(crypto.getRandomValues(new Uint8Array(32)));
+    const created = new Date().toISOString();
+    await this.#change('create', [text(image, 'image'), id, name === undefined ? id.slice(0, 12) : text(name, 'name'), created]);
+    return this.container(id);
+  }
+
+  /** A working container, by its name, its ID or the beginning of that. Fails with `no-such-container` or `ambiguous-container`. */
+  async container(container: string): Promise<Container<A, Source>> {
+    return new Container(this.#host, await this.#ask('container', [text(container, 'container')]));
+  }
+
+  /** `docker ps`. Fails with `invalid-argument` for filters that Docker does not have. */
+  async ps({ all = false, filters = {} }: PsOptions = {}): Promise<ContainerRow[]> {
+    return this.#ask('ps', [all === true, filtersOf(filters)]);
+  }
+
+  /** `docker rm`: what became of each container, in order; where one cannot be removed, that is no failure of the others. */
+  async rm(containers: readonly string[]): Promise<RemovedContainer[]> {
+    const { items } = await this.#change('removeContainers', [texts(containers, 'containers')]);
+    return items;
+  }
+
   /** How many of this store's last changes {@link undo} can take back: none after a change by others, or {@link collect}. */
   get undoable(): number {
     return this.#undo.length;
@@ -357,18 +396,21 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
     }
   }
 
-  /** Keeps the blobs, then the rows. */
-  async #keep({ incoming, blobs }: Incoming, limits: Limits, options: CallOptions): Promise<LoadResult> {
+  /** Keeps the blobs that a change needs and that are not here, then the rows; gives the change, and the bytes that were kept. */
+  async #keep<T extends EngineChange>(
+    plan: () => Promise<Plan<T>>,
+    limits: Limits,
+    options: CallOptions,
+  ): Promise<{ change: T; bytes: number }> {
     const { keeping } = this.#edge;
     const attempt = keeping.attempt();
     const kept = new Map<string, BlobToKeep>();
-    const byDigest = new Map(blobs.map((blob) => [blob.digest, blob]));
     let tasks = 0;
     try {
       for (let tries = 0; tries < TRIES; tries += 1) {
         if (options.signal?.aborted) throw aborted(options.signal);
-        const { added } = await this.#ask('plan', [incoming]);
-        const { revision, result: change } = await this.#asked('load', [incoming]);
+        const { revision, change, blobs } = await plan();
+        const byDigest = new Map(blobs.map((blob) => [blob.digest, blob]));
         const absent = new Set(await keeping.missing(change.needs));
         const missing = [...absent].flatMap((digest) => byDigest.get(digest) ?? []);
         if (missing.length > 0) {
@@ -379,7 +421,7 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
         const outcome = isEmpty(change) ? revision : await keeping.commit(revision, change, change.needs);
         if (typeof outcome !== 'number') continue;
         if (!isEmpty(change)) await this.#changed(revision, change, outcome);
-        return { lines: change.lines, images: added, bytes: sum([...kept.values()]) };
+        return { change, bytes: sum([...kept.values()]) };
       }
       throw contended();
     } catch (thrown) {
@@ -423,6 +465,28 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
     const detail = { ...cause?.detail, needed, ...(missing > 0 && { missing }) };
     const sentence = `The store has no room for ${needed} bytes more${missing > 0 ? `: ${missing} bytes are missing` : ''}.`;
     return new LongshoreError('quota-exceeded', sentence, detail, { cause });
+  }
+
+  /** What containers do with the store. */
+  readonly #host: Host<A, Source> = {
+    asked: (verb, args) => this.#asked(verb, args),
+    measure: (jobs, calls) => measureAll(this.#edge.pool, jobs, {}, calls),
+    keep: async (plan, calls) => {
+      const { signal = new AbortController().signal } = calls;
+      return (await this.#edge.keeping.whileLoading(signal, () => this.#keep(plan, {}, calls))).change;
+    },
+    assemble: async (container, layer) => this.#assembled(await this.#ask('view', [container, layer?.blob.digest, layer?.blob.size]), layer),
+    gather: (pieces) => this.#edge.gather(pieces, (blob) => this.#source(blob)),
+    partOf: (content) => this.#edge.partOf(content),
+    whileOpen: (signal, work) => this.#whileOpen(signal, work),
+  };
+
+  /** The archive that an export is; `layer` is a blob of it that the store does not have. */
+  async #assembled({ documents, blobs }: Export, layer?: { blob: KeptBlob; source: Source }): Promise<A> {
+    const sources: [string, Source][] = layer ? [[`blobs/${layer.blob.digest.replace(':', '/')}`, layer.source]] : [];
+    for (const { path, ...blob } of blobs) if (blob.digest !== layer?.blob.digest) sources.push([path, await this.#source(blob)]);
+    const encoder = new TextEncoder();
+    return this.#edge.assemble(documents.map(([path, content]) => [path, encoder.encode(content)]), sources);
   }
 
   /** Asks for a blob's bytes, and marks what needs it where it is lost. */
@@ -575,4 +639,8 @@ function closed(): LongshoreError {
 
 function contended(): LongshoreError {
   return new LongshoreError('store-changed', 'The store is changed all the time by others. Try again.');
+}
+
+function hex(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }

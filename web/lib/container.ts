@@ -1,0 +1,319 @@
+/** A working container: an image, and what is changed in it, kept by a store. Nothing runs. */
+import type { BaseArchive } from './archive.js';
+import { invalid, newHandle, text } from './checks.js';
+import type { CommitOptions, Committed, ContainerChange, FileAttributes, FileToWrite } from './container-types.js';
+import { LongshoreError, aborted } from './errors.js';
+import type { Upper } from './protocol-files.js';
+import type { BlobToKeep, EngineChange, Found, Job, KeptBlob, LayerPart, OverlayStep, Part, Verb, Verbs } from './protocol.js';
+import type { CallOptions } from './types.js';
+
+/** What is made of the catalog at one revision, with blobs that it needs. */
+export interface Plan<T extends EngineChange> {
+  revision: number;
+  change: T;
+  blobs: readonly BlobToKeep[];
+}
+
+/** Bytes that were put together, until they are released. */
+export interface Gathered<Source> {
+  source: Source;
+  part: Part;
+  release(): void;
+}
+
+/** What a container asks of its store. `Source` is what a blob is read from. */
+export interface Host<A, Source> {
+  /** Asks the engine about the catalog as it is now. */
+  asked<V extends Verb>(verb: V, args: Verbs[V]['args']): Promise<{ revision: number; result: Verbs[V]['result'] }>;
+  /** Keeps blobs, and makes the change: planned again where others change the store meanwhile. */
+  keep<T extends EngineChange>(plan: () => Promise<Plan<T>>, calls: CallOptions): Promise<T>;
+  /** The archive of the container's image, or of that with one more layer. */
+  assemble(container: string, layer?: { blob: KeptBlob; source: Source }): Promise<A>;
+  measure(jobs: readonly Job[], calls: CallOptions): Promise<Found[]>;
+  /** Bytes in order, some of them blobs of the store, as one source. */
+  gather(pieces: readonly LayerPart[]): Promise<Gathered<Source>>;
+  /** What somebody gave, as bytes that threads can read. */
+  partOf(content: Blob | Uint8Array): Promise<Part>;
+  /** Runs work that ends when the store is closed. */
+  whileOpen<T>(signal: AbortSignal | undefined, work: (signal: AbortSignal) => Promise<T>): Promise<T>;
+}
+
+/**
+ * A working container. Paths are from the root, with or without a slash before them, and are followed through links as a
+ * process in the container would follow them. Changes are kept at once; each can be undone by the store's `undo`.
+ *
+ * Calls fail with `no-such-container` where it was removed, `no-such-file`, `file-exists`, `not-a-directory`, `is-a-directory`,
+ * `invalid-argument` for a path that cannot be one, `damaged-blob`, and as the store's `load` does for want of room.
+ */
+export class Container<A extends BaseArchive, Source> {
+  /** 64 hexadecimal digits. */
+  readonly id: string;
+  /** The ID of the image that it was made from. */
+  readonly image: string;
+  readonly #host: Host<A, Source>;
+  #name: string;
+  /** The image's archive, whose layers are read once. */
+  #base: Promise<A> | undefined;
+
+  /** @internal */
+  constructor(host: Host<A, Source>, { id, name, image }: { id: string; name: string; image: string }) {
+    this.id = id;
+    this.image = image;
+    this.#host = host;
+    this.#name = name;
+  }
+
+  /** Its name, as far as it was changed here. */
+  get name(): string {
+    return this.#name;
+  }
+
+  /** `docker rename`. Fails with `invalid-argument` or `name-in-use`. */
+  async rename(name: string): Promise<void> {
+    await this.#host.keep(async () => {
+      const { revision, result: change } = await this.#host.asked('renameContainer', [this.id, text(name, 'name')]);
+      return { revision, change, blobs: [] };
+    }, {});
+    this.#name = name.replace(/^\//, '');
+  }
+
+  /**
+   * Writes a file, or several as one change: what is there gets other content and keeps its mode and owner, unless the
+   * attributes say otherwise. Folders that are missing are made.
+   */
+  async write(path: string, content: FileToWrite['content'], options?: FileAttributes & CallOptions): Promise<void>;
+  async write(files: readonly FileToWrite[], options?: CallOptions): Promise<void>;
+  async write(
+    first: string | readonly FileToWrite[],
+    second: FileToWrite['content'] | CallOptions = {},
+    third: FileAttributes & CallOptions = {},
+  ): Promise<void> {
+    const isOne = typeof first === 'string';
+    const options = isOne ? third : (second as CallOptions);
+    const files = isOne ? [{ ...attributesOf(third), path: first, content: second as FileToWrite['content'] }] : first;
+    if (!Array.isArray(files)) throw invalid('files must be an array of { path, content }');
+    await this.#working(options, async (calls) => {
+      const parts = await Promise.all(files.map(({ content }) => this.#partOf(content)));
+      const contents = await this.#measured(parts, calls);
+      const folders = new Set(files.map(({ path }) => folderOf(text(path, 'path'))));
+      const operations = [...folders].filter((path) => path !== '').map((path): object => ({ do: 'mkdir', path, parents: true }));
+      for (const [index, file] of files.entries()) {
+        const { digest, size } = contents[index] as BlobToKeep;
+        operations.push({ do: 'write', path: file.path, content: { digest, size }, attributes: attributesOf(file) });
+      }
+      await this.#operate(operations, contents, calls);
+    });
+  }
+
+  /** Makes a folder; with `parents` also those above it, and then it may be there. */
+  async mkdir(path: string, { parents = false, ...attributes }: FileAttributes & { parents?: boolean } = {}): Promise<void> {
+    await this.#do({ do: 'mkdir', path: text(path, 'path'), parents: parents === true, attributes: attributesOf(attributes) });
+  }
+
+  /** Makes a symbolic link, which leads to `target`. */
+  async symlink(path: string, target: string): Promise<void> {
+    await this.#do({ do: 'symlink', path: text(path, 'path'), target: text(target, 'target') });
+  }
+
+  /** Removes a file, or a folder with all that is in it. */
+  async remove(path: string): Promise<void> {
+    await this.#do({ do: 'remove', path: text(path, 'path') });
+  }
+
+  /** Moves a file or a folder; what is there is replaced, unless it is a folder that is not empty. */
+  async move(from: string, to: string): Promise<void> {
+    await this.#do({ do: 'move', from: text(from, 'from'), to: text(to, 'to') });
+  }
+
+  /** Gives a file other permissions: twelve bits. */
+  async chmod(path: string, mode: number): Promise<void> {
+    await this.#do({ do: 'change', path: text(path, 'path'), attributes: attributesOf({ mode }) });
+  }
+
+  /** Gives a file another owner and group, by their numbers. */
+  async chown(path: string, uid: number, gid: number): Promise<void> {
+    await this.#do({ do: 'change', path: text(path, 'path'), attributes: attributesOf({ uid, gid }) });
+  }
+
+  /**
+   * Unpacks a tar, compressed or not, into a folder (the root unless said otherwise), as `docker cp - CONTAINER:PATH` does. Fails
+   * also as unpacking does: `invalid-tar`, `truncated`, `invalid-compression`, `limit-exceeded`.
+   */
+  async apply(tar: Blob | Uint8Array, { path = '', ...options }: { path?: string } & CallOptions = {}): Promise<void> {
+    text(path, 'path');
+    await this.#working(options, async (calls) => {
+      const base = await this.#opened();
+      const unpacking = newHandle();
+      try {
+        await base.onFiles('tarBegin', { tar: unpacking, parts: [await this.#host.partOf(tar)] }, calls);
+        await this.#copying(base, { tar: unpacking }, [], calls, (upper, contents) =>
+          base.onFiles('tarUnpack', { ...upper, tar: unpacking, contents, path }, calls),
+        );
+      } finally {
+        base.onFiles('tarEnd', { tar: unpacking }, {}).catch(() => {});
+      }
+    });
+  }
+
+  /** `docker diff`: what was added, changed and deleted, sorted. */
+  async diff(): Promise<ContainerChange[]> {
+    return this.#working({}, async (calls) => (await this.#opened()).onFiles('upperDiff', (await this.#upper()).upper, calls));
+  }
+
+  /**
+   * The container's files as an archive: of its image, and of what was changed as one more layer, which is there even if nothing
+   * was. What is changed later changes nothing of it; close it when it is no longer needed.
+   */
+  async open(options: CallOptions = {}): Promise<A> {
+    return this.#working(options, async (calls) => {
+      const layer = await this.#layer(calls);
+      return this.#host.assemble(this.id, layer);
+    });
+  }
+
+  /**
+   * `docker commit`: an image of what is in the container now, under that name if there is one. What was changed becomes its last
+   * layer; where nothing was, there is none. The container stays.
+   *
+   * Fails with `invalid-reference` for the name and `invalid-argument` for changes that Docker refuses, in Docker's words.
+   */
+  async commit(reference?: string, options: CommitOptions = {}): Promise<Committed> {
+    const { author = '', message = '', changes = [], created = new Date().toISOString() } = options;
+    if (!Array.isArray(changes)) throw invalid('changes must be an array of lines');
+    const how = JSON.stringify({
+      ...(reference !== undefined && { reference: text(reference, 'reference') }),
+      commit: {
+        author: text(author, 'author'),
+        message: text(message, 'message'),
+        changes: changes.map((line) => text(line, 'changes')),
+        created: text(created, 'created'),
+      },
+    });
+    return this.#working(options, async (calls) => {
+      const isChanged = (await this.#upper()).upper.changes !== '[]';
+      const layer = isChanged ? await this.#layer(calls) : undefined;
+      try {
+        const { id, lines } = await this.#host.keep(async () => {
+          const { revision, result: change } = await this.#host.asked('commit', [this.id, layer?.blob.digest, layer?.blob.size, how]);
+          const documents = change.documents.map(([digest, text]): BlobToKeep => {
+            const bytes = new TextEncoder().encode(text);
+            return { digest, size: bytes.length, parts: [bytes], layers: [] };
+          });
+          return { revision, change, blobs: layer ? [...documents, layer.blob] : documents };
+        }, calls);
+        return { id, lines };
+      } finally {
+        layer?.release();
+      }
+    });
+  }
+
+  /** Lets go of what was opened to look into it. The container itself stays in the store. */
+  async close(): Promise<void> {
+    const base = this.#base;
+    this.#base = undefined;
+    await (await base?.catch(() => undefined))?.close();
+  }
+
+  #do(operation: object): Promise<void> {
+    return this.#working({}, (calls) => this.#operate([operation], [], calls));
+  }
+
+  /** Does operations, all or none. */
+  async #operate(operations: readonly object[], contents: readonly BlobToKeep[], calls: CallOptions): Promise<void> {
+    const base = await this.#opened();
+    const todo = { operations: JSON.stringify(operations), now: Math.floor(Date.now() / 1000) };
+    await this.#copying(base, { image: this.image }, contents, calls, (upper, copied) => base.onFiles('upperApply', { ...upper, ...todo, copied }, calls));
+  }
+
+  /** Does what `apply` does, which may want contents of files first: these become blobs of the store, like `given`. */
+  async #copying(
+    base: A,
+    root: { image: string } | { tar: number },
+    given: readonly BlobToKeep[],
+    calls: CallOptions,
+    apply: (upper: Upper, known: [number, KeptBlob][]) => Promise<OverlayStep>,
+  ): Promise<void> {
+    const { wanting = [] } = await apply((await this.#upper()).upper, []);
+    const parts = [];
+    for (const number of wanting) parts.push(await base.contentOf({ ...root, number }, calls));
+    const copies = await this.#measured(parts, calls);
+    const known = wanting.map((number, index): [number, KeptBlob] => [number, copies[index] as BlobToKeep]);
+    await this.#edit([...given, ...copies], calls, (upper) => apply(upper, known));
+  }
+
+  /** Keeps blobs and puts down what was changed: to the container as it is then. */
+  async #edit(blobs: readonly BlobToKeep[], calls: CallOptions, apply: (upper: Upper) => Promise<OverlayStep>): Promise<void> {
+    await this.#host.keep(async () => {
+      for (;;) {
+        const { revision, upper } = await this.#upper();
+        const { edit, wanting } = await apply(upper);
+        if (wanting) throw new LongshoreError('store-changed', 'The container was changed meanwhile. Try again.');
+        const { revision: then, result: change } = await this.#host.asked('edit', [this.id, edit]);
+        if (then === revision) return { revision, change, blobs };
+      }
+    }, calls);
+  }
+
+  /** What was changed so far. */
+  async #upper(): Promise<{ revision: number; upper: Upper }> {
+    const { revision, result: changes } = await this.#host.asked('changes', [this.id]);
+    return { revision, upper: { image: this.image, changes } };
+  }
+
+  /** What was changed, as a layer, which the caller releases. */
+  async #layer(calls: CallOptions) {
+    const base = await this.#opened();
+    const pieces = await base.onFiles('upperLayer', (await this.#upper()).upper, calls);
+    const gathered = await this.#host.gather(pieces);
+    try {
+      const [blob] = await this.#measured([[gathered.part]], calls);
+      return { ...gathered, blob: blob as BlobToKeep };
+    } catch (thrown) {
+      gathered.release();
+      throw thrown;
+    }
+  }
+
+  #opened(): Promise<A> {
+    const opening = (this.#base ??= this.#host.assemble(this.id));
+    // The next call tries again.
+    opening.catch(() => (this.#base = undefined));
+    return opening;
+  }
+
+  /** What somebody gave, as parts. */
+  async #partOf(content: FileToWrite['content']): Promise<Part[]> {
+    const given = typeof content === 'string' ? new TextEncoder().encode(content) : content;
+    if (!(given instanceof Uint8Array) && !(given instanceof Blob)) throw invalid('content must be a Blob, a Uint8Array or a string');
+    return [await this.#host.partOf(given)];
+  }
+
+  /** Digests, and with them blobs that a store can keep. */
+  async #measured(contents: readonly (readonly Part[])[], { signal }: CallOptions): Promise<BlobToKeep[]> {
+    const sizes = contents.map((parts) => parts.reduce((bytes, { length }) => bytes + length, 0));
+    const jobs = contents.map((parts, entry) => ({ entry, size: sizes[entry] ?? 0, stored: 'sha256', content: 'sha256', unpack: false, parts: [...parts] }));
+    const blobs: BlobToKeep[] = [];
+    for (const { entry, digest, size } of await this.#host.measure(jobs, { ...(signal && { signal }) })) {
+      blobs[entry] = { digest, size, parts: [...(contents[entry] ?? [])], layers: [] };
+    }
+    return blobs;
+  }
+
+  #working<T>({ signal, ...options }: CallOptions, work: (calls: CallOptions) => Promise<T>): Promise<T> {
+    if (signal?.aborted) throw aborted(signal);
+    return this.#host.whileOpen(signal, (signal) => work({ ...options, signal }));
+  }
+}
+
+/** The attributes that are some, as the engine reads them. */
+function attributesOf({ mode, uid, gid, mtime }: FileAttributes): Record<string, number> {
+  const seconds = mtime instanceof Date ? Math.floor(mtime.getTime() / 1000) : mtime;
+  const given = Object.entries({ mode, uid, gid, mtime: seconds }).filter((entry): entry is [string, number] => entry[1] !== undefined);
+  for (const [name, value] of given) if (!Number.isSafeInteger(value)) throw invalid(`${name} must be a whole number`);
+  return Object.fromEntries(given);
+}
+
+function folderOf(path: string): string {
+  return path.slice(0, Math.max(0, path.lastIndexOf('/')));
+}
