@@ -1,6 +1,7 @@
 /** Choosing a file: the picker, dropping, progress and cancelling. */
 import { openArchive, type Archive, type Folder, type Progress } from '../lib/index.js';
 import { announce, byId, visible } from './dom.js';
+import { droppedFolder } from './dropped.js';
 import { bytes } from './format.js';
 import * as problems from './problems.js';
 
@@ -71,29 +72,6 @@ type Input = File | { name: string; files: File[] } | Folder;
 
 function inputOf(input: Input): File | File[] | Folder {
   return 'files' in input ? input.files : input;
-}
-
-/** A folder that was dropped, as the library takes one. */
-function droppedFolder(folder: FileSystemDirectoryEntry): Folder {
-  const batch = (reader: FileSystemDirectoryReader) =>
-    new Promise<FileSystemEntry[]>((resolve, reject) => reader.readEntries(resolve, reject));
-  return {
-    kind: 'directory',
-    name: folder.name,
-    async *entries() {
-      const reader = folder.createReader();
-      // It gives some hundred at a time.
-      for (let entries = await batch(reader); entries.length > 0; entries = await batch(reader)) {
-        for (const entry of entries) yield [entry.name, handle(entry)];
-      }
-    },
-  };
-}
-
-function handle(entry: FileSystemEntry): FileSystemHandle {
-  if (entry.isDirectory) return droppedFolder(entry as FileSystemDirectoryEntry) as unknown as FileSystemHandle;
-  const getFile = () => new Promise((resolve, reject) => (entry as FileSystemFileEntry).file(resolve, reject));
-  return { kind: 'file', name: entry.name, getFile } as unknown as FileSystemHandle;
 }
 
 /** Shows the bar. What is given back takes it away again, unless another opening has it by now. */

@@ -1,6 +1,5 @@
 /** The shelf: the images that this browser keeps, and what Docker's command line does with such. */
 import {
-  LongshoreError,
   openStore,
   type Archive,
   type Folder,
@@ -8,13 +7,16 @@ import {
   type Saved,
   type SaveFormat,
 } from '../lib/index.js';
-import { announce, h, newId, quoted, visible } from './dom.js';
+import { ask } from './asking.js';
+import type { ContainerList } from './containers/list.js';
+import { h, newId, quoted, visible } from './dom.js';
 import { bytes, count, shortDigest } from './format.js';
 import * as problems from './problems.js';
 import { pushing } from './pushing.js';
 import { nameOf, shelfTable } from './shelf-table.js';
 import { task } from './task.js';
-import { journal } from './journal.js';
+import { journal, refusal } from './journal.js';
+import { unfolding } from './unfolding.js';
 
 type Input = File | Folder | Archive;
 
@@ -53,6 +55,8 @@ export async function shelf(section: HTMLElement, open: (archive: Archive) => Pr
     push: (image, options) => store.push(image, options),
     mirror: (options) => store.mirror({ ...options, images: names() }),
   });
+  const containers = unfolding('containers', 'Working containers', async () => (await containerList()).element);
+  const create = button('New container', () => void verb(createContainer), 'New container of the chosen image');
   const tagging = h(
     'form',
     { className: 'tagging' },
@@ -63,6 +67,7 @@ export async function shelf(section: HTMLElement, open: (archive: Archive) => Pr
   let url: string | undefined;
   let kept: Saved | undefined;
   let loads = Promise.resolve();
+  let list: Promise<ContainerList> | undefined;
   let rounds = 0;
   let suggested = 0;
 
@@ -115,6 +120,7 @@ export async function shelf(section: HTMLElement, open: (archive: Archive) => Pr
         saving.element,
         remove,
         removeIds,
+        create,
         h('label', { htmlFor: force.id, className: 'check' }, force, ' Force'),
         undo,
       ),
@@ -122,6 +128,7 @@ export async function shelf(section: HTMLElement, open: (archive: Archive) => Pr
       push.element,
     ),
     h('div', { className: 'row' }, prune, verify, verifying.element, usage),
+    containers,
     log.element,
   );
   await refresh();
@@ -148,7 +155,7 @@ export async function shelf(section: HTMLElement, open: (archive: Archive) => Pr
   function choose(): void {
     const chosen = table.chosen();
     for (const one of [openIt, save, remove, removeIds]) one.disabled = chosen.length === 0;
-    tag.disabled = chosen.length !== 1;
+    tag.disabled = create.disabled = chosen.length !== 1;
     undo.disabled = store.undoable === 0;
     push.update(chosen.map((row) => ({ id: row.id, references: row.tag === undefined ? [] : [nameOf(row)] })));
     suggest(chosen.length === 1 ? chosen[0] : undefined).catch(problems.show);
@@ -208,21 +215,35 @@ export async function shelf(section: HTMLElement, open: (archive: Archive) => Pr
     const [source] = names();
     if (source === undefined) return;
     const command = `docker tag ${source} ${name}`;
-    await answered(command, async () => {
+    await log.answered(command, async () => {
       const { name: given, from, backwards } = await store.tagging(source, name);
       const { lines } = await store.tag(source, name);
       const moved = from !== undefined && `${given} was a name of ${shortDigest(from)}.`;
       const older = backwards.includes(given) && `${given} led to something newer.`;
-      log.add(command, lines, ...[moved, older].flatMap((note) => (note === false ? [] : [h('span', {}, visible(note))])));
       target.value = '';
+      return { lines, more: [moved, older].flatMap((note) => (note === false ? [] : [h('span', {}, visible(note))])) };
     });
+  }
+
+  function containerList(): Promise<ContainerList> {
+    const loading = (list ??= import('./containers/list.js').then(({ containerList }) => containerList(store, log)));
+    // The next call tries again.
+    loading.catch(() => (list = undefined));
+    return loading;
+  }
+
+  async function createContainer(): Promise<void> {
+    const [image] = names();
+    if (image === undefined) return;
+    containers.open = true;
+    await (await containerList()).create(image);
   }
 
   async function rmi(images: string[]): Promise<void> {
     const command = `docker rmi ${force.checked ? '--force ' : ''}${images.join(' ')}`;
-    await answered(command, async () => {
+    await log.answered(command, async () => {
       const removed = await store.rmi(images, { force: force.checked });
-      log.add(command, removed.flatMap(({ lines }) => lines), ...removed.flatMap(({ error }) => (error ? [refusal(error.message)] : [])));
+      return { lines: removed.flatMap(({ lines }) => lines), more: removed.flatMap(({ error }) => (error ? [refusal(error.message)] : [])) };
     });
   }
 
@@ -257,16 +278,6 @@ export async function shelf(section: HTMLElement, open: (archive: Archive) => Pr
     return ask('Move names?', 'Load', h('p', {}, 'Names in the archive are those of other images on the shelf:'), h('ul', {}, ...list));
   }
 
-  /** Runs a verb; what Docker would refuse is told where Docker would tell it. */
-  async function answered(command: string, work: () => Promise<void>): Promise<void> {
-    try {
-      await work();
-    } catch (thrown) {
-      if (!(thrown instanceof LongshoreError)) throw thrown;
-      log.add(command, [], refusal(thrown.message));
-    }
-  }
-
   async function verb(work: () => Promise<void>): Promise<void> {
     try {
       await work();
@@ -289,30 +300,4 @@ const FORMATS: SaveFormat[] = ['docker', 'docker-legacy', 'oci'];
 
 function button(text: string, onclick: () => void, label = text): HTMLButtonElement {
   return h('button', { type: 'button', onclick, ariaLabel: label }, text);
-}
-
-function refusal(message: string): HTMLElement {
-  announce(visible(message));
-  return h('span', { className: 'wrong' }, `Error response from daemon: ${visible(message)}`);
-}
-
-/** Asks a question that has to be answered; true for yes. */
-async function ask(title: string, yes: string, ...content: HTMLElement[]): Promise<boolean> {
-  const heading = h('h2', { id: newId() }, title);
-  const dialog = h(
-    'dialog',
-    { attrs: { 'aria-labelledby': heading.id } },
-    h(
-      'form',
-      { method: 'dialog' },
-      heading,
-      ...content,
-      h('div', { className: 'row' }, h('button', { value: 'yes', className: 'primary' }, yes), h('button', { value: 'no' }, 'Cancel')),
-    ),
-  );
-  document.body.append(dialog);
-  dialog.showModal();
-  await new Promise((resolve) => dialog.addEventListener('close', resolve, { once: true }));
-  dialog.remove();
-  return dialog.returnValue === 'yes';
 }

@@ -3,7 +3,7 @@ import { h } from './dom.js';
 import * as problems from './problems.js';
 
 /** A section that can be opened. `load` gives its content, or nothing where that is no longer wanted. */
-export function unfolding(className: string, title: string, load: () => Promise<HTMLElement | undefined>): HTMLElement {
+export function unfolding(className: string, title: string, load: () => Promise<HTMLElement | undefined>): HTMLDetailsElement {
   const element = h('details', { className }, h('summary', {}, title));
   let begun = false;
   element.ontoggle = async () => {
