@@ -427,7 +427,7 @@ export abstract class BaseArchive {
         places.push(place);
         return place;
       };
-      const wanted = { ...checked({}), format: 'docker' as const };
+      const wanted = { ...checked({}), format: 'store' as const };
       try {
         return await use(
           await this.#written(wanted, limits, place, { ...options, signal }, (writing, known) =>
@@ -592,7 +592,7 @@ export function limitsOf(limits: unknown = {}): Limits {
 const FORMATS: (WriteFormat | 'same' | undefined)[] = [undefined, 'same', 'docker', 'docker-legacy', 'oci'];
 const PACKINGS: (LayerPacking | undefined)[] = [undefined, 'none', 'gzip', 'zstd'];
 
-type Wanted = ReturnType<typeof checked>;
+type Wanted = Omit<ReturnType<typeof checked>, 'format'> & { format: WriteFormat | 'store' | undefined };
 
 /** @internal What is to be written, if it is something. */
 export function checked(options: SaveOptions<BaseArchive>) {

@@ -319,7 +319,7 @@ export interface Operations extends FileOperations {
       writing: number;
       chosen: Chosen[];
       platforms: string[];
-      format: WriteFormat | 'registry' | undefined;
+      format: WriteFormat | 'store' | 'registry' | undefined;
       packing: LayerPacking | undefined;
     };
     result: OpenNeed[];

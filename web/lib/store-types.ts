@@ -35,6 +35,8 @@ export interface LoadPlan {
   /** Names that would come. */
   names: string[];
   moves: MovedName[];
+  /** Names that the archive gives to several images, each from one to the next: the last would keep it. */
+  repeated: { name: string; from: string; to: string }[];
   /** Names that Docker has no word for, which would be left out. */
   refused: string[];
   /** Bytes of blobs that would have to be kept, and of those that need not. */

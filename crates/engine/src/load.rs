@@ -24,6 +24,8 @@ pub struct Plan {
     pub names: Vec<String>,
     /// Names that lead to something else now.
     pub moves: Vec<Move>,
+    /// Names that the archive gives to several images, from each to the next: the last keeps them.
+    pub repeated: Vec<Move>,
     /// Names that Docker has no word for, which are left out.
     pub refused: Vec<String>,
     /// The blobs to be kept: what the catalog needs afterwards and does not need, or lacks, before.
@@ -59,18 +61,23 @@ impl Catalog {
         let listed = incoming.references()?;
         let names =
             || listed.iter().flat_map(|(target, names)| names.iter().map(move |name| (name, *target)));
+        let moved = |name: &Reference, from: &Target, to: &Target| Move {
+            name: name.to_string(),
+            from: from.digest().to_owned(),
+            to: to.digest().to_owned(),
+        };
         // Of a name that the archive has twice, the last counts.
-        let leads: HashMap<&Reference, &Target> = names().collect();
+        let mut leads: HashMap<&Reference, &Target> = HashMap::new();
+        for (name, target) in names() {
+            let before = leads.insert(name, target).filter(|before| *before != target);
+            plan.repeated.extend(before.map(|before| moved(name, before, target)));
+        }
         let mut told = HashSet::new();
         for (name, _) in names() {
             let Some(target) = leads.get(name).filter(|_| told.insert(name)) else { continue };
             match self.get(name) {
                 None => plan.names.push(name.to_string()),
-                Some(old) if old != *target => plan.moves.push(Move {
-                    name: name.to_string(),
-                    from: old.digest().to_owned(),
-                    to: target.digest().to_owned(),
-                }),
+                Some(old) if old != *target => plan.moves.push(moved(name, old, target)),
                 Some(_) => {}
             }
         }

@@ -151,6 +151,31 @@ fn a_name_that_leads_elsewhere_moves() {
 }
 
 #[test]
+fn of_images_with_one_name_the_last_gets_it() {
+    let spec =
+        |text: &str| ImageSpec { layers: vec![Layer::files(&[("file", text)])], ..ImageSpec::new("app:1") };
+    for write in [fixtures::docker_legacy, fixtures::docker_hybrid] {
+        let twins = incoming(write(&[spec("one"), spec("two"), spec("three")]));
+        let mut catalog = Catalog::default();
+        let plan = catalog.plan(&twins).unwrap();
+        let ids: Vec<&str> = twins.images.iter().map(longshore_engine::Image::id).collect();
+        let repeated: Vec<_> = plan.repeated.iter().map(|one| (&*one.name, &*one.from, &*one.to)).collect();
+        assert_eq!(repeated, [("app:1", ids[0], ids[1]), ("app:1", ids[1], ids[2])]);
+        assert_eq!((plan.names, plan.moves, plan.added.len()), (vec!["app:1".to_owned()], vec![], 3));
+        let renamed = |id: &str| {
+            format!("The image app:1 already exists, renaming the old one with ID {id} to empty string")
+        };
+        let loaded = || "Loaded image: app:1".to_owned();
+        assert_eq!(
+            done(&mut catalog, |catalog| catalog.load(&twins)),
+            [loaded(), renamed(ids[0]), loaded(), renamed(ids[1]), loaded()],
+        );
+        assert_eq!(id(&catalog, "app:1"), ids[2]);
+        assert_eq!(shown(&catalog).len(), 3);
+    }
+}
+
+#[test]
 fn parents_go_with_their_children_and_not_before() {
     let line = || line("a", &[&[], &["mid:1"], &["top:1"]]);
     let mut catalog = with(&[line()]);

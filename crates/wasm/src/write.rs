@@ -41,12 +41,14 @@ impl Writing {
         first: &Examination,
         images: Vec<String>,
         platforms: Vec<String>,
-        #[wasm_bindgen(unchecked_param_type = "WriteFormat | 'registry' | undefined")] format: Option<String>,
+        #[wasm_bindgen(unchecked_param_type = "WriteFormat | 'store' | 'registry' | undefined")]
+        format: Option<String>,
     ) -> JsResult<Self> {
         let target = match format.as_deref() {
             Some("docker") => Target::Docker,
             Some("docker-legacy") => Target::DockerLegacy,
             Some("oci") => Target::Oci,
+            Some("store") => Target::Store,
             Some("registry") => Target::Registry,
             _ => Target::nearest(first.core().format()),
         };

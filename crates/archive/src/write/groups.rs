@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
+use super::Target;
 use super::document::{Document, original};
 use super::oci;
 use super::packed::Packed;
@@ -180,7 +181,7 @@ pub(super) fn preferred<'a, S: Source + Clone>(groups: &[Group<'a, S>]) -> Vec<(
 }
 
 /// Puts the images of one index together, in the order of the first of each.
-pub(super) fn groups<S: Source + Clone>(images: &[Packed<S>]) -> Result<Vec<Group<'_, S>>> {
+pub(super) fn groups<S: Source + Clone>(images: &[Packed<S>], target: Target) -> Result<Vec<Group<'_, S>>> {
     let mut grouped: Vec<Vec<&Packed<S>>> = Vec::new();
     let mut known: HashMap<&str, usize> = HashMap::new();
     for image in images {
@@ -191,42 +192,50 @@ pub(super) fn groups<S: Source + Clone>(images: &[Packed<S>]) -> Result<Vec<Grou
             None => grouped.push(vec![image]),
         }
     }
-    let names = names(&grouped)?;
+    let names = names(&grouped, target)?;
     Ok(grouped.into_iter().zip(names).map(|(images, names)| Group::new(images, names)).collect())
 }
 
 /// The names of each group, each once.
 ///
-/// Two groups may have the same name where all images of one are in the other, too: it is that one's, then.
-fn names<S>(groups: &[Vec<&Packed<S>>]) -> Result<Vec<Vec<Name>>> {
+/// Two groups may have the same name where all images of one are in the other, too: it is that one's, then. Otherwise only a
+/// store takes both.
+fn names<S>(groups: &[Vec<&Packed<S>>], target: Target) -> Result<Vec<Vec<Name>>> {
     let ids = |group: &[&Packed<S>]| group.iter().map(|image| image.id.clone()).collect::<HashSet<String>>();
-    let mut owners: HashMap<&Name, usize> = HashMap::new();
+    // The last group with each name, and those before it that have it too.
+    let mut owners: HashMap<&Name, (usize, HashSet<usize>)> = HashMap::new();
     // Groups that share one name often share many.
     let mut keepers: HashMap<(usize, usize), Option<usize>> = HashMap::new();
     for (number, group) in groups.iter().enumerate() {
         for name in group.iter().flat_map(|image| &image.names) {
-            let owner = *owners.entry(name).or_insert(number);
-            if owner == number {
+            let (owner, others) = owners.entry(name).or_insert_with(|| (number, HashSet::new()));
+            if *owner == number {
                 continue;
             }
-            let keeper = *keepers.entry((owner, number)).or_insert_with(|| {
-                let (first, second) = (ids(groups.get(owner)?), ids(group));
-                let keeper = if first.is_superset(&second) { Some(owner) } else { None };
+            let keeper = *keepers.entry((*owner, number)).or_insert_with(|| {
+                let (first, second) = (ids(groups.get(*owner)?), ids(group));
+                let keeper = if first.is_superset(&second) { Some(*owner) } else { None };
                 keeper.or_else(|| second.is_superset(&first).then_some(number))
             });
-            let keeper = keeper.ok_or_else(|| {
-                Error::new(Code::DuplicateReference, format!("Two images have the name {name}."))
-                    .with("reference", name.to_string())
-            })?;
-            owners.insert(name, keeper);
+            if keeper.is_none() && target != Target::Store {
+                let sentence = format!("Two images have the name {name}.");
+                return Err(
+                    Error::new(Code::DuplicateReference, sentence).with("reference", name.to_string())
+                );
+            }
+            if keeper.is_none() {
+                others.insert(*owner);
+            }
+            *owner = keeper.unwrap_or(number);
         }
     }
-    let mut seen = HashSet::new();
     let own = |(number, group): (usize, &Vec<&Packed<S>>)| {
+        let is_owned = |name: &Name| {
+            owners.get(name).is_some_and(|(owner, others)| *owner == number || others.contains(&number))
+        };
+        let mut seen = HashSet::new();
         let all = group.iter().flat_map(|image| &image.names);
-        all.filter(|name| owners.get(name) == Some(&number) && seen.insert((*name).clone()))
-            .cloned()
-            .collect()
+        all.filter(|name| is_owned(name) && seen.insert(*name)).cloned().collect()
     };
     Ok(groups.iter().enumerate().map(own).collect())
 }

@@ -43,6 +43,8 @@ pub enum Target {
     DockerLegacy,
     /// An OCI image layout.
     Oci,
+    /// As [`Self::Docker`], for a store: several images may have one name, which the last keeps there, as `docker load` has it.
+    Store,
     /// What a registry keeps, as an OCI image layout; layers that are not compressed become gzip, as `docker push` has it.
     Registry,
 }
@@ -146,7 +148,7 @@ pub fn needs<S: Source + Clone>(
         let wanted = match (packing, Packing::of(stored), target) {
             _ if layer.is_encrypted() => None,
             (Some(wanted), own, _) => Some(wanted).filter(|wanted| own != Some(*wanted)),
-            (None, None, Target::Docker | Target::Oci | Target::Registry)
+            (None, None, Target::Docker | Target::Store | Target::Oci | Target::Registry)
             | (None, Some(Packing::None), Target::Registry) => Some(Packing::Gzip),
             // Docker before 23 unpacks gzip, bzip2 and xz, and nothing else.
             (None, Some(Packing::Zstd), Target::DockerLegacy) => Some(Packing::None),
@@ -171,9 +173,9 @@ pub fn needs<S: Source + Clone>(
 /// `invalid-argument` where something is not known that [`needs`] asks for, and as the source does.
 pub fn save<S: Source + Clone>(selections: &[Selection<'_, S>], target: Target) -> Result<Recipe<S>> {
     let images = packed(selections, target)?;
-    let groups = groups(&images)?;
+    let groups = groups(&images, target)?;
     match target {
-        Target::Docker => Ok(docker::write(&groups)),
+        Target::Docker | Target::Store => Ok(docker::write(&groups)),
         Target::DockerLegacy => legacy::write(&images, &groups),
         Target::Oci | Target::Registry => Ok(oci::write(&groups)),
     }
@@ -184,7 +186,7 @@ pub fn save<S: Source + Clone>(selections: &[Selection<'_, S>], target: Target) 
 /// Fails as [`save`] does, and with `missing-entry` where an attestation is not all there.
 pub fn ship<S: Source + Clone>(selections: &[Selection<'_, S>]) -> Result<Shipment<S>> {
     let images = packed(selections, Target::Registry)?;
-    shipment::ship(&groups(&images)?)
+    shipment::ship(&groups(&images, Target::Registry)?)
 }
 
 /// The images, each once.

@@ -16,12 +16,12 @@ pub(crate) fn kept(bytes: Vec<u8>) -> Archive<Bytes> {
     Archive::open(Rc::new(saved(&archive))).unwrap()
 }
 
-/// All of an archive, as Docker 25 and later write it.
+/// All of an archive, as a store takes it in.
 pub(crate) fn saved(archive: &Archive<Bytes>) -> Vec<u8> {
     let (measured, repacked) = (HashMap::new(), HashMap::new());
     let select = |image| Selection { archive, image, measured: &measured, repacked: &repacked };
     let selections: Vec<_> = (0..archive.images().len()).map(select).collect();
-    bytes_of(&save(&selections, Form::Docker).unwrap())
+    bytes_of(&save(&selections, Form::Store).unwrap())
 }
 
 fn bytes_of(recipe: &Recipe<Bytes>) -> Vec<u8> {
