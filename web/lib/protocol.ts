@@ -179,8 +179,8 @@ export interface Verbs {
   tagging: { args: [source: string, target: string]; result: Tagging };
   tag: { args: [source: string, target: string]; result: EngineChange };
   rmi: { args: [images: string[], force: boolean, noPrune: boolean]; result: EngineChange & { items: Removed[] } };
-  /** Filters are names and values by turns, here and for `images`. */
-  prune: { args: [all: boolean, filters: string[]]; result: EngineChange & { reclaimed: number } };
+  /** Filters are names and values by turns, and `now` is what the clock says, here and for `images`. */
+  prune: { args: [all: boolean, filters: string[], now: number]; result: EngineChange & { reclaimed: number } };
   damage: { args: [digests: string[]]; result: EngineChange };
   create: { args: [image: string, id: string, name: string, created: string]; result: EngineChange };
   ps: { args: [all: boolean, filters: string[]]; result: ContainerRow[] };
@@ -198,7 +198,7 @@ export interface Verbs {
     args: [container: string, diffId: string | undefined, size: number | undefined, options: string];
     result: EngineChange & { id: string; documents: [digest: string, text: string][] };
   };
-  images: { args: [all: boolean, filters: string[]]; result: ImageRow[] };
+  images: { args: [all: boolean, filters: string[], now: number]; result: ImageRow[] };
   inspect: { args: [image: string]; result: ImageInspect };
   history: { args: [image: string]; result: HistoryRow[] };
   df: { args: []; result: DiskUsage };

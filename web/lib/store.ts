@@ -102,7 +102,7 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
 
   /** `docker images`: fails with `invalid-argument` for filters that Docker does not have. */
   async images({ all = false, filters = {} }: ListOptions = {}): Promise<ImageRow[]> {
-    return this.#ask('images', [all === true, filtersOf(filters)]);
+    return this.#ask('images', [all === true, filtersOf(filters), Date.now()]);
   }
 
   /** `docker image inspect`. Fails with `no-such-image` or `ambiguous-image`. */
@@ -192,7 +192,7 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
 
   /** `docker image prune`: removes what has no name; with `all` every image, since nothing uses any. */
   async prune({ all = false, filters = {} }: ListOptions = {}): Promise<Changed & { reclaimed: number }> {
-    const { lines, reclaimed } = await this.#change('prune', [all === true, filtersOf(filters)]);
+    const { lines, reclaimed } = await this.#change('prune', [all === true, filtersOf(filters), Date.now()]);
     return { lines, reclaimed };
   }
 

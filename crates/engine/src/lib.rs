@@ -43,6 +43,7 @@ mod rmi;
 mod save;
 mod tag;
 mod units;
+mod until;
 
 pub use catalog::{Catalog, Found, Target};
 pub use change::Change;

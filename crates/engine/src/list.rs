@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::catalog::{Catalog, Target};
 use crate::glob::Glob;
 use crate::image::Image;
+use crate::until::until;
 
 /// What `docker images` is asked.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +18,9 @@ pub struct ListOptions {
     pub all: bool,
     /// `--filter KEY=VALUE`, each a key and a value: `reference`, `dangling`, `before`, `since`, `label`, `until`.
     pub filters: Vec<(String, String)>,
+    /// What time it is, for a filter that says how long ago; without it, such a filter makes no sense.
+    #[serde(skip)]
+    pub now: Option<Timestamp>,
 }
 
 /// One row of `docker images`.
@@ -151,7 +155,7 @@ impl Catalog {
                 "before" => filters.before = Some(created()?),
                 "since" => filters.since = Some(created()?),
                 "label" => filters.labels.add(value),
-                "until" => filters.until = Some(until(value)?),
+                "until" => filters.until = Some(until(value, options.now)?),
                 _ => return Err(invalid(format!("invalid filter '{key}'")).with("filter", key.as_str())),
             }
         }
@@ -173,17 +177,6 @@ impl Filters {
         let matches = |glob: &Glob| forms.iter().any(|form| glob.matches(form));
         self.references.is_empty() || self.references.iter().any(matches)
     }
-}
-
-/// The instant that an `until` filter names, in RFC 3339: without a clock there are no durations.
-pub(crate) fn until(value: &str) -> Result<Timestamp> {
-    Timestamp::parse(value).ok_or_else(|| {
-        Error::new(
-            Code::InvalidArgument,
-            format!("invalid value for 'until' filter: {value:?} is not in RFC 3339"),
-        )
-        .with("filter", "until")
-    })
 }
 
 /// When an image was made. Go's zero time, the year 1, where that is not known.

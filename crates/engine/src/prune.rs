@@ -5,9 +5,10 @@ use longshore_archive::{Reference, Result, Timestamp};
 use crate::catalog::{Catalog, Target};
 use crate::change::Change;
 use crate::image::{Image, Index};
-use crate::list::{Labels, created, until};
+use crate::list::{Labels, created};
 use crate::rmi::{Removed, Remover, RmiOptions, Use};
 use crate::units::human_size;
+use crate::until::until;
 
 /// Which images are pruned.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub struct PruneOptions<'a> {
     pub filters: &'a [(String, String)],
     /// The containers that there are.
     pub in_use: &'a [Use],
+    /// What time it is, for a filter that says how long ago; without it, such a filter makes no sense.
+    pub now: Option<Timestamp>,
 }
 
 /// What `docker image prune` does.
@@ -36,7 +39,7 @@ impl Catalog {
     ///
     /// Fails with `invalid-argument` for a filter that makes no sense.
     pub fn prune(&self, options: &PruneOptions<'_>) -> Result<Pruned> {
-        let filters = Filters::read(options.filters)?;
+        let filters = Filters::read(options)?;
         let rmi = RmiOptions { force: false, no_prune: false, in_use: options.in_use };
         let mut remover = Remover::new(self, &rmi);
         let remove = |remover: &mut Remover<'_>, targets: Vec<Target>| {
@@ -103,13 +106,13 @@ struct Filters {
 }
 
 impl Filters {
-    fn read(filters: &[(String, String)]) -> Result<Self> {
+    fn read(options: &PruneOptions<'_>) -> Result<Self> {
         let mut read = Self::default();
-        for (key, value) in filters {
+        for (key, value) in options.filters {
             match key.as_str() {
                 "label" => read.labels.add(value),
                 "label!" => read.without.add(value),
-                "until" => read.until = Some(until(value)?),
+                "until" => read.until = Some(until(value, options.now)?),
                 _ => {
                     let sentence = format!("invalid filter '{key}'");
                     let code = longshore_archive::Code::InvalidArgument;

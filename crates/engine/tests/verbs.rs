@@ -313,6 +313,21 @@ fn tags_follow_the_habit_and_do_not_move_back_unseen() {
 }
 
 #[test]
+fn what_is_older_than_a_day_is_found_by_who_knows_the_time() {
+    let made = ImageSpec { created: 1_577_934_245, ..ImageSpec::new("app:1") };
+    let catalog = with(&[fixtures::docker_legacy(&[made])]);
+    let rows = |until: &str, now: Option<&str>| {
+        let filters = vec![("until".to_owned(), until.to_owned())];
+        let now = now.and_then(longshore_archive::Timestamp::parse);
+        catalog.images(&ListOptions { filters, now, ..ListOptions::default() }).map(|rows| rows.len())
+    };
+    assert_eq!(rows("24h", Some("2020-01-03T03:04:04Z")), Ok(0));
+    assert_eq!(rows("24h", Some("2020-01-03T03:04:05Z")), Ok(1));
+    assert_eq!(rows("2020-01-02T03:04:05Z", None), Ok(1));
+    assert_eq!(rows("24h", None).unwrap_err().code(), Code::InvalidArgument);
+}
+
+#[test]
 fn rows_that_lead_to_nothing_are_refused_by_name() {
     let catalog = with(&[line("a", &[&[], &["app:1"]]), platforms("multi:1", &["amd64"])]);
     let rows: Vec<_> = catalog.rows().collect();

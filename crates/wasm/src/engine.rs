@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use longshore_archive::Error;
+use longshore_archive::{Error, Timestamp};
 use longshore_engine::{
     Catalog as Core, Change, CommitOptions, Committed, CreateOptions, Edit, Incoming, ListOptions, NewLayer,
     PruneOptions, RmiOptions,
@@ -161,16 +161,16 @@ impl Catalog {
         self.planned(removal.change, items, |_| false)
     }
 
-    /// `docker image prune`. Filters are names and values by turns.
+    /// `docker image prune`. Filters are names and values by turns, `now` are milliseconds since 1970.
     #[wasm_bindgen(unchecked_return_type = "Verbs['prune']['result']")]
-    pub fn prune(&self, all: bool, filters: Vec<String>) -> JsResult {
+    pub fn prune(&self, all: bool, filters: Vec<String>, now: f64) -> JsResult {
         #[derive(Serialize)]
         struct Reclaimed {
             reclaimed: u64,
         }
         let filters = pairs(filters);
         let in_use = self.core.uses();
-        let options = PruneOptions { all, filters: &filters, in_use: &in_use };
+        let options = PruneOptions { all, filters: &filters, in_use: &in_use, now: instant(now) };
         let pruned = self.core.prune(&options).map_err(to_throw)?;
         self.planned(pruned.change, Reclaimed { reclaimed: pruned.reclaimed }, |_| false)
     }
@@ -187,10 +187,10 @@ impl Catalog {
         self.planned(change, Nothing {}, |_| false)
     }
 
-    /// `docker images`. Filters are names and values by turns.
+    /// `docker images`. Filters and `now` as for [`Self::prune`].
     #[wasm_bindgen(unchecked_return_type = "Verbs['images']['result']")]
-    pub fn images(&self, all: bool, filters: Vec<String>) -> JsResult {
-        let options = ListOptions { all, filters: pairs(filters) };
+    pub fn images(&self, all: bool, filters: Vec<String>, now: f64) -> JsResult {
+        let options = ListOptions { all, filters: pairs(filters), now: instant(now) };
         to_js(&self.core.images(&options).map_err(to_throw)?)
     }
 
@@ -346,6 +346,13 @@ fn needed(blobs: BTreeMap<String, u64>, is_needed: impl Fn(&str) -> bool) -> Vec
 fn layer_of(diff_id: Option<String>, size: Option<f64>) -> Option<NewLayer> {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // below 2^53
     diff_id.map(|diff_id| NewLayer { diff_id, size: size.unwrap_or_default() as u64 })
+}
+
+fn instant(milliseconds: f64) -> Option<Timestamp> {
+    #[allow(clippy::cast_possible_truncation)] // what is no time is none
+    let milliseconds = milliseconds as i64;
+    let nanoseconds = u32::try_from(milliseconds.rem_euclid(1000)).ok()? * 1_000_000;
+    Some(Timestamp { seconds: milliseconds.div_euclid(1000), nanoseconds })
 }
 
 fn pairs(texts: Vec<String>) -> Vec<(String, String)> {

@@ -168,7 +168,7 @@ pub(crate) fn play(
         Step::Prune { all } => {
             let mut arguments = vec!["image", "prune", "--force"];
             arguments.extend(all.then_some("--all"));
-            let options = PruneOptions { all: *all, filters: &[], in_use: &ours.containers };
+            let options = PruneOptions { all: *all, in_use: &ours.containers, ..PruneOptions::default() };
             let pruned = ours.catalog.prune(&options).map(|pruned| pruned.change);
             let (mut theirs, mut mine) = (docker.run(&arguments)?, ours.change(pruned));
             for lines in [&mut theirs.lines, &mut mine.lines] {
@@ -269,7 +269,7 @@ fn images(
             [row.repository, row.tag].map(|text| text.unwrap_or_else(|| "<none>".to_owned()));
         format!("{repository}:{tag} {}", row.id)
     };
-    let rows = ours.catalog.images(&ListOptions { all, filters: filters.to_vec() });
+    let rows = ours.catalog.images(&ListOptions { all, filters: filters.to_vec(), now: None });
     let mut mine = Outcome::of(rows.map(|rows| rows.into_iter().map(line).collect()));
     // Of images of one age Docker's order is that of a map.
     theirs.lines.sort();

@@ -1,0 +1,103 @@
+//! The filter `until` (moby `api/types/time`): an instant, or how long ago.
+
+use longshore_archive::{Code, Error, Result, Timestamp};
+
+const SECOND: i128 = 1_000_000_000;
+
+/// The units of Go's `time.ParseDuration`, in nanoseconds.
+const UNITS: [(&str, i128); 8] = [
+    ("ns", 1),
+    ("us", 1_000),
+    ("\u{b5}s", 1_000),
+    ("\u{3bc}s", 1_000),
+    ("ms", 1_000_000),
+    ("s", SECOND),
+    ("m", 60 * SECOND),
+    ("h", 3600 * SECOND),
+];
+
+/// The instant that the filter means: in RFC 3339, in seconds since 1970, or a duration (`24h`, `1h30m`) before `now`, which
+/// only the caller knows.
+pub(crate) fn until(value: &str, now: Option<Timestamp>) -> Result<Timestamp> {
+    let before = || {
+        let now = now?;
+        let nanoseconds = i128::from(now.seconds) * SECOND + i128::from(now.nanoseconds);
+        instant(nanoseconds.checked_sub(duration(value)?)?)
+    };
+    before().or_else(|| Timestamp::parse(value)).or_else(|| instant(decimal(value)?)).ok_or_else(|| {
+        let sentence = format!(
+            "invalid value for 'until' filter: {value:?} is neither a duration nor a time in RFC 3339"
+        );
+        Error::new(Code::InvalidArgument, sentence).with("filter", "until")
+    })
+}
+
+/// A duration as Go writes it, in nanoseconds.
+fn duration(text: &str) -> Option<i128> {
+    let (sign, mut rest) = match text.strip_prefix('-') {
+        Some(rest) => (-1, rest),
+        None => (1, text.strip_prefix('+').unwrap_or(text)),
+    };
+    if rest == "0" {
+        return Some(0);
+    }
+    let mut sum = 0_i128;
+    while !rest.is_empty() {
+        let end = rest.find(|char: char| !char.is_ascii_digit() && char != '.')?;
+        let (number, tail) = rest.split_at(end);
+        let end = tail.find(|char: char| char.is_ascii_digit() || char == '.').unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(end);
+        let (_, unit) = UNITS.iter().find(|(name, _)| *name == unit)?;
+        sum = sum.checked_add(decimal(number)?.checked_mul(*unit)? / SECOND)?;
+        rest = tail;
+    }
+    Some(sign * sum).filter(|_| !text.is_empty())
+}
+
+/// A decimal number, in billionths.
+fn decimal(text: &str) -> Option<i128> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |text: &str| text.len() <= 18 && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !(digits(whole) && digits(fraction)) || whole.len() + fraction.len() == 0 {
+        return None;
+    }
+    let fraction: String = fraction.chars().chain("000000000".chars()).take(9).collect();
+    format!("{whole}{fraction}").parse().ok()
+}
+
+fn instant(nanoseconds: i128) -> Option<Timestamp> {
+    Some(Timestamp {
+        seconds: i64::try_from(nanoseconds.div_euclid(SECOND)).ok()?,
+        nanoseconds: u32::try_from(nanoseconds.rem_euclid(SECOND)).ok()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instants_and_durations() {
+        let now = Some(Timestamp { seconds: 1_000_000, nanoseconds: 500_000_000 });
+        for (text, seconds, nanoseconds) in [
+            ("24h", 913_600, 500_000_000),
+            ("1h30m", 994_600, 500_000_000),
+            ("1.5h", 994_600, 500_000_000),
+            (".5s", 1_000_000, 0),
+            ("-1s", 1_000_001, 500_000_000),
+            ("750ms", 999_999, 750_000_000),
+            ("0", 1_000_000, 500_000_000),
+            ("1970-01-01T00:00:10Z", 10, 0),
+            ("1136073845", 1_136_073_845, 0),
+            ("1136073845.000000001", 1_136_073_845, 1),
+        ] {
+            assert_eq!(until(text, now).ok(), Some(Timestamp { seconds, nanoseconds }), "{text}");
+        }
+        for text in
+            ["", "h", "1d", "1h2", "yesterday", "1..5h", "99999999999999999999h", "1 h", "+-1h", ".", "-1"]
+        {
+            assert!(until(text, now).is_err(), "{text}");
+        }
+        assert!(until("24h", None).is_err(), "nobody knows what time it is");
+    }
+}
