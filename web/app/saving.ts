@@ -68,7 +68,7 @@ export function saving(archive: Archive, begin: () => () => void): Saving {
       if (url !== undefined) URL.revokeObjectURL(url);
       url = URL.createObjectURL(blob);
       const link = h('a', { href: url, download }, 'Download ', quoted(download));
-      result.replaceChildren(link, ` (${bytes(size)})`);
+      result.replaceChildren(link, ` (${bytes(size)})`, ...leftOut(made));
       link.click();
       if (own !== round) outdate();
       problems.clear();
@@ -87,7 +87,7 @@ export function saving(archive: Archive, begin: () => () => void): Saving {
       // Ctrl+S may have come first.
       if (!handle || work.isRunning) return;
       const saved = begin();
-      const size = await work.run(async (calls) => {
+      const made = await work.run(async (calls) => {
         result.replaceChildren();
         const made = await archive.save({ ...options, ...calls });
         try {
@@ -95,9 +95,9 @@ export function saving(archive: Archive, begin: () => () => void): Saving {
         } finally {
           await made.release();
         }
-        return made.size;
+        return made;
       });
-      result.replaceChildren('Saved as ', quoted(handle.name), ` (${bytes(size)})`);
+      result.replaceChildren('Saved as ', quoted(handle.name), ` (${bytes(made.size)})`, ...leftOut(made));
       problems.clear();
       announce(`Saved as ${visible(handle.name)}.`);
       if (!options.images) saved();
@@ -121,6 +121,13 @@ export function saving(archive: Archive, begin: () => () => void): Saving {
     choice.close();
   };
   return { element, save, outdate, close, choose: choice.choose, update: choice.update };
+}
+
+/** Says which names the file does not have. */
+function leftOut({ leftOut }: Saved): HTMLElement[] {
+  if (leftOut.length === 0) return [];
+  const names = leftOut.flatMap((name, index) => [index > 0 ? ', ' : '', quoted(name)]);
+  return [h('p', { className: 'hint' }, 'Docker has no place for names without a repository and a tag: ', ...names, '.')];
 }
 
 /** Writes through the handle, which keeps the old file until all is written. */

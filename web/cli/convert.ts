@@ -36,6 +36,7 @@ export const convert: Command = {
       });
       await saved.writeTo(file, { signal });
       print(`${file}: ${saved.size} bytes`);
+      for (const name of saved.leftOut) print(`${file}: without the name ${name}, which Docker has no place for`);
     });
     return 0;
   },

@@ -51,6 +51,8 @@ import type {
 /** What a file is written from. */
 export interface Made {
   parts: Part[];
+  /** Names that the format has no place for. */
+  leftOut: string[];
   /** Lets go of what had to be made for it. */
   release(): Promise<void>;
 }
@@ -393,7 +395,8 @@ export abstract class BaseArchive {
       };
       const calls = { ...options, signal };
       try {
-        let parts = wanted.isSame ? await this.run('parts', {}) : await this.#write(wanted, limits, place, calls);
+        const same = async () => ({ parts: await this.run('parts', {}), leftOut: [] });
+        let { parts, leftOut } = wanted.isSame ? await same() : await this.#write(wanted, limits, place, calls);
         if (options.gzip) {
           const layers = places.splice(0);
           try {
@@ -404,7 +407,7 @@ export abstract class BaseArchive {
         }
         if (signal.aborted) throw aborted(signal);
         this.#releases.add(release);
-        return { parts, release };
+        return { parts, leftOut, release };
       } catch (thrown) {
         await release();
         throw thrown;
@@ -444,7 +447,7 @@ export abstract class BaseArchive {
   /** @internal A place for new bytes. */
   protected abstract place(): Promise<Place>;
 
-  #write(wanted: Wanted, limits: Limits, place: () => Promise<Place>, options: UnpackOptions): Promise<Part[]> {
+  #write(wanted: Wanted, limits: Limits, place: () => Promise<Place>, options: UnpackOptions): Promise<Operations['made']['result']> {
     return this.#written(wanted, limits, place, options, (writing, known) => this.#backend.call('made', { writing, ...known }));
   }
 

@@ -51,6 +51,11 @@ export interface Saved {
   name: string;
   size: number;
   /**
+   * Names that the format has no place for, where it is `docker` or `docker-legacy`: a tag alone, or a name with a digest alone. Docker
+   * does not know the images by them.
+   */
+  leftOut: string[];
+  /**
    * Removes what was packed anew for the Blob from the browser's storage, when the Blob is no longer needed. Closing the
    * archive does so too.
    */
@@ -225,10 +230,10 @@ export class Archive extends BaseArchive {
    * `aborted`.
    */
   async save(options: SaveOptions<Archive> = {}): Promise<Saved> {
-    const { parts, release } = await this.make(options);
+    const { parts, leftOut, release } = await this.make(options);
     const type = options.gzip ? 'application/gzip' : 'application/x-tar';
     const blob = new Blob(parts.map(blobPart), { type });
-    return { blob, name: options.gzip ? `${this.name}.gz` : this.name, size: blob.size, release };
+    return { blob, name: options.gzip ? `${this.name}.gz` : this.name, size: blob.size, leftOut, release };
   }
 
   /**

@@ -46,6 +46,11 @@ export interface Saved {
   name: string;
   size: number;
   /**
+   * Names that the format has no place for, where it is `docker` or `docker-legacy`: a tag alone, or a name with a digest alone. Docker
+   * does not know the images by them.
+   */
+  leftOut: string[];
+  /**
    * Writes the archive to a file, which appears when it is complete; it may be the very file that was opened. Fails
    * with `write-failed`, `source-changed`, `read-failed`, `closed` where the archive was closed, or `aborted`, and then
    * leaves what was there.
@@ -288,7 +293,7 @@ export class Archive extends BaseArchive {
     } finally {
       for (const end of held) end();
     }
-    const { parts, release } = made;
+    const { parts, leftOut, release } = made;
     for (const part of parts) {
       const file = 'source' in part && this.#made.get(part.source as number);
       if (file) files.set(file.fd, file);
@@ -297,6 +302,7 @@ export class Archive extends BaseArchive {
     return {
       name: options.gzip ? `${this.name}.gz` : this.name,
       size,
+      leftOut,
       writeTo: async (path, options = {}) => writeTo(parts, size, files, pathOf(path), options),
       stream: () => {
         const iterator = pieces(parts, 1 << 20, files);

@@ -326,7 +326,7 @@ export interface Operations extends FileOperations {
   };
   made: {
     args: { writing: number; found: (Found & { archive: number })[]; repacked: LayerRepacked[] };
-    result: Part[];
+    result: { parts: Part[]; leftOut: string[] };
   };
   /** The same for a registry, where the format was `registry`. */
   shipment: { args: Operations['made']['args']; result: Shipment };

@@ -138,7 +138,10 @@ export class Session {
         for (const archive of archives) archive.free();
       }
     },
-    made: (args) => this.#known(args).parts(),
+    made: (args) => {
+      const begun = this.#known(args);
+      return { parts: begun.parts(), leftOut: begun.leftOut() };
+    },
     shipment: (args) => this.#known(args).shipment(),
     incoming: async ({ rules, ...known }) => {
       const { Examination } = await this.#modules.codec();

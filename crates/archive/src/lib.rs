@@ -81,6 +81,6 @@ pub use time::Timestamp;
 pub use unpack::{Limits, Unpacked};
 pub use verify::{BlobReport, ImageReport, Job, Report, Role, Verdict};
 pub use write::{
-    Need, Packing, Repacked, Selection, Shipment, ShippedBlob, ShippedManifest, ShippedRoot, Target, needs,
-    save, ship,
+    Need, Packing, Repacked, Selection, Shipment, ShippedBlob, ShippedManifest, ShippedRoot, Target,
+    left_out, needs, save, ship,
 };

@@ -8,9 +8,12 @@
 
 mod saving;
 
+use std::collections::HashMap;
 use std::rc::Rc;
 
-use longshore_archive::{Archive, Code, Limits, Packing, Source, Target, Verdict, needs, sha256};
+use longshore_archive::{
+    Archive, Code, Limits, Packing, Selection, Source, Target, Verdict, left_out, needs, sha256,
+};
 use longshore_fixtures::{
     ImageSpec, Layer, containerd, crane, docker_hybrid, docker_legacy, docker_v1, oci, oci_platforms, skopeo,
 };
@@ -173,6 +176,25 @@ fn images_of_several_archives_share_their_layers() {
     let clash = other.tag("team/db:5.5.16", "app:1").unwrap().archive;
     let error = save_some(&[(&one, 0), (&clash, 0)], Target::Docker, None).unwrap_err();
     assert_eq!(error.code(), Code::DuplicateReference);
+}
+
+#[test]
+fn names_that_docker_has_no_place_for_are_told() {
+    let mut bytes = oci(&[ImageSpec::new("app:1"), ImageSpec::new("team/db:5")]);
+    // A tag alone, as long as the name was.
+    let name = open(bytes.clone()).images()[0].names[0].text().to_owned();
+    let tag = "t".repeat(name.len());
+    while let Some(at) = bytes.windows(name.len()).position(|window| window == name.as_bytes()) {
+        bytes[at..at + name.len()].copy_from_slice(tag.as_bytes());
+    }
+    let archive = open(bytes);
+    let (measured, repacked) = (HashMap::new(), HashMap::new());
+    let select = |image| Selection { archive: &archive, image, measured: &measured, repacked: &repacked };
+    let told = |target| left_out(&[select(0), select(1), select(0)], target);
+    assert_eq!(told(Target::Docker), [tag.clone()]);
+    assert_eq!(told(Target::DockerLegacy), [tag]);
+    assert!(told(Target::Oci).is_empty() && told(Target::Registry).is_empty());
+    assert!(left_out(&[select(1)], Target::Docker).is_empty());
 }
 
 #[test]

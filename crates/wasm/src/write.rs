@@ -8,7 +8,7 @@ use std::rc::Rc;
 use js_sys::{Array, Object, Reflect, Uint8Array};
 use longshore_archive::{
     Archive as Core, Code, Error, Image, Need, Packing, ReadAhead, Recipe, Repacked, Selection, Source,
-    Target, needs, save, ship,
+    Target, left_out, needs, save, ship,
 };
 use wasm_bindgen::prelude::*;
 
@@ -184,6 +184,12 @@ impl Writing {
 
     /// What a registry is to be given.
     #[wasm_bindgen(unchecked_return_type = "Shipment")]
+    /// Names that the format has no place for.
+    #[wasm_bindgen(js_name = leftOut)]
+    pub fn left_out(&self) -> Vec<String> {
+        left_out(&self.selections(), self.target)
+    }
+
     pub fn shipment(&self) -> JsResult {
         let shipment = ship(&self.selections()).map_err(to_throw)?;
         let (roots, manifests, blobs) = (Array::new(), Array::new(), Array::new());

@@ -14,7 +14,7 @@ mod tarball;
 mod v1;
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 pub(crate) use document::{OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, descriptor, manifest_of, original};
 use groups::groups;
@@ -28,7 +28,7 @@ use crate::archive::Archive;
 use crate::compression::Compression;
 use crate::error::Result;
 use crate::measure::Measured;
-use crate::model::Format;
+use crate::model::{Format, Name};
 use crate::recipe::Recipe;
 use crate::source::Source;
 
@@ -179,6 +179,19 @@ pub fn save<S: Source + Clone>(selections: &[Selection<'_, S>], target: Target) 
         Target::DockerLegacy => legacy::write(&images, &groups),
         Target::Oci | Target::Registry => Ok(oci::write(&groups)),
     }
+}
+
+/// The names of images that what Docker reads has no place for, each once: tags alone, and names with a digest alone. None, for
+/// layouts without `manifest.json`.
+pub fn left_out<S: Source + Clone>(selections: &[Selection<'_, S>], target: Target) -> Vec<String> {
+    if !matches!(target, Target::Docker | Target::DockerLegacy) {
+        return Vec::new();
+    }
+    let mut seen = HashSet::new();
+    let images = selections.iter().filter_map(|selection| selection.archive.images().get(selection.image));
+    let names = images.flat_map(|image| &image.names);
+    let has_place = |name: &Name| name.reference().is_some_and(|reference| reference.tag().is_some());
+    names.filter(|name| !has_place(name) && seen.insert(*name)).map(ToString::to_string).collect()
 }
 
 /// Puts images together as a registry keeps them. What [`needs`] asks for [`Target::Registry`] has to be there.
