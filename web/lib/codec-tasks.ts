@@ -2,9 +2,9 @@
 import type * as Codec from './codec.js';
 import { LongshoreError, isBreakdown, toData } from './errors.js';
 import { check, keep, type Shelf } from './keep-tasks.js';
-import { cut, readAhead, type Range } from './parts.js';
-import type { Found, FromThread, Job, Measured, ReadSync, Repacked, ShelfPlace, Target, Tasks, ToThread, Unpacked } from './protocol.js';
-import type { Limits } from './types.js';
+import { cut, type Range } from './parts.js';
+import type { Found, FromThread, Job, Measured, Part, ReadSync, Repacked, ShelfPlace, Target, Tasks, ToThread, Unpacked } from './protocol.js';
+import type { LayerPacking, Limits } from './types.js';
 
 /** What is read, unpacked and written at a time. */
 export const PIECE = 4 << 20;
@@ -22,14 +22,22 @@ export interface Sink {
   abandon(): void;
 }
 
+/** A digest in the making. */
+export interface Hash {
+  update(bytes: Uint8Array): void;
+  finish(): string;
+}
+
 /** What differs between a browser's Worker and Node's. */
 export interface Platform {
   codec: typeof Codec;
   /** For files, which only Node has. */
   readSync: ReadSync | undefined;
   read(range: Range): Uint8Array | Promise<Uint8Array>;
+  /** The bytes of the parts, in order: while a piece is used the next is read, and a piece is only good until that is asked for. */
+  stream(parts: readonly Part[]): AsyncIterable<Uint8Array>;
   /** Hashes bytes by the fastest that there is. */
-  hash(algorithm: string): { update(bytes: Uint8Array): void; finish(): string };
+  hash(algorithm: string): Hash;
   sink(target: Target): Promise<Sink>;
   shelf(place: ShelfPlace): Promise<Shelf>;
 }
@@ -105,9 +113,13 @@ async function measure(platform: Platform, job: Job, limits: Limits, tell: Tell)
 }
 
 /** Whether one hash of the bytes says all: most layers of archives are not compressed. */
-async function isHashedAsItIs({ codec, read }: Platform, { parts, stored, content, unpack }: Job): Promise<boolean> {
-  if (!unpack) return true;
-  const first = parts.length === 1 && stored === content && cut(parts, 8).next().value;
+async function isHashedAsItIs(platform: Platform, { parts, stored, content, unpack }: Job): Promise<boolean> {
+  return !unpack || (stored === content && (await isPlain(platform, parts)));
+}
+
+/** Whether the bytes are not compressed, by their beginning. */
+export async function isPlain({ codec, read }: Platform, parts: Part[]): Promise<boolean> {
+  const first = parts.length === 1 && cut(parts, 8).next().value;
   return first ? codec.compressionOf(await read(first)) === undefined : false;
 }
 
@@ -115,7 +127,7 @@ async function isHashedAsItIs({ codec, read }: Platform, { parts, stored, conten
 async function hash(platform: Platform, { parts, size, stored }: Job, tell: Tell): Promise<Measured> {
   const hasher = platform.hash(stored);
   let done = 0;
-  for await (const piece of readAhead(cut(parts, PIECE), platform.read)) {
+  for await (const piece of platform.stream(parts)) {
     hasher.update(piece);
     done += piece.length;
     tell(done);
@@ -125,38 +137,69 @@ async function hash(platform: Platform, { parts, size, stored }: Job, tell: Tell
 
 async function unpack(platform: Platform, { parts, limits, into }: Tasks['unpack']['args'], tell: Tell): Promise<Unpacked> {
   const unpacking = new platform.codec.Unpack(parts, platform.readSync, limits);
-  let size = 0;
-  const blob = await fill(await platform.sink(into), () => {
-    const bytes = unpacking.read(PIECE);
-    size += bytes?.length ?? 0;
-    tell(unpacking.consumed());
-    return bytes;
-  });
+  const { blob, size } = await fill(await platform.sink(into), each(() => unpacking.read(PIECE), () => tell(unpacking.consumed())));
   return { ...(blob && { blob }), size, trailing: unpacking.trailing() };
 }
 
 async function repack(platform: Platform, { parts, packing, limits, into }: Tasks['repack']['args'], tell: Tell): Promise<Repacked> {
-  const repacking = new platform.codec.Repack(parts, platform.readSync, packing, limits);
   const hasher = platform.hash('sha256');
-  let size = 0;
-  const blob = await fill(await platform.sink(into), () => {
-    const bytes = repacking.read();
+  const pack = async (bytes: AsyncIterable<Bytes> | Iterable<Bytes>) => {
     // Before the sink takes them.
-    if (bytes) hasher.update(bytes);
-    size += bytes?.length ?? 0;
-    tell(repacking.consumed());
-    return bytes;
-  });
-  return { ...(blob && { blob }), size, digest: hasher.finish(), content: repacking.finish() };
+    const { blob, size } = await fill(await platform.sink(into), bytes, (bytes) => hasher.update(bytes));
+    return { ...(blob && { blob }), size, digest: hasher.finish() };
+  };
+  if (await isPlain(platform, parts)) {
+    const content = platform.hash('sha256');
+    return { ...(await pack(packed(platform, parts, packing, content, tell))), content: content.finish() };
+  }
+  const repacking = new platform.codec.Repack(parts, platform.readSync, packing, limits);
+  const done = await pack(each(() => repacking.read(), () => tell(repacking.consumed())));
+  return { ...done, content: repacking.finish() };
 }
 
-/** Fills a sink with what `next` gives, until it gives nothing. */
-async function fill(sink: Sink, next: () => Uint8Array | undefined): Promise<Blob | undefined> {
+type Bytes = Uint8Array<ArrayBuffer>;
+
+/** What `next` gives, until it gives nothing. */
+function* each(next: () => Uint8Array | undefined, told: () => void): Generator<Bytes, void, undefined> {
+  for (let bytes = next(); bytes; bytes = next()) {
+    told();
+    yield bytes as Bytes;
+  }
+}
+
+/** Packs bytes that are not packed, which are hashed by the fastest that there is. */
+async function* packed(
+  { codec, stream }: Platform,
+  parts: Part[],
+  packing: LayerPacking,
+  content: Hash,
+  tell: Tell,
+): AsyncGenerator<Bytes, void, undefined> {
+  const pack = new codec.Pack(packing);
+  let done = 0;
+  for await (const piece of stream(parts)) {
+    content.update(piece);
+    done += piece.length;
+    yield pack.push(piece) as Bytes;
+    tell(done);
+  }
+  yield pack.finish() as Bytes;
+}
+
+/** Fills a sink; `seen` sees the bytes before. */
+async function fill(
+  sink: Sink,
+  pieces: AsyncIterable<Bytes> | Iterable<Bytes>,
+  seen: (bytes: Bytes) => void = () => {},
+): Promise<{ blob: Blob | undefined; size: number }> {
+  let size = 0;
   try {
-    for (let bytes = next(); bytes; bytes = next()) {
-      if (bytes.length > 0) await sink.write(bytes as Uint8Array<ArrayBuffer>);
+    for await (const bytes of pieces) {
+      seen(bytes);
+      size += bytes.length;
+      if (bytes.length > 0) await sink.write(bytes);
     }
-    return await sink.finish();
+    return { blob: await sink.finish(), size };
   } catch (thrown) {
     sink.abandon();
     throw thrown;

@@ -6,7 +6,7 @@ import { parentPort } from 'node:worker_threads';
 import * as codec from './codec.js';
 import { PIECE, serve, type Platform } from './codec-tasks.js';
 import { LongshoreError } from './errors.js';
-import type { Range } from './parts.js';
+import { cut, readAhead, type Range } from './parts.js';
 import type { ReadSync, ToThread } from './protocol.js';
 
 const readAsync = promisify(read);
@@ -16,10 +16,12 @@ parentPort?.on('message', (message: ToThread) => void answer(message));
 
 async function start(): Promise<Platform> {
   codec.initSync({ module: readFileSync(new URL('./codec_bg.wasm', import.meta.url)) });
+  const read = reader();
   return {
     codec,
     readSync: readSync as ReadSync,
-    read: reader(),
+    read,
+    stream: (parts) => readAhead(cut(parts, PIECE), read),
     hash: (algorithm) => {
       // OpenSSL knows what the processor can; the wasm does not.
       const hash = createHash(algorithm);

@@ -68,7 +68,7 @@ pub use measure::{Content, Measured, Measuring, measure};
 pub use model::{
     ContainerConfig, Format, HealthCheck, HistoryEntry, Image, Layer, Name, Other, OtherKind, Platform,
 };
-pub use pack::Repacking;
+pub use pack::{Packer, Repacking};
 pub use recipe::{Part, Recipe};
 pub use reconfigure::Reconfigured;
 pub use reference::{Reference, aliases};

@@ -18,55 +18,66 @@ const INPUT: usize = 1 << 20;
 /// What one zstd frame holds. Several frames are one file to every reader, and let some begin in the middle.
 const FRAME: usize = 4 << 20;
 
-/// Packs what is pushed into it. The same bytes give the same bytes: no time, no name, no system in the header.
-enum Packer {
-    None(Vec<u8>),
+/// Packs what is pushed into it. The same content gives the same bytes, however it arrives: no time, no name, no system in the
+/// header.
+pub struct Packer(Kind);
+
+enum Kind {
+    None,
     Gzip(Box<Gzip>),
-    Zstd { frame: Vec<u8>, out: Vec<u8> },
+    Zstd(Vec<u8>),
 }
 
 impl Packer {
-    fn new(packing: Packing) -> Self {
-        match packing {
-            Packing::None => Self::None(Vec::new()),
-            Packing::Gzip => Self::Gzip(Box::new(Gzip::new())),
-            Packing::Zstd => Self::Zstd { frame: Vec::new(), out: Vec::new() },
-        }
+    /// Begins to pack.
+    pub fn new(packing: Packing) -> Self {
+        Self(match packing {
+            Packing::None => Kind::None,
+            Packing::Gzip => Kind::Gzip(Box::new(Gzip::new())),
+            Packing::Zstd => Kind::Zstd(Vec::new()),
+        })
     }
 
-    fn push(&mut self, bytes: &[u8]) -> std::result::Result<(), CompressError> {
-        match self {
-            Self::None(out) => out.extend_from_slice(bytes),
-            Self::Gzip(gzip) => gzip.push(bytes)?,
-            Self::Zstd { frame, out } => {
+    /// Takes content; gives the next of the packed bytes, which may be none.
+    ///
+    /// Fails with `invalid-compression` where the compressor does.
+    pub fn push(&mut self, bytes: &[u8]) -> Result<Vec<u8>> {
+        match &mut self.0 {
+            Kind::None => Ok(bytes.to_vec()),
+            Kind::Gzip(gzip) => gzip.push(bytes).map(|()| gzip.take()).map_err(fail),
+            Kind::Zstd(frame) => {
                 frame.extend_from_slice(bytes);
-                if frame.len() >= FRAME {
-                    out.extend(compress_to_vec(&frame[..], CompressionLevel::Fastest));
-                    frame.clear();
+                if frame.len() < FRAME {
+                    return Ok(Vec::new());
                 }
-            }
-        }
-        Ok(())
-    }
-
-    fn finish(&mut self) -> std::result::Result<(), CompressError> {
-        match self {
-            Self::None(_) => {}
-            Self::Gzip(gzip) => gzip.finish()?,
-            Self::Zstd { frame, out } => {
-                out.extend(compress_to_vec(&frame[..], CompressionLevel::Fastest));
+                let packed = compress_to_vec(&frame[..], CompressionLevel::Fastest);
                 frame.clear();
+                Ok(packed)
             }
         }
-        Ok(())
     }
 
-    fn take(&mut self) -> Vec<u8> {
-        match self {
-            Self::None(out) | Self::Zstd { out, .. } => std::mem::take(out),
-            Self::Gzip(gzip) => gzip.take(),
+    /// The last of the packed bytes. To be called once.
+    ///
+    /// Fails as [`Self::push`] does.
+    pub fn finish(&mut self) -> Result<Vec<u8>> {
+        match &mut self.0 {
+            Kind::None => Ok(Vec::new()),
+            Kind::Gzip(gzip) => gzip.finish().map(|()| gzip.take()).map_err(fail),
+            Kind::Zstd(frame) => Ok(compress_to_vec(&frame[..], CompressionLevel::Fastest)),
         }
     }
+}
+
+impl std::fmt::Debug for Packer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Packer").finish_non_exhaustive()
+    }
+}
+
+#[allow(clippy::needless_pass_by_value)] // what `map_err` gives is owned
+fn fail(error: CompressError) -> Error {
+    Error::new(Code::InvalidCompression, format!("The layer cannot be packed: {error}."))
 }
 
 enum Input<S: Source> {
@@ -108,33 +119,29 @@ impl<S: Source> Repacking<S> {
     ///
     /// Fails as [`Unpacked::read`] and the source do.
     pub fn step(&mut self) -> Result<Option<Vec<u8>>> {
-        let fail = |error: CompressError| {
-            Error::new(Code::InvalidCompression, format!("The layer cannot be packed: {error}."))
-        };
-        let more = match &mut self.input {
+        let (mut packed, more) = match &mut self.input {
             Input::Done => return Ok(None),
             Input::Plain(stream) => {
                 let chunk = stream.chunk()?;
                 self.content.update(chunk);
-                self.packer.push(chunk).map_err(fail)?;
+                let packed = self.packer.push(chunk)?;
                 let more = !chunk.is_empty();
                 self.consumed = stream.fetched() - self.start;
-                more
+                (packed, more)
             }
             Input::Packed(unpacked, buffer) => {
                 let count = unpacked.read(buffer)?;
                 let chunk = buffer.get(..count).unwrap_or_default();
                 self.content.update(chunk);
-                self.packer.push(chunk).map_err(fail)?;
                 self.consumed = unpacked.consumed();
-                count > 0
+                (self.packer.push(chunk)?, count > 0)
             }
         };
         if !more {
-            self.packer.finish().map_err(fail)?;
+            packed.extend(self.packer.finish()?);
             self.input = Input::Done;
         }
-        Ok(Some(self.packer.take()))
+        Ok(Some(packed))
     }
 
     /// Bytes of the source that were read so far.

@@ -50,7 +50,7 @@ pub use crate::overlay::Overlay;
 #[cfg(feature = "registry")]
 pub use crate::registry::{Exchange, Registry, choose, index_json, mirrored, named};
 #[cfg(feature = "codec")]
-pub use crate::repack::Repack;
+pub use crate::repack::{Pack, Repack};
 #[cfg(feature = "codec")]
 pub use crate::write::Writing;
 

@@ -3,11 +3,36 @@
 #![allow(clippy::needless_pass_by_value)] // what wasm-bindgen gives is owned
 
 use js_sys::{Array, Function, Uint8Array};
-use longshore_archive::{Packing, Repacking, Source};
+use longshore_archive::{Packer, Packing, Repacking, Source};
 use wasm_bindgen::prelude::*;
 
 use crate::codec::{Bytes, limits_of, source_of};
 use crate::error::{JsResult, to_throw};
+
+/// Packs bytes that JavaScript reads, and that are not packed.
+#[wasm_bindgen]
+pub struct Pack {
+    packer: Packer,
+}
+
+#[wasm_bindgen]
+impl Pack {
+    /// Begins to pack as `none`, `gzip` or `zstd`.
+    #[wasm_bindgen(constructor)]
+    pub fn new(#[wasm_bindgen(unchecked_param_type = "LayerPacking")] packing: &str) -> Self {
+        Self { packer: Packer::new(Packing::named(packing).unwrap_or(Packing::None)) }
+    }
+
+    /// Takes bytes, and gives the next of the packed ones, which may be none.
+    pub fn push(&mut self, bytes: &[u8]) -> JsResult<Uint8Array> {
+        Ok(Uint8Array::from(&*self.packer.push(bytes).map_err(to_throw)?))
+    }
+
+    /// The last of the packed bytes.
+    pub fn finish(mut self) -> JsResult<Uint8Array> {
+        Ok(Uint8Array::from(&*self.packer.finish().map_err(to_throw)?))
+    }
+}
 
 /// Bytes on their way from whatever packing they have into another one.
 #[wasm_bindgen]
