@@ -10,6 +10,9 @@ const BLOB_PIECE = 64 << 20;
 /** Where a browser refuses Blobs, arrays, which are in memory. */
 const ARRAY_PIECE = 4 << 20;
 
+/** Where a piece is: the load, the blob's number in it, and its own. */
+type Key = [attempt: string, at: number, piece: number];
+
 interface Put extends Stored {
   row: BlobRow;
 }
@@ -19,25 +22,26 @@ export async function databaseShelf(place: ShelfPlace, read: (range: Range) => U
   if (!('database' in place)) throw new Error('a browser keeps blobs in its database');
   const database = await openDatabase(place.database);
   const { attempt, task } = place;
-  const put = (piece: Blob | Uint8Array, key: [string, number, number]) =>
+  const put = (piece: Blob | Uint8Array, key: Key) =>
     transact<undefined>(database, ['data'], 'readwrite', ({ data }) => void data.put(piece, key));
   const numbered = (number: number) => task * 0x1_0000 + number;
 
   return {
-    async put({ digest, size, parts }, number, tell) {
+    async put({ digest, size, parts }, number, shown) {
       const at = numbered(number);
       let pieces = 0;
-      let done = 0;
-      const store = async (piece: Blob | Uint8Array, length: number) => {
-        await put(piece, [attempt, at, pieces++]);
-        done += length;
-        tell(done);
+      const store = async (piece: Blob | Uint8Array) => {
+        const key: Key = [attempt, at, pieces++];
+        await put(piece, key);
+        const stored = await pieceAt(database, key);
+        if (!stored) throw damagedBlob(digest);
+        await shown(stored instanceof Blob ? { source: stored, offset: 0, length: stored.size } : stored);
       };
       if (place.blobs) {
-        for (const piece of blobsOf(parts, BLOB_PIECE)) await store(piece, piece.size);
+        for (const piece of blobsOf(parts, BLOB_PIECE)) await store(piece);
       } else {
         // A view of a larger buffer would be stored with all of that.
-        for await (const bytes of readAhead(cut(parts, ARRAY_PIECE), read)) await store(bytes.slice(), bytes.length);
+        for await (const bytes of readAhead(cut(parts, ARRAY_PIECE), read)) await store(bytes.slice());
       }
       const row: BlobRow = { size, place: [attempt, at], pieces };
       const stored = await found(database, digest, row);
@@ -69,11 +73,14 @@ export async function databaseShelf(place: ShelfPlace, read: (range: Range) => U
   };
 }
 
+function pieceAt(database: IDBDatabase, key: Key): Promise<Blob | Uint8Array | undefined> {
+  return ask(database, 'data', (data) => data.get(key));
+}
+
 /** What is stored in a place; nothing where pieces are missing. */
 async function found(database: IDBDatabase, digest: string, row: BlobRow): Promise<Stored | undefined> {
   const [attempt, number] = row.place;
-  const piece = (index: number): Promise<Blob | Uint8Array | undefined> =>
-    ask(database, 'data', (data) => data.get([attempt, number, index]));
+  const piece = (index: number) => pieceAt(database, [attempt, number, index]);
   const first = row.pieces > 0 ? await piece(0) : new Blob([]);
   if (!first) return undefined;
   let part: Part | undefined;

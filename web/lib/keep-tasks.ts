@@ -1,5 +1,5 @@
 /** What the codec's threads do for a store: they put blobs where it keeps them, and read them again. */
-import type { Platform } from './codec-tasks.js';
+import { isPlain, type Hash, type Platform } from './codec-tasks.js';
 import { LongshoreError } from './errors.js';
 import { cut } from './parts.js';
 import type { BlobToKeep, Job, KeptBlob, Measured, Part, Tasks } from './protocol.js';
@@ -7,8 +7,11 @@ import type { Limits } from './types.js';
 
 /** Where a store keeps blobs, as a thread of the codec sees it. */
 export interface Shelf {
-  /** Puts the bytes there. Nobody takes them for the blob before they are settled. */
-  put(blob: BlobToKeep, number: number, tell: (done: number) => void): Promise<Stored>;
+  /**
+   * Puts the bytes there, and shows each piece as it is stored: the next is written while that is read. Nobody takes them for the
+   * blob before they are settled.
+   */
+  put(blob: BlobToKeep, number: number, shown: (piece: Part) => Promise<void>): Promise<Stored>;
   /** States that these blobs are there, whole and right. */
   settle(stored: readonly { blob: KeptBlob; stored: Stored }[]): Promise<void>;
   /** A blob that is said to be there. */
@@ -39,8 +42,11 @@ export async function keep(
     const kept = [];
     let before = 0;
     for (const [number, blob] of blobs.entries()) {
-      const stored = await shelf.put(blob, number, (done) => tell(before + done / 2));
-      assertRight(blob, await again(platform, blob, stored, limits, measure, (done) => tell(before + (blob.size + done) / 2)));
+      const reading = new Reading(platform, blob, (done) => tell(before + done));
+      // Where writing fails, nothing may be read any more from what is given back then.
+      const stored = await shelf.put(blob, number, (piece) => reading.see(piece)).finally(() => reading.rest());
+      const read = (await reading.finish()) ?? (await again(platform, blob, stored, limits, measure, (done) => tell(before + (blob.size + done) / 2)));
+      assertRight(blob, read);
       kept.push({ blob, stored });
       before += blob.size;
       tell(before);
@@ -49,6 +55,63 @@ export async function keep(
     return undefined;
   } finally {
     shelf.close();
+  }
+}
+
+/** Reads a blob's pieces as they are stored, as long as that says all that is to be known: of what is not compressed. */
+class Reading {
+  readonly #platform: Platform;
+  readonly #blob: BlobToKeep;
+  readonly #tell: (done: number) => void;
+  #hash: Hash | undefined;
+  #last: Promise<void> | undefined;
+  #written = 0;
+  #read = 0;
+
+  constructor(platform: Platform, blob: BlobToKeep, tell: (done: number) => void) {
+    this.#platform = platform;
+    this.#blob = blob;
+    this.#tell = tell;
+  }
+
+  /** Begins to read a piece when the one before has been read. */
+  async see(piece: Part): Promise<void> {
+    const isFirst = this.#last === undefined;
+    await this.#last;
+    if (isFirst && (await this.#saysAll(piece))) this.#hash = this.#platform.hash(algorithmOf(this.#blob.digest));
+    this.#written += piece.length;
+    this.#last = this.#take(piece);
+    // It is met when the next piece comes, or at the end.
+    this.#last.catch(() => {});
+  }
+
+  /** Waits until nothing is read. */
+  async rest(): Promise<void> {
+    await this.#last?.catch(() => {});
+  }
+
+  /** What was read; nothing where that does not say all. */
+  async finish(): Promise<Measured | undefined> {
+    await this.#last;
+    return this.#hash && { digest: this.#hash.finish(), size: this.#read };
+  }
+
+  async #take(piece: Part): Promise<void> {
+    if (this.#hash) {
+      for await (const bytes of this.#platform.stream([piece])) {
+        this.#hash.update(bytes);
+        this.#read += bytes.length;
+        this.#tell((this.#written + this.#read) / 2);
+      }
+    } else {
+      this.#tell(this.#written / 2);
+    }
+  }
+
+  async #saysAll(first: Part): Promise<boolean> {
+    const { digest, layers } = this.#blob;
+    if (layers.length === 0) return true;
+    return algorithmOf(layers[0]?.diffId ?? digest) === algorithmOf(digest) && isPlain(this.#platform, [first]);
   }
 }
 

@@ -22,7 +22,7 @@ export async function folderShelf(place: ShelfPlace, read: (range: Range) => Uin
     read: () => createReadStream(path),
   });
   return {
-    put: ({ digest, parts }, number, tell) =>
+    put: ({ digest, parts }, number, shown) =>
       storing(async () => {
         // Whose name would not be a path in here is no digest.
         blobPath(folder, digest);
@@ -34,8 +34,8 @@ export async function folderShelf(place: ShelfPlace, read: (range: Range) => Uin
           for (let written = 0; written < piece.length; ) {
             written += (await file.write(piece, written, piece.length - written, done + written)).bytesWritten;
           }
+          await shown({ source: file.fd, offset: done, length: piece.length });
           done += piece.length;
-          tell(done);
         }
         await file.datasync();
         const put = await stored(file, path);
