@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { createServer as createTlsServer } from 'node:https';
-import { mkdtemp, readFile, readdir, readlink, stat, writeFile } from 'node:fs/promises';
+import { readdirSync, readlinkSync } from 'node:fs';
+import { mkdtemp, readFile, readdir, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
@@ -348,14 +349,29 @@ describe('who may', { skip: skipUnless('docker-registry') }, () => {
   }
 });
 
-describe('packing and sending', { skip: skipUnless('docker-registry') }, () => {
-  /** More layers than there ever are threads: an archive that is packed for a while. */
-  async function many() {
-    const file = join(directory, 'many.tar');
-    await fixtures(['docker-legacy', '--layers', '20', '--size', '1500000', '--name', 'app:1', file]);
-    return file;
-  }
+/** More layers than there ever are threads. */
+async function many(name = 'many', ...more) {
+  const file = join(directory, `${name}.tar`);
+  await fixtures(['docker-legacy', '--layers', '20', '--size', '1500000', '--name', 'app:1', ...more, file]);
+  return file;
+}
 
+/** Of which one, with a large program, is packed for much longer than the others. */
+const slow = () => many('slow', '--file', `bin/node=${process.execPath}`);
+
+/** How many temporary files are open. */
+function temporaries() {
+  const path = (fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`);
+    } catch {
+      return '';
+    }
+  };
+  return readdirSync('/proc/self/fd').filter((fd) => path(fd).endsWith(' (deleted)')).length;
+}
+
+describe('packing and sending', { skip: skipUnless('docker-registry') }, () => {
   /** What happens, in its order. */
   function watched() {
     const events = [];
@@ -369,7 +385,7 @@ describe('packing and sending', { skip: skipUnless('docker-registry') }, () => {
   it('a layer is sent while the next ones are packed, and once', async (t) => {
     const { host: target } = await startRegistry(t);
     const { host, seen } = await startProxy(t, target);
-    const archive = await opened(t, await many());
+    const archive = await opened(t, await slow());
     const { events, ...calls } = watched();
     const report = await archive.push('app:1', { to: `${host}/app:1`, ...calls });
     const packed = events.findLastIndex(({ phase }) => phase === 'pack');
@@ -382,6 +398,18 @@ describe('packing and sending', { skip: skipUnless('docker-registry') }, () => {
     assert.ok(report.blobs.every(({ status }) => status === 'pushed'));
     const back = await pulled(t, `${host}/app:1`);
     assert.deepEqual(back.images[0].layers.map(({ diffId }) => diffId), archive.images[0].layers.map(({ diffId }) => diffId));
+  });
+
+  it('so it is where all are mirrored', async (t) => {
+    const { host } = await startRegistry(t);
+    const archive = await opened(t, await slow());
+    await archive.tag('app:1', 'team/app:2');
+    const { events, ...calls } = watched();
+    const { pushed } = await archive.mirror({ to: `${host}/mirror`, ...calls });
+    const packed = events.findLastIndex(({ phase, done, total }) => phase === 'pack' && done < total);
+    const first = events.findIndex(({ status }) => status === 'pushed');
+    assert.ok(first >= 0 && first < packed, `the first is there at ${first}, all are packed at ${packed}`);
+    assert.deepEqual(pushed.map(({ blobs }) => [...new Set(blobs.map(({ status }) => status))]), [['pushed'], ['mounted']]);
   });
 
   it('no more are sent at once than may be', async (t) => {
@@ -403,15 +431,11 @@ describe('packing and sending', { skip: skipUnless('docker-registry') }, () => {
 
   it('what was packed is packed no more, for whatever registry, after whatever edit, until the archive is closed', async (t) => {
     const [one, two] = [await startRegistry(t), await startRegistry(t)];
-    const temporaries = async () => {
-      const links = await Promise.all((await readdir('/proc/self/fd')).map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => '')));
-      return links.filter((path) => path.endsWith(' (deleted)')).length;
-    };
-    const before = await temporaries();
+    const before = temporaries();
     const archive = await opened(t, await many());
     const first = await archive.push('app:1', { to: `${one.host}/app:1` });
     const layers = archive.images[0].layers.length;
-    assert.equal(await temporaries(), before + layers);
+    assert.equal(temporaries(), before + layers);
     await archive.tag('app:1', 'app:2');
     const { events, ...calls } = watched();
     const second = await archive.push('app:2', { to: `${one.host}/app:2`, ...calls });
@@ -423,14 +447,14 @@ describe('packing and sending', { skip: skipUnless('docker-registry') }, () => {
     assert.ok(elsewhere.blobs.every(({ status }) => status === 'pushed'));
     const mirrored = await archive.mirror({ to: `${two.host}/mirror` });
     assert.deepEqual(mirrored.pushed.map(({ digest }) => digest), [first.digest, first.digest]);
-    assert.equal(await temporaries(), before + layers);
+    assert.equal(temporaries(), before + layers);
     await pulled(t, `${two.host}/app:1`).then((back) => back.close());
     // What a fresh one packs is the same.
     const again = await opened(t, await many());
     assert.equal((await again.push('app:1', { to: `${one.host}/app:3` })).digest, first.digest);
     await archive.close();
     await again.close();
-    assert.equal(await temporaries(), before);
+    assert.equal(temporaries(), before);
   });
 
   it('who may not send stops the packing, and a damaged layer the sending', async (t) => {
@@ -493,6 +517,37 @@ describe('a store', { skip: skipUnless('docker-registry') }, () => {
     await fails(other.pull(7), 'invalid-argument');
   });
 
+  it('packs a layer for a registry that lacks it, and for no other', async (t) => {
+    const [one, two, three] = [await startRegistry(t), await startRegistry(t), await startRegistry(t)];
+    const { folder, store } = await stored(t);
+    await store.load(await many());
+    const before = temporaries();
+    // What is packed stands in a temporary file until the push is through.
+    const push = async (to) => {
+      let packed = 0;
+      const report = await store.push('app:1', { to, onLine: () => (packed = temporaries() - before) });
+      return { packed, digest: report.digest, statuses: [...new Set(report.blobs.map(({ status }) => status))] };
+    };
+    const first = await push(`${one.host}/app:1`);
+    assert.deepEqual([first.packed, first.statuses], [20, ['pushed']]);
+    assert.deepEqual(await push(`${one.host}/app:2`), { packed: 0, digest: first.digest, statuses: ['exists'] });
+    assert.deepEqual(await push(`${two.host}/app:1`), first);
+    const archive = await store.open(['app:1']);
+    assert.equal((await archive.push('app:1', { to: `${one.host}/app:3` })).digest, first.digest);
+    assert.equal(temporaries(), before);
+    await archive.close();
+    // What is known of a layer does not stand for its bytes.
+    const blobs = join(folder, 'blobs/sha256');
+    const sizes = await Promise.all((await readdir(blobs)).map(async (name) => [name, (await stat(join(blobs, name))).size]));
+    const [layer] = sizes.find(([, size]) => size > 1_500_000);
+    const bytes = await readFile(join(blobs, layer));
+    bytes[bytes.length >> 1] ^= 1;
+    await writeFile(join(blobs, layer), bytes);
+    await fails(push(`${three.host}/app:1`), 'digest-mismatch');
+    await fails((await api.registry(three.host)).tags('app'), 'not-found');
+    assert.equal(temporaries(), before);
+  });
+
   it('takes in nothing that is not what it says, nor half of anything', async (t) => {
     const { host: target } = await startRegistry(t);
     const { folder, store } = await stored(t);
@@ -544,6 +599,10 @@ describe('a store', { skip: skipUnless('docker-registry') }, () => {
     await writeFile(layer, bytes);
     await fails(store.push('app:1', { to: `${host}/app:1` }), 'digest-mismatch');
     await fails((await api.registry(host)).tags('app'), 'not-found');
+    // Nor is anything remembered of it.
+    bytes[bytes.length >> 1] ^= 1;
+    await writeFile(layer, bytes);
+    await store.push('app:1', { to: `${host}/app:1` });
   });
 });
 

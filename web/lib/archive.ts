@@ -16,14 +16,14 @@ import type {
 } from './file-types.js';
 import { count, described, layerOf, listed, results, searching, type Run } from './files.js';
 import { together, type Beside } from './lanes.js';
-import { PackedLayers, findOut, gzipped, type Known, type Place } from './making.js';
+import { PackedLayers, findOut, gzipped, type Known, type KnownPackings, type Place } from './making.js';
 import { measureAll } from './measuring.js';
 import type { Outer } from './packed.js';
 import type { Pool } from './pool.js';
 import type { ContainerOperations, ContentPlace, FileTask } from './protocol-files.js';
-import type { Backend, Edited, Incoming, Operation, Operations, PackedBlob, Part } from './protocol.js';
+import type { Backend, Edited, Incoming, Operation, Operations, Part } from './protocol.js';
 import type { Shell } from './registry-exchange.js';
-import type { Port, Shipping } from './registry-push.js';
+import type { PackedBlob, Port, Shipping } from './registry-push.js';
 import type { MirrorOptions, MirrorReport, PushOptions, PushReport } from './registry-types.js';
 import type {
   ArchiveView,
@@ -78,7 +78,7 @@ export abstract class BaseArchive {
   /** Lets go of what was made for files that may still be written. */
   readonly #releases = new Set<() => Promise<void>>();
   /** What was packed for a registry: the next one, or the next push, wants the same. */
-  readonly #packed = new PackedLayers();
+  #packed = new PackedLayers();
   #view: ArchiveView;
   #closed = false;
 
@@ -500,6 +500,11 @@ export abstract class BaseArchive {
     return mirror(await this.#port(), options);
   }
 
+  /** @internal Shares what is known of packed layers with other archives of the same blobs. */
+  share(known: KnownPackings): void {
+    this.#packed = new PackedLayers(known);
+  }
+
   async #port(): Promise<Port> {
     const shell = await this.shell();
     return { images: this.images, shell, ship: (...args) => this.ship(...args) };
@@ -522,11 +527,16 @@ export abstract class BaseArchive {
         const chosen = [{ handle: this.#handle, images: [...images] }];
         const args = { writing, chosen, platforms: [...platforms], format: 'registry' as const, packing: undefined };
         const needs = await this.run('write', args);
-        const { packed } = shipping;
-        const onPacked = packed && ((blob: PackedBlob) => beside((signal) => packed(blob, signal)));
+        const packed = new Map<string, PackedBlob>();
+        const onPacked = (blob: PackedBlob) => {
+          packed.set(blob.digest, blob);
+          beside((signal) => shipping.packed(blob, signal));
+        };
         const calls = { ...options, signal, packed: this.#packed, onPacked };
         const known = await findOut(this.#pool, needs, limits, () => this.place(), calls);
-        return await shipping.use(await this.#backend.call('shipment', { writing, ...known }), signal);
+        const shipment = await this.#backend.call('shipment', { writing, ...known });
+        const blobs = shipment.blobs.map(({ parts, ...blob }) => packed.get(blob.digest) ?? { ...blob, bytes: async () => parts });
+        return await shipping.use({ ...shipment, blobs }, signal);
       } finally {
         this.#backend.call('drop', { writing }).catch(() => {});
       }

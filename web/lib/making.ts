@@ -1,8 +1,10 @@
 /** Finding out what has to be known before an archive can be made, on all processors: digests, and layers packed anew. */
+import { LongshoreError } from './errors.js';
 import { inLanes } from './lanes.js';
 import { measureAll } from './measuring.js';
 import type { Pool } from './pool.js';
-import type { Found, LayerRepacked, OpenNeed, PackedBlob, Part, SessionSource, Target } from './protocol.js';
+import type { Found, LayerRepacked, OpenNeed, Part, SessionSource, Target } from './protocol.js';
+import type { PackedBlob } from './registry-push.js';
 import type { LayerPacking, Limits, UnpackOptions } from './types.js';
 
 /** Somewhere to put bytes that an archive is made of, until it is written. */
@@ -19,21 +21,71 @@ export interface Known {
   repacked: LayerRepacked[];
 }
 
+/** What packing a layer comes to: the same each time. */
+export interface Packed {
+  size: number;
+  digest: string;
+  /** Digest of what it holds. */
+  content: string;
+}
+
+/** A layer as it is packed. */
+interface PackedLayer extends Packed {
+  /** Its bytes; nothing, as long as they are not made. */
+  source: SessionSource | undefined;
+  /** Them, made if they are not. */
+  parts(signal: AbortSignal): Promise<Part[]>;
+}
+
+/** Packs a layer into a place. */
+type Pack = (into: Place, signal: AbortSignal) => Promise<MadeLayer>;
+
+/** What is known of layers from when they were packed, by the paths of blobs, which say what they hold. */
+export class KnownPackings {
+  readonly #known = new Map<string, Packed>();
+
+  of({ packing, path }: OpenNeed): Packed | undefined {
+    return this.#known.get(`${packing} ${path}`);
+  }
+
+  note({ packing, path }: OpenNeed, { size, digest, content }: Packed): void {
+    // A damaged one is not the blob of that path.
+    if (path === `blobs/${content.replace(':', '/')}`) this.#known.set(`${packing} ${path}`, { size, digest, content });
+  }
+}
+
 /** Layers of an open archive that were packed. They stay until they are released, so that each is packed once. */
 export class PackedLayers {
-  readonly #layers = new Map<string, PackedLayer>();
+  readonly #layers = new Map<string, MadeLayer>();
   readonly #places: Place[] = [];
+  readonly #known: KnownPackings | undefined;
 
-  /** The layer as it was packed before, or as `pack` packs it into a new place. */
-  async of(need: OpenNeed, place: () => Promise<Place>, pack: (into: Place) => Promise<PackedLayer>): Promise<PackedLayer> {
-    const key = `${need.packing} ${need.origin}`;
-    const before = this.#layers.get(key);
+  constructor(known?: KnownPackings) {
+    this.#known = known;
+  }
+
+  /** The layer as it was packed before, or as `pack` packs it into a new place: when its bytes are asked for, if the rest is known. */
+  async of(need: OpenNeed, place: () => Promise<Place>, pack: Pack, signal: AbortSignal): Promise<PackedLayer> {
+    const known = this.#layers.has(originOf(need)) ? undefined : this.#known?.of(need);
+    if (!known) return made(await this.#made(need, place, pack, signal));
+    const parts = async (signal: AbortSignal) => {
+      const layer = await this.#made(need, place, pack, signal);
+      const [expected, actual] = [known.content, layer.content];
+      if (layer.digest === known.digest) return [wholeOf(layer)];
+      throw new LongshoreError('digest-mismatch', `A layer is damaged: it holds ${actual}, not ${expected}.`, { expected, actual });
+    };
+    return { ...known, source: undefined, parts };
+  }
+
+  async #made(need: OpenNeed, place: () => Promise<Place>, pack: Pack, signal: AbortSignal): Promise<MadeLayer> {
+    const before = this.#layers.get(originOf(need));
     if (before) return before;
     const into = await place();
     try {
-      const layer = await pack(into);
+      const layer = await pack(into, signal);
       this.#places.push(into);
-      this.#layers.set(key, layer);
+      this.#layers.set(originOf(need), layer);
+      this.#known?.note(need, layer);
       return layer;
     } catch (thrown) {
       await into.release();
@@ -48,12 +100,17 @@ export class PackedLayers {
 }
 
 /** Bytes packed anew, in their place. */
-interface PackedLayer {
+interface MadeLayer extends Packed {
   source: SessionSource;
-  size: number;
-  digest: string;
-  /** Digest of what they hold. */
-  content: string;
+}
+
+function made(layer: MadeLayer): PackedLayer {
+  return { ...layer, parts: async () => [wholeOf(layer)] };
+}
+
+/** Where the bytes are that are packed, and how they are packed. */
+function originOf({ packing, origin }: OpenNeed): string {
+  return `${packing} ${origin}`;
 }
 
 /** What finding out takes beside signal and progress. */
@@ -93,12 +150,12 @@ export async function findOut(
       running.set(need, done);
       report([...running.values()].reduce((all, one) => all + one, 0));
     };
-    const pack = (into: Place) => packInto(pool, parts, packing, limits, into, { signal, onDone });
-    const layer = packed ? await packed.of(need, place, pack) : await pack(await place());
-    const { source, digest, content } = layer;
+    const pack: Pack = (into, signal) => packInto(pool, parts, packing, limits, into, { signal, onDone });
+    const layer = packed ? await packed.of(need, place, pack, signal) : made(await pack(await place(), signal));
+    const { source = { size: layer.size }, digest, content } = layer;
     known.repacked.push({ archive, entry, source, digest, content, packing });
     onDone(size);
-    onPacked?.({ digest, size: layer.size, isLayer: true, parts: [wholeOf(layer)], content });
+    onPacked?.({ digest, size: layer.size, isLayer: true, content, bytes: layer.parts });
   });
   return known;
 }
@@ -114,7 +171,7 @@ export async function gzipped(pool: Pool, parts: Part[], place: Place, { signal,
 }
 
 /** All bytes that were packed. */
-function wholeOf({ source, size }: PackedLayer): Part {
+function wholeOf({ source, size }: MadeLayer): Part {
   return { source: 'fd' in source ? source.fd : source, offset: 0, length: size };
 }
 
@@ -126,7 +183,7 @@ async function packInto(
   limits: Limits,
   place: Place,
   options: { signal?: AbortSignal | undefined; onDone?: (done: number) => void },
-): Promise<PackedLayer> {
+): Promise<MadeLayer> {
   const { blob, size, digest, content } = await pool.run('repack', { parts, packing, limits, into: place.target }, options);
   return { source: place.source(blob), size, digest, content };
 }

@@ -40,11 +40,17 @@ export interface SessionFolder {
   sources: SessionSource[];
 }
 
+/** Bytes that are made when they are needed: so many. */
+export interface Later {
+  size: number;
+}
+
 /** What has to be known of a layer before an archive with it can be made: it is measured, or packed anew. */
 export interface LayerNeed {
   /** The number of its archive among those that are written, and its own number there. */
   archive: number;
   entry: number;
+  path: string;
   size: number;
   packing?: LayerPacking;
   parts: Part[];
@@ -60,7 +66,7 @@ export interface OpenNeed extends LayerNeed {
 export interface LayerRepacked {
   archive: number;
   entry: number;
-  source: SessionSource;
+  source: SessionSource | Later;
   digest: string;
   /** Digest of what it holds. */
   content: string;
@@ -83,12 +89,6 @@ export interface ShippedBlob {
   size: number;
   isLayer: boolean;
   parts: Part[];
-}
-
-/** A layer that was packed for a registry. */
-export interface PackedBlob extends ShippedBlob {
-  /** Digest of what it holds. */
-  content: string;
 }
 
 /** Images of an archive that are to be written: all, if none are named. */

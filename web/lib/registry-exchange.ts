@@ -77,8 +77,9 @@ async function send(shell: Shell, base: string, exchange: WasmExchange, request:
     }
   };
   try {
+    const sent = await init(shell, request, luggage, alive);
     alive();
-    const response = await line(fetch(request.url, { ...init(shell, request, luggage, alive), signal: control.signal }));
+    const response = await line(fetch(request.url, { ...sent, signal: control.signal }));
     alive();
     const headers = [...response.headers].flat();
     const url = response.url || request.url;
@@ -119,7 +120,8 @@ async function send(shell: Shell, base: string, exchange: WasmExchange, request:
   }
 }
 
-function init(shell: Shell, { method, headers, body, follow }: RegistryRequest, { cargo }: Luggage, alive: () => void): RequestInit {
+async function init(shell: Shell, request: RegistryRequest, { cargo }: Luggage, alive: () => void): Promise<RequestInit> {
+  const { method, headers, body, follow } = request;
   const redirect: RequestRedirect = shell.seesRedirects ? 'manual' : follow ? 'follow' : 'error';
   // Nothing that a browser has of its own goes along, and nothing stays.
   const own: RequestInit = { method, headers, redirect, credentials: 'omit', cache: 'no-store', referrerPolicy: 'no-referrer' };
@@ -131,7 +133,7 @@ function init(shell: Shell, { method, headers, body, follow }: RegistryRequest, 
     alive();
     cargo.onSent(from + done);
   };
-  const sent = shell.body(cargo.parts, from, to, onSent);
+  const sent = shell.body(await cargo.parts(), from, to, onSent);
   return { ...own, ...sent, headers: [...headers, ...((sent.headers as [string, string][] | undefined) ?? [])] };
 }
 

@@ -61,7 +61,8 @@ export interface Named {
 
 /** Bytes that are being pushed. */
 export interface Cargo {
-  parts: Part[];
+  /** Them, which may have to be made first. */
+  parts: () => Promise<Part[]>;
   onSent: (done: number) => void;
 }
 

@@ -2,7 +2,7 @@
 import { invalid, text } from './archive.js';
 import { LongshoreError } from './errors.js';
 import { gate, inLanes } from './lanes.js';
-import type { PackedBlob, Shipment, ShippedBlob } from './protocol.js';
+import type { Part, Shipment, ShippedBlob } from './protocol.js';
 import { RegistryClient } from './registry-client.js';
 import type { Shell } from './registry-exchange.js';
 import type { Named } from './registry-protocol.js';
@@ -23,38 +23,45 @@ export interface Port {
 /** What is done with images that are made what a registry keeps. */
 export interface Shipping<T> {
   /** Each layer that was packed, as soon as it is: the next ones are packed meanwhile. */
-  packed?(blob: PackedBlob, signal: AbortSignal): Promise<void>;
-  use(shipment: Shipment, signal: AbortSignal): Promise<T>;
+  packed(blob: PackedBlob, signal: AbortSignal): Promise<void>;
+  use(freight: Freight, signal: AbortSignal): Promise<T>;
+}
+
+/** Images as a registry keeps them, with the bytes of their blobs. */
+export type Freight = Omit<Shipment, 'blobs'> & { blobs: SentBlob[] };
+
+/** A layer or a config as a registry keeps it. */
+export interface SentBlob extends Omit<ShippedBlob, 'parts'> {
+  /** Its bytes; a layer may have to be packed for that. */
+  bytes(signal: AbortSignal): Promise<Part[]>;
+}
+
+/** A layer that is packed for a registry. */
+export interface PackedBlob extends SentBlob {
+  /** Digest of what it holds. */
+  content: string;
 }
 
 /** What was pushed where, so that nothing is asked twice. */
 type Known = Map<string, PushedBlob>;
 
+/** Images that are to get a name in a registry. */
+interface Order {
+  images: readonly string[];
+  /** The name that they are meant by here, as the archive has it, if it is one. */
+  name: string | undefined;
+  /** What they are called otherwise. */
+  from: string;
+  to: Named;
+  platforms: readonly string[];
+}
+
 export async function push(port: Port, image: string, options: PushOptions): Promise<PushReport> {
   const wasm = await port.shell.wasm();
   const to = targetOf(wasm.named, options.to ?? image);
   const client = await RegistryClient.of(port.shell, to.domain, options);
-  let begun: Promise<Delivery> | undefined;
-  const begin = (signal: AbortSignal) => {
-    const ping = () => client.run((registry) => registry.ping(), { signal });
-    begun ??= ping().then(() => new Delivery(client, to, options, new Map()));
-    return begun;
-  };
-  return port.ship([text(image, 'image')], options.platforms ?? [], options, {
-    packed: async (blob, signal) => {
-      assertListed(port.images, blob.content);
-      const delivery = await begin(signal);
-      await delivery.send(blob, signal);
-    },
-    use: async (shipment, signal) => {
-      const name = nameOf(wasm.named, image);
-      const root = shipment.roots.find(({ names }) => name !== undefined && names.includes(name)) ?? shipment.roots[0];
-      if (!root) throw new LongshoreError('no-such-image', `There is no image ${image}.`);
-      const from = root.names.includes(name ?? '') ? (name as string) : image;
-      const delivery = await begin(signal);
-      return delivery.finish(shipment, root.digest, from, signal);
-    },
-  });
+  const order = { images: [text(image, 'image')], name: nameOf(wasm.named, image), from: image, to, platforms: options.platforms ?? [] };
+  return deliver(port, client, order, options, new Map());
 }
 
 export async function mirror(port: Port, options: MirrorOptions): Promise<MirrorReport> {
@@ -80,33 +87,48 @@ export async function mirror(port: Port, options: MirrorOptions): Promise<Mirror
     }
   }
   report.planned = [...planned.values()];
-  if (options.dryRun || report.planned.length === 0) return report;
-  const wanted = images.length === 0 && platforms.length === 0 ? [] : [...new Set(report.planned.flatMap((one) => one.images))];
-  const use = async (shipment: Shipment, signal: AbortSignal) => {
-    const clients = new Map<string, RegistryClient>();
-    const known: Known = new Map();
-    for (const { from, to } of report.planned) {
-      const target = targets.get(from) as Named;
-      const root = shipment.roots.find(({ names }) => names.includes(from));
-      if (!root) continue;
-      try {
-        let client = clients.get(target.domain);
-        if (!client) {
-          client = await RegistryClient.of(port.shell, target.domain, options);
-          await client.run((registry) => registry.ping(), { signal });
-          clients.set(target.domain, client);
-        }
-        report.pushed.push(await new Delivery(client, target, options, known).finish(shipment, root.digest, from, signal));
-      } catch (thrown) {
-        // What goes wrong with one need not with the next; but who is gone, or wants others, is so for all.
-        const { code, message } = thrown as LongshoreError;
-        if (signal.aborted || ['aborted', 'closed', 'unreachable', 'unauthorized'].includes(code)) throw thrown;
-        report.failed.push({ from, to, code, message });
-      }
+  if (options.dryRun) return report;
+  const clients = new Map<string, RegistryClient>();
+  const known: Known = new Map();
+  for (const { from, to: familiar, images } of report.planned) {
+    const to = targets.get(from) as Named;
+    try {
+      const client = clients.get(to.domain) ?? (await RegistryClient.of(port.shell, to.domain, options));
+      clients.set(to.domain, client);
+      report.pushed.push(await deliver(port, client, { images, name: from, from, to, platforms }, options, known));
+    } catch (thrown) {
+      // What goes wrong with one need not with the next; but who is gone, or wants others, is so for all.
+      const { code, message } = thrown as LongshoreError;
+      if (options.signal?.aborted || ['aborted', 'closed', 'unreachable', 'unauthorized'].includes(code)) throw thrown;
+      report.failed.push({ from, to: familiar, code, message });
     }
-    return report;
+  }
+  return report;
+}
+
+/** Sends images: what has to be packed as soon as it is, while the next ones are. */
+async function deliver(port: Port, client: RegistryClient, order: Order, options: TransferOptions, known: Known): Promise<PushReport> {
+  const { images, name, to, platforms } = order;
+  let begun: Promise<Delivery> | undefined;
+  const begin = (signal: AbortSignal) => {
+    const ping = () => client.run((registry) => registry.ping(), { signal });
+    begun ??= ping().then(() => new Delivery(client, to, options, known));
+    return begun;
   };
-  return port.ship(wanted, platforms, options, { use });
+  return port.ship(images, platforms, options, {
+    packed: async (blob, signal) => {
+      assertListed(port.images, blob.content);
+      const delivery = await begin(signal);
+      await delivery.send(blob, signal);
+    },
+    use: async (freight, signal) => {
+      const root = freight.roots.find(({ names }) => name !== undefined && names.includes(name)) ?? freight.roots[0];
+      if (!root) throw new LongshoreError('no-such-image', `There is no image ${order.from}.`);
+      const from = name !== undefined && root.names.includes(name) ? name : order.from;
+      const delivery = await begin(signal);
+      return delivery.finish(freight, root.digest, from, signal);
+    },
+  });
 }
 
 /** Layers, configs and manifests on their way into one repository. */
@@ -119,7 +141,7 @@ class Delivery {
   readonly #sent = new Map<string, Promise<PushedBlob>>();
   readonly #done = new Map<string, number>();
   /** What all comes to, as soon as that is known. */
-  #all: readonly ShippedBlob[] | undefined;
+  #all: readonly SentBlob[] | undefined;
 
   constructor(client: RegistryClient, to: Named, options: TransferOptions, known: Known) {
     this.#client = client;
@@ -131,13 +153,13 @@ class Delivery {
   }
 
   /** Sends a layer or a config, if it is not there: once, however often it is asked for. */
-  send(blob: ShippedBlob, signal: AbortSignal): Promise<PushedBlob> {
+  send(blob: SentBlob, signal: AbortSignal): Promise<PushedBlob> {
     const sent = this.#sent.get(blob.digest) ?? this.#atOnce(() => this.#send(blob, signal));
     this.#sent.set(blob.digest, sent);
     return sent;
   }
 
-  async #send({ digest, size, isLayer, parts }: ShippedBlob, signal: AbortSignal): Promise<PushedBlob> {
+  async #send({ digest, size, isLayer, bytes }: SentBlob, signal: AbortSignal): Promise<PushedBlob> {
     const { onLine, onBlob } = this.#options;
     const { repository } = this.#to;
     const key = `${this.#client.base} ${repository} ${digest}`;
@@ -149,7 +171,7 @@ class Delivery {
       ? { status: 'exists' as const }
       : await this.#client.run<{ status: PushedBlob['status']; from?: string }>(
           (registry) => registry.pushBlob(repository, digest, size),
-          { signal, cargo: { parts, onSent } },
+          { signal, cargo: { parts: () => bytes(signal), onSent } },
         );
     const done: PushedBlob = { digest, size, ...outcome };
     this.#known.set(key, done);
@@ -160,11 +182,11 @@ class Delivery {
   }
 
   /** Sends what a root leads to: layers and configs several at a time, then manifests, each after what it refers to. */
-  async finish(shipment: Shipment, root: string, from: string, signal: AbortSignal): Promise<PushReport> {
-    const top = shipment.manifests.find(({ digest }) => digest === root);
+  async finish(freight: Freight, root: string, from: string, signal: AbortSignal): Promise<PushReport> {
+    const top = freight.manifests.find(({ digest }) => digest === root);
     if (!top) throw new LongshoreError('no-such-image', `There is no image ${from}.`);
-    const wanted = closure(shipment, root);
-    const blobs = shipment.blobs.filter(({ digest }) => wanted.has(digest));
+    const wanted = closure(freight, root);
+    const blobs = freight.blobs.filter(({ digest }) => wanted.has(digest));
     this.#all = blobs;
     const queue = [...blobs].sort((a, b) => b.size - a.size);
     const pushed = new Map<string, PushedBlob>();
@@ -174,7 +196,7 @@ class Delivery {
     });
     const put = (reference: string, { mediaType, bytes }: Shipment['manifests'][number]) =>
       this.#client.run((registry) => registry.pushManifest(this.#to.repository, reference, mediaType, bytes), { signal });
-    for (const manifest of shipment.manifests) {
+    for (const manifest of freight.manifests) {
       if (wanted.has(manifest.digest) && manifest !== top) await put(manifest.digest, manifest);
     }
     const tag = this.#to.tag as string;
@@ -194,10 +216,10 @@ class Delivery {
 }
 
 /** All that a root leads to. */
-function closure(shipment: Shipment, root: string): Set<string> {
+function closure({ manifests }: Freight, root: string): Set<string> {
   const wanted = new Set([root]);
   // Each manifest is after what it refers to: from the last to the first, nothing is missed.
-  for (const { digest, refers } of [...shipment.manifests].reverse()) {
+  for (const { digest, refers } of [...manifests].reverse()) {
     if (wanted.has(digest)) for (const one of refers) wanted.add(one);
   }
   return wanted;

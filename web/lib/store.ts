@@ -5,6 +5,7 @@ import type { Keeping } from './keeping.js';
 import { Container, type Gathered, type Host, type Plan } from './container.js';
 import type { ContainerRow, CreateOptions, PsOptions, RemovedContainer } from './container-types.js';
 import { inLanes } from './lanes.js';
+import { KnownPackings } from './making.js';
 import { grouped, measureAll } from './measuring.js';
 import type { Pool } from './pool.js';
 import type { Backend, BlobToKeep, EngineChange, Export, KeptBlob, LayerPart, Part, Question, RowChange, Verb, Verbs } from './protocol.js';
@@ -80,6 +81,8 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
   readonly #edge: Edge<A, Input, Source>;
   readonly #catalog = newHandle();
   readonly #running = new Map<AbortController, Promise<void>>();
+  /** What layers came to when they were packed for a registry: the next push packs only what that one does not have. */
+  readonly #packings = new KnownPackings();
   #undo: Undo[] = [];
   #closed = false;
   #ended = false;
@@ -486,7 +489,9 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
     const sources: [string, Source][] = layer ? [[`blobs/${layer.blob.digest.replace(':', '/')}`, layer.source]] : [];
     for (const { path, ...blob } of blobs) if (blob.digest !== layer?.blob.digest) sources.push([path, await this.#source(blob)]);
     const encoder = new TextEncoder();
-    return this.#edge.assemble(documents.map(([path, content]) => [path, encoder.encode(content)]), sources);
+    const archive = await this.#edge.assemble(documents.map(([path, content]) => [path, encoder.encode(content)]), sources);
+    archive.share(this.#packings);
+    return archive;
   }
 
   /** Asks for a blob's bytes, and marks what needs it where it is lost. */

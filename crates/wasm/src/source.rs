@@ -25,10 +25,14 @@ pub(crate) enum JsSource {
         read_sync: Function,
     },
     Bytes(Uint8Array),
+    /// Bytes that are made when they are needed, which is not here: only their number is known.
+    Later {
+        len: u64,
+    },
 }
 
 impl JsSource {
-    /// What JavaScript gives: a `Blob`, an array, or a file of Node's with the function that reads it.
+    /// What JavaScript gives: a `Blob`, an array, a file of Node's with the function that reads it, or a size alone.
     pub(crate) fn of(value: &JsValue) -> Result<Self, JsValue> {
         if let Some(blob) = value.dyn_ref::<web_sys::Blob>() {
             return Ok(Self::Blob { blob: Blob::from(blob.clone()), reader: FileReaderSync::new()? });
@@ -38,9 +42,12 @@ impl JsSource {
         }
         let number =
             |name: &str| Ok::<_, JsValue>(Reflect::get(value, &name.into())?.as_f64().unwrap_or_default());
-        let read_sync = Reflect::get(value, &"readSync".into())?.dyn_into()?;
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a descriptor and a size
-        Ok(Self::File { fd: number("fd")? as u32, len: number("size")? as u64, read_sync })
+        let (fd, len) = (number("fd")? as u32, number("size")? as u64);
+        Ok(match Reflect::get(value, &"readSync".into())?.dyn_into() {
+            Ok(read_sync) => Self::File { fd, len, read_sync },
+            Err(_) => Self::Later { len },
+        })
     }
 
     /// The value that JavaScript gave: it makes slices of it when the archive is saved.
@@ -49,6 +56,7 @@ impl JsSource {
             Self::Blob { blob, .. } => AsRef::<web_sys::Blob>::as_ref(blob).into(),
             Self::File { fd, .. } => (*fd).into(),
             Self::Bytes(bytes) => bytes.into(),
+            Self::Later { .. } => JsValue::UNDEFINED,
         }
     }
 
@@ -86,6 +94,7 @@ impl JsSource {
             }
             #[allow(clippy::cast_possible_truncation)] // an array is shorter than 2^32
             Self::Bytes(bytes) => Ok(bytes.subarray(offset as u32, end as u32)),
+            Self::Later { .. } => Err(JsError::new("these bytes are not made yet").into()),
         }
     }
 }
@@ -94,7 +103,7 @@ impl Source for JsSource {
     fn len(&self) -> u64 {
         match self {
             Self::Blob { blob, .. } => blob.size(),
-            Self::File { len, .. } => *len,
+            Self::File { len, .. } | Self::Later { len } => *len,
             Self::Bytes(bytes) => bytes.length().into(),
         }
     }

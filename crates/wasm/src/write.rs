@@ -120,9 +120,10 @@ impl Writing {
                 };
                 let object = Object::new();
                 #[allow(clippy::cast_precision_loss)] // below 2^53
-                let fields: [(&str, JsValue); 5] = [
+                let fields: [(&str, JsValue); 6] = [
                     ("archive", (number as f64).into()),
                     ("entry", (entry as f64).into()),
+                    ("path", (&*member.path).into()),
                     ("size", (member.size as f64).into()),
                     ("packing", packing),
                     ("parts", parts_of(&recipe)?.into()),
@@ -158,12 +159,13 @@ impl Writing {
         }
     }
 
-    /// Takes the new bytes of a layer that was to be packed anew, their digest, and that of what they hold.
+    /// Takes the new bytes of a layer that was to be packed anew, or how many there will be; their digest, and that of what
+    /// they hold.
     pub fn repacked(
         &mut self,
         archive: usize,
         entry: u32,
-        #[wasm_bindgen(unchecked_param_type = "SessionSource")] source: &JsValue,
+        #[wasm_bindgen(unchecked_param_type = "SessionSource | Later")] source: &JsValue,
         digest: String,
         content: String,
         #[wasm_bindgen(unchecked_param_type = "LayerPacking")] packing: &str,
@@ -182,14 +184,14 @@ impl Writing {
         parts_of(&save(&self.selections(), self.target).map_err(to_throw)?)
     }
 
-    /// What a registry is to be given.
-    #[wasm_bindgen(unchecked_return_type = "Shipment")]
     /// Names that the format has no place for.
     #[wasm_bindgen(js_name = leftOut)]
     pub fn left_out(&self) -> Vec<String> {
         left_out(&self.selections(), self.target)
     }
 
+    /// What a registry is to be given.
+    #[wasm_bindgen(unchecked_return_type = "Shipment")]
     pub fn shipment(&self) -> JsResult {
         let shipment = ship(&self.selections()).map_err(to_throw)?;
         let (roots, manifests, blobs) = (Array::new(), Array::new(), Array::new());
