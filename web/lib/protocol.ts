@@ -182,22 +182,6 @@ export interface Verbs {
   /** Filters are names and values by turns, and `now` is what the clock says, here and for `images`. */
   prune: { args: [all: boolean, filters: string[], now: number]; result: EngineChange & { reclaimed: number } };
   damage: { args: [digests: string[]]; result: EngineChange };
-  create: { args: [image: string, id: string, name: string, created: string]; result: EngineChange };
-  ps: { args: [all: boolean, filters: string[]]; result: ContainerRow[] };
-  container: { args: [container: string]; result: { id: string; name: string; image: string; created: string } };
-  renameContainer: { args: [container: string, name: string]; result: EngineChange };
-  removeContainers: { args: [containers: string[]]; result: EngineChange & { items: RemovedContainer[] } };
-  /** What was changed in a container, as JSON for the codec. */
-  changes: { args: [container: string]; result: string };
-  /** `edit` is what the codec made of an operation. */
-  edit: { args: [container: string, edit: string]; result: EngineChange };
-  /** What makes up an archive of a container's files: of its image, and of the layer that its changes are. */
-  view: { args: [container: string, diffId: string | undefined, size: number | undefined]; result: Export };
-  /** `options` is JSON. */
-  commit: {
-    args: [container: string, diffId: string | undefined, size: number | undefined, options: string];
-    result: EngineChange & { id: string; documents: [digest: string, text: string][] };
-  };
   images: { args: [all: boolean, filters: string[], now: number]; result: ImageRow[] };
   inspect: { args: [image: string]; result: ImageInspect };
   history: { args: [image: string]; result: HistoryRow[] };
@@ -234,44 +218,6 @@ export interface EngineChange extends RowChange {
   inverse: RowChange;
   /** Blobs that must be here when the change is made. */
   needs: KeptBlob[];
-}
-
-/** A line of `docker diff`. */
-export interface Difference {
-  kind: 'A' | 'C' | 'D';
-  path: string;
-}
-
-/** What came of operations on a container's files: the edit, as JSON; or the files that have to be kept first, by number. */
-export interface OverlayStep {
-  edit?: string;
-  wanting?: number[];
-}
-
-/** What follows next in a container's layer: bytes, or a blob of the store. */
-export type LayerPart = Uint8Array<ArrayBuffer> | KeptBlob;
-
-/** What became of one container that was to be removed. */
-export interface RemovedContainer {
-  container: string;
-  error?: ErrorData;
-}
-
-/** A row of `docker ps`. */
-export interface ContainerRow {
-  id: string;
-  name: string;
-  /** The image's name that was asked for, where it still means that image; else the image's ID. */
-  image: string;
-  imageId: string;
-  command: string;
-  /** RFC 3339. */
-  created: string;
-  status: string;
-  /** How many paths were changed. */
-  changes: number;
-  /** Bytes of what was written. */
-  size: number;
 }
 
 /** What makes up an archive of some images: documents, and blobs by their paths. */

@@ -63,10 +63,6 @@ fn measure(path: &Path) -> Result<Sizes> {
 }
 
 /// Prints a row for each file, and their sum.
-pub(crate) fn print(files: &[PathBuf]) -> Result<()> {
-    table(files).map(|_| ())
-}
-
 fn table(files: &[PathBuf]) -> Result<Sizes> {
     println!("{:>10} {:>10} {:>10}", "raw", "gzip", "brotli");
     let row = |sizes: &Sizes, name: &str| {

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use wasm_bindgen_cli_support::Bindgen;
 
-use crate::{Result, failed, root, sizes};
+use crate::{Result, failed, root};
 
 const TARGET: &str = "wasm32-unknown-unknown";
 
@@ -30,16 +30,13 @@ pub(crate) fn build(optimise: bool) -> Result<()> {
     let root = root();
     let out = root.join("dist/lib");
     fs::create_dir_all(&out).map_err(failed("making dist/lib"))?;
-    let mut built = Vec::new();
     for name in MODULES {
         module(&root, &out, name)?;
-        let wasm = out.join(format!("{name}_bg.wasm"));
         if optimise {
-            wasm_opt(&root, &wasm)?;
+            wasm_opt(&root, &out.join(format!("{name}_bg.wasm")))?;
         }
-        built.push(wasm);
     }
-    sizes::print(&built)
+    Ok(())
 }
 
 fn module(root: &Path, out: &Path, name: &str) -> Result<()> {
