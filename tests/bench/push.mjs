@@ -2,26 +2,28 @@
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { startDocker } from '../support/engine.mjs';
-import { fixtures } from '../support/fixtures.mjs';
 import { skopeo } from '../support/peers.mjs';
 import { startRegistry } from '../support/registry.mjs';
 import { run } from '../support/run.mjs';
+import { makeArchive } from './inputs.mjs';
 import { fastest, ms, table } from './report.mjs';
+import { BYTES, PARENT, RUNS } from './settings.mjs';
 
 // The first layer is a small one.
 const LAYERS = 5;
 const CLI = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
 
+export const peers = ['dockerd', 'skopeo', 'docker-registry'];
+
 /**
  * Times whole processes, taking turns, each against an empty registry on this machine; prints a table. All of them compress:
  * what a registry is given is gzip.
  */
-export async function pushing(context, { directory, parent, bytes, runs }) {
-  const archive = join(directory, 'push.tar');
-  await fixtures(['docker-legacy', '--layers', `${LAYERS}`, '--size', `${Math.floor(bytes / (LAYERS - 1))}`, '--name', 'big:1', archive], { release: true });
-  const engine = await startDocker(context, { parent });
+export async function measure(context, directory) {
+  const bytes = BYTES / 4;
+  const archive = await makeArchive(join(directory, 'push.tar'), bytes, LAYERS);
+  const engine = await startDocker(context, { parent: PARENT });
   await engine.docker('load', '--input', archive);
-  await run('cksum', [archive]);
   const destination = () => `docker://${host}/big:1`;
   let host;
   let ends = [];
@@ -38,7 +40,7 @@ export async function pushing(context, { directory, parent, bytes, runs }) {
         await engine.docker('push', '--quiet', `${host}/big:1`);
       },
     },
-    runs,
+    RUNS,
     async () => {
       await end();
       ends = [];
