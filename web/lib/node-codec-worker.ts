@@ -6,6 +6,7 @@ import { parentPort } from 'node:worker_threads';
 import * as codec from './codec.js';
 import { PIECE, serve, type Platform } from './codec-tasks.js';
 import { LongshoreError } from './errors.js';
+import { pageBuffer } from './node-buffers.js';
 import { cut, readAhead, type Range } from './parts.js';
 import type { ReadSync, ToThread } from './protocol.js';
 
@@ -43,7 +44,7 @@ async function start(): Promise<Platform> {
 
 /** Reads into two buffers by turns: one is read into while the other is used. */
 function reader() {
-  const buffers = [new Uint8Array(PIECE), new Uint8Array(PIECE)] as const;
+  const buffers = [pageBuffer(PIECE), pageBuffer(PIECE)] as const;
   let turn: 0 | 1 = 0;
   return async ({ source, offset, length }: Range): Promise<Uint8Array> => {
     if (source instanceof Uint8Array) return source.subarray(offset, offset + length);

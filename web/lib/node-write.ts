@@ -1,6 +1,7 @@
 /** Writing an archive's parts to a file at the speed of a copy. */
 import { open, realpath, rename, stat, unlink, type FileHandle } from 'node:fs/promises';
 import { LongshoreError, aborted } from './errors.js';
+import { pageBuffer } from './node-buffers.js';
 import type { FileSource } from './node-source.js';
 import { cut, readAhead } from './parts.js';
 import type { Part } from './protocol.js';
@@ -91,7 +92,7 @@ export function pieces(
   return readAhead(cut(parts, size), async ({ source, offset, length }) => {
     if (source instanceof Uint8Array) return source.subarray(offset, offset + length);
     turn = 1 - turn;
-    const buffer = (buffers[turn] ??= new Uint8Array(size));
+    const buffer = (buffers[turn] ??= pageBuffer(size));
     const file = files.get(source as number);
     if (!file) throw new LongshoreError('closed', 'The archive is closed.');
     for (let done = 0; done < length; ) {
