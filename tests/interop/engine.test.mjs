@@ -42,7 +42,7 @@ describe('engine', { skip: skipUnless('dockerd', 'busybox') }, () => {
   it('gives a name that an archive has twice to its last image, as Docker does', async (t) => {
     const { openStore } = await longshore();
     const file = join(directory, 'twins.tar');
-    await fixtures(['docker-legacy', '--images', '3', '--layers', '2', '--name', 'twin:1', file]);
+    await fixtures(['docker-legacy', '--images', '3', '--layers', '2', '--name', 'twin:1', '--name', 'twin:1', '--name', 'twin:1', file]);
     await engine.empty();
     const printed = await engine.docker('load', '--input', file);
     const store = await openStore(join(directory, 'twins'));

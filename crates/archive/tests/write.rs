@@ -190,9 +190,8 @@ fn names_that_docker_has_no_place_for_are_told() {
     let archive = open(bytes);
     let (measured, repacked) = (HashMap::new(), HashMap::new());
     let select = |image| Selection { archive: &archive, image, measured: &measured, repacked: &repacked };
-    let told = |target| left_out(&[select(0), select(1), select(0)], target);
-    assert_eq!(told(Target::Docker), [tag.clone()]);
-    assert_eq!(told(Target::DockerLegacy), [tag]);
+    let told = |target| left_out(&[select(0), select(1), select(0)], target).join(" ");
+    assert_eq!((told(Target::Docker), told(Target::DockerLegacy)), (tag.clone(), tag));
     assert!(told(Target::Oci).is_empty() && told(Target::Registry).is_empty());
     assert!(left_out(&[select(1)], Target::Docker).is_empty());
 }
