@@ -44,8 +44,10 @@ mod pack;
 mod recipe;
 mod reconfigure;
 mod reference;
+mod relayer;
 mod remove;
 mod repair;
+mod rework;
 mod source;
 mod tar;
 mod time;
@@ -72,6 +74,7 @@ pub use pack::{Packer, Repacking};
 pub use recipe::{Part, Recipe};
 pub use reconfigure::Reconfigured;
 pub use reference::{Reference, aliases};
+pub use relayer::NewLayer;
 pub use repair::{Proposal, Repair};
 #[cfg(any(unix, windows))]
 pub use source::FileSource;

@@ -117,16 +117,16 @@ impl<S: Source + Clone> Members<S> {
         Ok(bytes)
     }
 
-    /// The archive with other content for some listings, in every member that has the listing's path.
-    pub(crate) fn with(&self, changed: Vec<(Place, Vec<u8>)>) -> Result<Self> {
+    /// The archive with other content for some members, in every one that has the member's path.
+    pub(crate) fn with<C: Into<NewContent<S>>>(&self, changed: Vec<(Place, C)>) -> Result<Self> {
         let mut replaced = Vec::new();
         let mut appended = Vec::new();
-        for (place, bytes) in changed {
-            let content = NewContent::from(bytes);
+        for (place, content) in changed {
+            let content = content.into();
             match place {
                 Place::At(entry) => {
                     for index in self.index.same_path(entry) {
-                        self.spend(content.len())?;
+                        self.spend(content.fresh())?;
                         replaced.push((index, content.clone()));
                     }
                 }

@@ -13,7 +13,7 @@ use tar::{EntryType, Header};
 
 use crate::compression::Compression;
 use crate::error::Result;
-use crate::recipe::Recipe;
+use crate::recipe::{Part, Recipe};
 use crate::source::{Source, read_vec};
 
 use header::bounded;
@@ -214,18 +214,19 @@ impl TarIndex {
 
     /// Replaces the content of some members, appends new ones and leaves some out; nothing else changes by a byte.
     ///
-    /// Gives the recipe of the edited archive and its index. Appended members are regular files with mode 0644 and no times.
+    /// Gives the recipe of the edited archive and its index. Appended members are regular
+    /// files with mode 0644, or symbolic links, and have no times.
     pub(crate) fn splice<S: Source + Clone>(
         &self,
         data: &Recipe<S>,
-        replaced: &[(usize, NewContent)],
-        appended: &[(String, NewContent)],
+        replaced: &[(usize, NewContent<S>)],
+        appended: &[(String, NewContent<S>)],
         removed: &BTreeSet<usize>,
     ) -> Result<(Recipe<S>, Self)> {
         let mut recipe = Recipe::default();
         let mut entries = Vec::with_capacity(self.entries.len() + appended.len());
         let mut copied = 0;
-        let replaced: HashMap<usize, &NewContent> =
+        let replaced: HashMap<usize, &NewContent<S>> =
             replaced.iter().map(|(index, new)| (*index, new)).collect();
         for (index, old) in self.entries.iter().enumerate() {
             if removed.contains(&index) {
@@ -242,15 +243,15 @@ impl TarIndex {
                 ..old.clone()
             };
             if let Some(content) = replaced.get(&index) {
-                let head = resized_head(data, old, content.len())?;
+                let head = resized_head(data, old, content.len)?;
                 recipe.push_slice(data, copied..old.start);
-                entry.size = content.len();
-                entry.magic = content.magic();
+                entry.size = content.len;
+                entry.magic = content.magic;
                 entry.overruled = None;
                 entry.data = entry.start + head.len() as u64;
                 entry.header = entry.data - BLOCK;
                 recipe.push_bytes(head);
-                recipe.push_bytes(content.padded.clone());
+                recipe.push_slice(&content.padded, 0..content.padded.len());
                 copied = old.end();
             }
             entries.push(entry);
@@ -264,18 +265,18 @@ impl TarIndex {
         }
         for (path, content) in appended {
             let start = recipe.len();
-            let header = new_header(path, content.len());
+            let header = new_header(path, content.len, content.link.as_deref());
             recipe.push_bytes(&header.as_bytes()[..]);
-            recipe.push_bytes(content.padded.clone());
+            recipe.push_slice(&content.padded, 0..content.padded.len());
             entries.push(Entry {
                 path: path.as_str().into(),
-                kind: EntryKind::File,
-                link: None,
+                kind: if content.link.is_some() { EntryKind::Symlink } else { EntryKind::File },
+                link: content.link.clone(),
                 start,
                 header: start,
                 data: start + BLOCK,
-                size: content.len(),
-                magic: content.magic(),
+                size: content.len,
+                magic: content.magic,
                 utf8: true,
                 overruled: None,
             });
@@ -309,42 +310,62 @@ fn parent(path: &str) -> usize {
 
 /// New content of a member, filled up with zeros to whole blocks. Several members may share it.
 #[derive(Debug, Clone)]
-pub(crate) struct NewContent {
-    padded: Rc<[u8]>,
+pub(crate) struct NewContent<S> {
+    padded: Recipe<S>,
     len: u64,
+    magic: [u8; 6],
+    /// Where it leads, if it is a symbolic link.
+    link: Option<Rc<str>>,
 }
 
-impl From<Vec<u8>> for NewContent {
+impl<S: Source + Clone> From<Vec<u8>> for NewContent<S> {
     fn from(mut bytes: Vec<u8>) -> Self {
         let len = bytes.len() as u64;
+        let magic = bytes.first_chunk().copied().unwrap_or_default();
         bytes.resize(bytes.len().next_multiple_of(512), 0);
-        Self { padded: bytes.into(), len }
+        let mut padded = Recipe::default();
+        padded.push_bytes(bytes);
+        Self { padded, len, magic, link: None }
     }
 }
 
-impl NewContent {
-    pub(crate) fn len(&self) -> u64 {
-        self.len
+impl<S: Source + Clone> NewContent<S> {
+    /// Bytes that stand somewhere already. Fails as reading the first of them does.
+    pub(crate) fn stored(mut data: Recipe<S>) -> Result<Self> {
+        let len = data.len();
+        let mut magic = [0; 6];
+        if len >= magic.len() as u64 {
+            data.read_at(0, &mut magic)?;
+        }
+        data.push_bytes(vec![0; bounded(len.next_multiple_of(BLOCK) - len, len)?]);
+        Ok(Self { padded: data, len, magic, link: None })
     }
 
-    fn magic(&self) -> [u8; 6] {
-        self.padded.first_chunk().copied().filter(|_| self.len >= 6).unwrap_or_default()
+    /// A symbolic link, for a new member only.
+    pub(crate) fn link(target: &str) -> Self {
+        Self { padded: Recipe::default(), len: 0, magic: [0; 6], link: Some(target.into()) }
+    }
+
+    /// Bytes of it that stand in memory.
+    pub(crate) fn fresh(&self) -> u64 {
+        let fresh = |part: &Part<S>| matches!(part, Part::Bytes(_)).then(|| part.len());
+        self.padded.parts().iter().filter_map(fresh).sum()
     }
 }
 
-fn set_name(header: &mut Header, path: &str) {
-    let name = &mut header.as_old_mut().name;
-    name.fill(0);
-    for (to, from) in name.iter_mut().zip(path.bytes()) {
+fn set_text(field: &mut [u8], text: &str) {
+    field.fill(0);
+    for (to, from) in field.iter_mut().zip(text.bytes()) {
         *to = from;
     }
 }
 
-fn new_header(path: &str, size: u64) -> Header {
+fn new_header(path: &str, size: u64, link: Option<&str>) -> Header {
     let mut header = Header::new_ustar();
-    set_name(&mut header, path);
-    header.set_entry_type(EntryType::Regular);
-    header.set_mode(0o644);
+    set_text(&mut header.as_old_mut().name, path);
+    set_text(&mut header.as_old_mut().linkname, link.unwrap_or_default());
+    header.set_entry_type(if link.is_some() { EntryType::Symlink } else { EntryType::Regular });
+    header.set_mode(if link.is_some() { 0o777 } else { 0o644 });
     header.set_uid(0);
     header.set_gid(0);
     header.set_mtime(0);
@@ -362,7 +383,7 @@ fn resized_head<S: Source + Clone>(data: &Recipe<S>, entry: &Entry, size: u64) -
     if let Some(block) = head.get_mut(at..) {
         let mut header = Header::from_byte_slice(block).clone();
         if entry.overruled.is_some() {
-            set_name(&mut header, &normal(&entry.path));
+            set_text(&mut header.as_old_mut().name, &normal(&entry.path));
         }
         header.set_size(size);
         header.set_cksum();

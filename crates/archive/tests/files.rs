@@ -6,61 +6,20 @@
     reason = "a failure should stop the test"
 )]
 
-use std::collections::BTreeMap;
-use std::io::Write;
+mod layers;
+
 use std::rc::Rc;
 
+use layers::{Bytes, all, entries, entry, gzip, index, merged, noise, read, recipe, seen};
 use longshore_archive::{
-    ChangeKind, Changing, Code, Comparing, Efficiency, Export, FileEntry, FileKind, FileReader, Indexing,
-    LayerChange, Limits, Match, Query, Recipe, Result, Search, SharedIndex, Side, Source, Tree, Weighing,
-    index_layer, merge,
+    ChangeKind, Changing, Code, Comparing, Efficiency, Export, FileKind, FileReader, Indexing, LayerChange,
+    Limits, Match, Query, Recipe, Result, Search, Side, Source, Tree, Weighing, merge,
 };
 use longshore_fixtures::{Content, Entry, Kind, NameForm, tar};
 use proptest::prelude::*;
 
-type Bytes = Rc<Vec<u8>>;
-
-fn recipe(bytes: &[u8]) -> Recipe<Bytes> {
-    Recipe::whole(Rc::new(bytes.to_vec()))
-}
-
-fn index(bytes: &[u8]) -> Result<SharedIndex> {
-    index_layer(recipe(bytes), Limits::default())
-}
-
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
-}
-
-fn merged(layers: &[Vec<u8>]) -> Rc<Tree> {
-    Rc::new(merge(layers.iter().map(|layer| index(layer).unwrap()).collect()).unwrap())
-}
-
-fn entries(tree: &Tree) -> Vec<FileEntry> {
-    (0..tree.len()).map(|number| tree.entry(number).unwrap()).collect()
-}
-
 fn paths(tree: &Tree) -> Vec<String> {
     entries(tree).into_iter().skip(1).map(|entry| entry.path).collect()
-}
-
-fn all(mut next: impl FnMut() -> Result<Option<Recipe<Bytes>>>) -> Result<Vec<u8>> {
-    let mut out = Vec::new();
-    while let Some(piece) = next()? {
-        let mut bytes = vec![0; usize::try_from(piece.len()).unwrap()];
-        piece.read_at(0, &mut bytes)?;
-        out.extend(bytes);
-    }
-    Ok(out)
-}
-
-fn read(tree: &Rc<Tree>, layers: &[Vec<u8>], path: &str) -> Result<Vec<u8>> {
-    let number = tree.find(path.as_bytes(), true).unwrap();
-    let layers = layers.iter().map(|layer| recipe(layer)).collect();
-    let mut reader = FileReader::new(tree, number, layers, Limits::default())?;
-    all(|| reader.read(50_000))
 }
 
 fn exported(tree: &Rc<Tree>, layers: &[Vec<u8>], path: &str) -> Vec<u8> {
@@ -84,20 +43,6 @@ fn efficiency(layers: &[Vec<u8>]) -> Efficiency {
     let mut weighing = Weighing::new(layers.iter().map(|layer| index(layer).unwrap()).collect()).unwrap();
     while !weighing.step(3) {}
     weighing.finish()
-}
-
-fn noise(len: usize, seed: u32) -> Vec<u8> {
-    let mut state = seed | 1;
-    let mut next = || {
-        state ^= state << 13;
-        state ^= state >> 17;
-        state ^= state << 5;
-        state
-    };
-    // Half of it compresses.
-    (0..len)
-        .map(|at| if at / 1000 % 2 == 0 { next().to_le_bytes()[1] } else { at.to_le_bytes()[0] % 50 })
-        .collect()
 }
 
 fn searched(tree: &Rc<Tree>, layers: &[Vec<u8>], query: &Query) -> Vec<Match> {
@@ -537,53 +482,6 @@ fn two_file_systems_are_compared_by_what_they_hold() {
         (ChangeKind::Added, "new", ""),
     ];
     assert_eq!(told, expected.map(|(change, path, what)| (change, path.to_owned(), what.to_owned())));
-}
-
-fn name() -> impl Strategy<Value = String> {
-    let component = prop::sample::select(vec!["a", "b", "c", "..", "ü"]);
-    let last = prop::sample::select(vec!["a", "b", "c", "ü", ".wh.a", ".wh.b", ".wh..wh..opq"]);
-    (prop::collection::vec(component, 0..3), last)
-        .prop_map(|(parts, last)| [&parts[..], &[last]].concat().join("/"))
-}
-
-fn target() -> impl Strategy<Value = String> {
-    let component = prop::sample::select(vec!["a", "b", "c", "..", "ü", ""]);
-    prop::collection::vec(component, 1..4).prop_map(|parts| parts.join("/"))
-}
-
-fn entry() -> impl Strategy<Value = Entry> {
-    (name(), target(), 0..6_u8, 0..2000_usize).prop_map(|(path, target, kind, len)| match kind {
-        0 => Entry::directory(path),
-        1 => Entry::symlink(path, target),
-        2 => Entry::hard_link(path, target),
-        _ => Entry::file(path, noise(len, u32::from(kind) + 1)),
-    })
-}
-
-/// Kind, mode, target, names, content.
-type Seen = (FileKind, u32, Option<String>, u32, Vec<u8>);
-
-/// What somebody sees who looks at a tree: kinds, modes, links and contents by path.
-fn seen(tree: &Rc<Tree>, layers: &[Vec<u8>]) -> BTreeMap<String, Seen> {
-    let one = |entry: FileEntry| {
-        let content =
-            if entry.kind == FileKind::File { content(tree, layers, &entry.path) } else { Vec::new() };
-        (
-            entry.path,
-            (
-                entry.kind,
-                entry.mode,
-                entry.link.filter(|_| entry.kind == FileKind::Symlink),
-                entry.links,
-                content,
-            ),
-        )
-    };
-    entries(tree).into_iter().skip(1).map(one).collect()
-}
-
-fn content(tree: &Rc<Tree>, layers: &[Vec<u8>], path: &str) -> Vec<u8> {
-    read(tree, layers, path).unwrap()
 }
 
 proptest! {

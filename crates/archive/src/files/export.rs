@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use super::header::{self, Holes};
 use super::layer::FileKind;
 use super::member::TarMember;
 use super::read::{Contents, Cursor};
@@ -130,30 +131,12 @@ impl<S: Source + Clone> Export<S> {
         let path = |number: usize| tree.path(number).split_off(self.strip);
         let first = tree.identity(number).and_then(|inode| self.first.get(&inode));
         let linked = first.map(|&first| first as usize).filter(|&first| first != number);
-        let kind = if linked.is_some() { FileKind::HardLink } else { tree.kind(number) };
-        let found = tree.record(number);
-        let link = match linked {
-            Some(first) => path(first),
-            None => found.and_then(|(_, index, record)| index.link(record)).unwrap_or_default().to_vec(),
-        };
-        let mut member = TarMember { kind, path: path(number), link, ..TarMember::default() };
-        if let Some((_, index, record)) = found {
-            member.mode = record.unpacked_mode();
-            member.mtime = index.mtime(record);
-            if kind == FileKind::File {
-                member.size = index.size(record);
-            }
-            if let Some(owner) = index.owner(record) {
-                (member.uid, member.gid) = (owner.uid, owner.gid);
-                (member.user, member.group) = (owner.user.clone(), owner.group.clone());
-            }
-            member.device = index.detail(record).and_then(|detail| detail.device);
-            if kind != FileKind::HardLink {
-                member.xattrs = index.xattrs(record).to_vec();
-            }
+        let found = tree.record(number).map(|(_, index, record)| (&**index, record));
+        if let Some(first) = linked {
+            return (header::link(path(number), found, &path(first)), false);
         }
-        let bytes = member.header();
-        (bytes, kind == FileKind::File)
+        let kind = tree.kind(number);
+        (header::header(path(number), kind, found, Holes::Filled), kind == FileKind::File)
     }
 }
 

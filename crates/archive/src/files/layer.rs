@@ -1,5 +1,6 @@
 //! What a layer holds: its entries, small in memory.
 
+use std::ops::Range;
 use std::rc::Rc;
 
 use serde::de::Error as _;
@@ -8,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::gzip::SharedCheckpoints;
 use super::sparse::SparseMap;
 use crate::compression::Compression;
+use crate::tar::BLOCK;
 
 /// How many records stand together: a list that grows by copying itself would need its size twice.
 const CHUNK: usize = 1 << 14;
@@ -221,6 +223,24 @@ impl LayerIndex {
     pub(super) fn size(&self, record: Record) -> u64 {
         let stated = self.detail(record).and_then(|detail| detail.size);
         stated.unwrap_or(u64::from(record.size))
+    }
+
+    /// Where the file's bytes stand in the uncompressed layer, with what fills the last block up; of a sparse file those that
+    /// are no holes.
+    pub(super) fn data(&self, record: Record) -> Range<u64> {
+        let start = u64::from(record.block) * BLOCK;
+        let len = match self.sparse(record) {
+            Some(map) => map.stored,
+            None if record.kind() == FileKind::File => self.size(record),
+            None => 0,
+        };
+        start..start + len.next_multiple_of(BLOCK)
+    }
+
+    /// Where an entry stands in the uncompressed layer: its extension headers, and whatever else comes after the entry before.
+    pub(super) fn extent(&self, number: u32) -> Range<u64> {
+        let end = |number: u32| self.record(number).map_or(0, |record| self.data(record).end);
+        number.checked_sub(1).map_or(0, end)..end(number)
     }
 
     pub(super) fn mtime(&self, record: Record) -> i64 {

@@ -30,6 +30,8 @@ pub struct TarMember {
     pub group: Box<[u8]>,
     /// Bytes of a regular file.
     pub size: u64,
+    /// For a sparse file, the parts of it that follow, by offset and length (GNU tar's format 0.1); between them are zeros.
+    pub stored: Option<Vec<(u64, u64)>>,
     /// Seconds since 1970.
     pub mtime: i64,
     /// Major and minor number of a device.
@@ -50,6 +52,7 @@ impl Default for TarMember {
             user: Box::default(),
             group: Box::default(),
             size: 0,
+            stored: None,
             mtime: 0,
             device: None,
             xattrs: Vec::new(),
@@ -85,9 +88,14 @@ impl TarMember {
         for (key, value) in &self.xattrs {
             records.push(&[b"SCHILY.xattr.", &**key].concat(), value);
         }
+        let mut size = self.size;
+        if let Some(parts) = &self.stored {
+            records.map(self.size, parts);
+            size = parts.iter().map(|(_, len)| len).sum();
+        }
         header.set_uid(records.number(b"uid", self.uid, SEVEN));
         header.set_gid(records.number(b"gid", self.gid, SEVEN));
-        header.set_size(records.number(b"size", self.size, ELEVEN));
+        header.set_size(records.number(b"size", size, ELEVEN));
         if let Ok(seconds) = u64::try_from(self.mtime) {
             header.set_mtime(records.number(b"mtime", seconds, ELEVEN));
         } else {
@@ -158,6 +166,16 @@ impl Records {
             return 0;
         }
         number
+    }
+
+    /// The map of a sparse file.
+    fn map(&mut self, size: u64, parts: &[(u64, u64)]) {
+        // A file that is nothing but a hole has a part of no length at its end, as GNU tar writes it.
+        let parts = if parts.is_empty() { &[(size, 0)] } else { parts };
+        let map: Vec<String> = parts.iter().map(|(offset, len)| format!("{offset},{len}")).collect();
+        self.push(b"GNU.sparse.size", size.to_string().as_bytes());
+        self.push(b"GNU.sparse.numblocks", parts.len().to_string().as_bytes());
+        self.push(b"GNU.sparse.map", map.join(",").as_bytes());
     }
 
     /// The member that holds them; nothing where there are none.

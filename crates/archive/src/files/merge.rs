@@ -201,6 +201,11 @@ impl Merging {
             }
             return Some(Outcome::Removed(removed));
         }
+        // One that leads nowhere, or to a directory, does nothing at all.
+        let linked = match record.kind() {
+            FileKind::HardLink => Some(self.linked(index.link(record)?)?),
+            _ => None,
+        };
         let parent = self.place(&index, record.directory)?;
         let existing = self.child(parent, name);
         let is_directory = record.kind() == FileKind::Directory;
@@ -215,21 +220,16 @@ impl Merging {
         if let Some(node) = existing {
             self.remove(node);
         }
-        let inode = match record.kind() {
-            FileKind::HardLink => {
-                let target = index.link(record)?;
-                let linked = self.aufs.get(target).copied();
-                let inode = linked.or_else(|| Some(self.node(self.look_up(target, false)?)?.inode))?;
-                let kind = self.kind_of(inode)?;
-                if kind == FileKind::Directory {
-                    return None;
-                }
-                inode
-            }
-            _ => self.inode(number)?,
-        };
+        let inode = linked.or_else(|| self.inode(number))?;
         let node = self.put(parent, name, Named::Entry { layer: self.layer, record: number }, inode)?;
         Some(Outcome::Placed(if existing.is_some() { ChangeKind::Changed } else { ChangeKind::Added }, node))
+    }
+
+    /// The file that a hard link leads to.
+    fn linked(&self, target: &[u8]) -> Option<u32> {
+        let known = self.aufs.get(target).copied();
+        let inode = known.or_else(|| Some(self.node(self.look_up(target, false)?)?.inode))?;
+        (self.kind_of(inode)? != FileKind::Directory).then_some(inode)
     }
 
     /// The directory with that number in the layer's index, made where it is not there.
@@ -284,7 +284,7 @@ impl Merging {
         self.nodes.get_mut(node as usize)
     }
 
-    fn kind(&self, node: u32) -> Option<FileKind> {
+    pub(super) fn kind(&self, node: u32) -> Option<FileKind> {
         self.kind_of(self.node(node)?.inode)
     }
 
@@ -315,6 +315,12 @@ impl Merging {
         let path = self.path(node);
         let inode = self.inodes.get(inode as usize)?;
         Some(inode.describe(&self.layers, &path))
+    }
+
+    /// The layer and the entry of the file at a node.
+    pub(super) fn origin(&self, node: u32) -> Option<(u32, u32)> {
+        let inode = self.inodes.get(self.node(node)?.inode as usize)?;
+        Some((inode.layer, inode.record))
     }
 
     /// The way to a node.
@@ -385,6 +391,8 @@ impl Merging {
         };
         let first = self.node(parent)?.first;
         let node = self.node_mut(number)?;
+        // The same text, but of the entry that put it there last.
+        node.name = named;
         node.inode = inode;
         node.born = born;
         // What was below it before is not.
@@ -560,7 +568,7 @@ impl Merging {
 }
 
 /// Hides what lower layers have in its directory (OCI image layer specification, "Opaque Whiteout").
-const OPAQUE: &[u8] = b".wh..wh..opq";
+pub(super) const OPAQUE: &[u8] = b".wh..wh..opq";
 /// Where AUFS kept files that have several names.
 const AUFS_LINKS: &[u8] = b".wh..wh.plnk";
 

@@ -7,22 +7,27 @@
 
 mod changes;
 mod compare;
+mod drop;
 mod efficiency;
 mod export;
 mod gzip;
+mod header;
 mod indexing;
 mod layer;
 mod member;
 mod merge;
 mod paths;
 mod read;
+mod rewrite;
 mod search;
 mod sparse;
+mod squash;
 mod stream;
 mod tree;
 
 pub use changes::{Changing, LayerChange};
 pub use compare::{Comparing, Difference, Side};
+pub use drop::Dropping;
 pub use efficiency::{Efficiency, WastedPath, Weighing};
 pub use export::Export;
 pub use indexing::{Indexing, index_layer};
@@ -30,7 +35,9 @@ pub use layer::{FileEntry, FileKind, LayerIndex, RawXattr, SharedIndex, Xattr};
 pub use member::TarMember;
 pub use merge::{ChangeKind, Merging, merge};
 pub use read::FileReader;
+pub use rewrite::{GoneFile, LayerPlan, Piece, Rewrite, Rewriting, RewrittenLayer};
 pub use search::{Match, Query, Search};
+pub use squash::Squashing;
 pub use tree::Tree;
 
 use crate::archive::Archive;

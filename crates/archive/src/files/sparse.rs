@@ -16,11 +16,13 @@ const MAX_PARTS: usize = 1 << 16;
 pub(super) struct SparseMap {
     /// Where each part begins and how long it is, in order.
     pub(super) parts: Vec<(u64, u64)>,
+    /// Bytes that the layer has of it: at least as many as the parts are long.
+    pub(super) stored: u64,
 }
 
 impl SparseMap {
     /// Fails with `invalid-tar` where parts overlap, go past `size`, or are more than what is `stored`.
-    fn checked(self, size: u64, stored: u64, at: u64) -> Result<Self> {
+    fn checked(mut self, size: u64, stored: u64, at: u64) -> Result<Self> {
         let (mut end, mut sum) = (0, 0);
         for &(offset, len) in &self.parts {
             let next = offset.checked_add(len).filter(|&next| offset >= end && next <= size);
@@ -30,6 +32,7 @@ impl SparseMap {
         if sum > stored {
             return Err(invalid("A sparse file has less data than its map says", at));
         }
+        self.stored = stored;
         Ok(self)
     }
 

@@ -214,6 +214,14 @@ impl Tree {
         Some((inode.layer as usize, index, record))
     }
 
+    /// The layer and the entry that put the name there; `None` for a directory that has none.
+    pub(super) fn placed(&self, number: usize) -> Option<(u32, u32)> {
+        match self.nodes.get(number)?.name {
+            Named::Entry { layer, record } => Some((layer, record)),
+            Named::Implied(_) => None,
+        }
+    }
+
     pub(super) fn inode(&self, number: usize) -> Option<Inode> {
         self.inodes.get(self.nodes.get(number)?.inode as usize).copied()
     }

@@ -215,20 +215,51 @@ pub(crate) fn without(bytes: &[u8], images: &BTreeSet<usize>) -> Option<Vec<u8>>
     (kept.len() < count).then(|| document.with_value(&json::array_of(kept)))
 }
 
-/// The document in which some images have their configs elsewhere; `None` where it lists none of them.
-pub(crate) fn with_configs(bytes: &[u8], paths: &HashMap<usize, String>) -> Option<Vec<u8>> {
+/// What an image's item says after an edit of the image.
+pub(crate) struct Reworked {
+    /// The path of its config.
+    pub(crate) config: String,
+    /// The paths of its layers, where these are others.
+    pub(crate) layers: Option<Vec<String>>,
+    /// The descriptors of new layers, by diff ID; of the old ones only those of these diff IDs stay.
+    pub(crate) sources: Vec<(String, String)>,
+    pub(crate) diff_ids: Vec<String>,
+}
+
+/// The document in which some images, whose ID was `id`, are others; `None` where it lists none of them.
+pub(crate) fn reworked(bytes: &[u8], id: &str, images: &HashMap<usize, Reworked>) -> Option<Vec<u8>> {
     let document = json::first_value(bytes).ok()?;
-    let mut changed = false;
     let item = |(number, text): (usize, &str)| {
-        let Some((mut item, path)) = Object::parse(text).zip(paths.get(&number)) else {
+        let Some(mut item) = Object::parse(text) else { return text.to_owned() };
+        let is_child = item.read::<String>("Parent").as_deref() == Some(id);
+        let new = images.get(&number);
+        if new.is_none() && !is_child {
             return text.to_owned();
-        };
-        changed = true;
-        item.set("Config", &json::string(path));
+        }
+        // Nobody was made in one step from what is another image now, nor is that made from anything: Docker would refuse.
+        item.remove("Parent");
+        let Some(new) = new else { return item.to_json() };
+        item.set("Config", &json::string(&new.config));
+        if let Some(layers) = &new.layers {
+            item.set("Layers", &json::array_of(layers.iter().map(|path| json::string(path))));
+            if let Some(old) = item.object("LayerSources") {
+                let mut sources = Object::default();
+                for (diff_id, text) in
+                    old.members().filter(|(diff_id, _)| new.diff_ids.iter().any(|new| new == diff_id))
+                {
+                    sources.push(diff_id, text.to_owned());
+                }
+                for (diff_id, text) in &new.sources {
+                    sources.set(diff_id, text);
+                }
+                let text = sources.to_json();
+                item.set("LayerSources", &text);
+            }
+        }
         item.to_json()
     };
     let items: Vec<String> = json::array(document.value)?.into_iter().enumerate().map(item).collect();
-    changed.then(|| document.with_value(&json::array_of(items)))
+    (!images.is_empty()).then(|| document.with_value(&json::array_of(items)))
 }
 
 /// The document with other names; `None` where it has them already. `names` is per image.

@@ -1,6 +1,7 @@
 //! One file for each document that says what is in an archive; nothing outside knows one format from another.
 
 pub(crate) mod docker_v1;
+pub(crate) mod layer_folders;
 pub(crate) mod manifest_json;
 pub(crate) mod oci;
 pub(crate) mod oci_index;

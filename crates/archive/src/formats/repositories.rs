@@ -93,6 +93,25 @@ pub(crate) fn rewrite<S: Source + Clone>(
     is_changed.then(|| document.with_value(&repositories.to_json()))
 }
 
+/// The document in which some names lead to another top layer; `None` where it has none of them, or leads there already.
+pub(crate) fn with_top(bytes: &[u8], names: &[&Name], top: &str) -> Option<Vec<u8>> {
+    let document = json::first_value(bytes).ok()?;
+    let top = json::string(top);
+    let mut changed = false;
+    let mut repositories = Object::default();
+    for (repository, text) in Object::parse(document.value)?.members() {
+        let mut tags = Object::default();
+        for (tag, id) in Object::parse(text)?.members() {
+            let is_meant = names.contains(&&Name::new(format!("{repository}:{tag}")));
+            let id = if is_meant { &top } else { id };
+            changed |= is_meant;
+            tags.push(tag, id.to_owned());
+        }
+        repositories.push(repository, tags.to_json());
+    }
+    changed.then(|| document.with_value(&repositories.to_json()))
+}
+
 /// A name's repository, as the archive writes it, and tag. A name with a digest has no place here.
 fn split(name: &Name) -> Option<(&str, &str)> {
     let tag = name.reference()?.tag()?;

@@ -19,6 +19,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 pub(crate) use document::{OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, descriptor, manifest_of, original};
 use groups::groups;
 pub(crate) use groups::{Root, roots};
+pub(crate) use packed::media_type_like;
 use packed::{Packed, is_proof};
 use serde::{Deserialize, Serialize};
 pub use shipment::{Shipment, ShippedBlob, ShippedManifest, ShippedRoot};

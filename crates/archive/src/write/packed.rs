@@ -239,6 +239,15 @@ pub(super) fn is_proof(image: &Image, layer: &Layer, stored: Option<Compression>
             && layer.digest.as_deref().and_then(blob_path).as_ref() == Some(&layer.path)
 }
 
+/// The media type of a layer that takes the place of one of another type: of the same family.
+pub(crate) fn media_type_like(other: &str, packing: Packing) -> String {
+    match packing {
+        _ if !other.starts_with(DOCKER_LAYER) => media_type(packing),
+        Packing::None => DOCKER_LAYER.to_owned(),
+        _ => format!("{DOCKER_LAYER}.{}", packing.as_str()),
+    }
+}
+
 /// The OCI's media type of a layer.
 fn media_type(packing: Packing) -> String {
     let suffix = match packing {

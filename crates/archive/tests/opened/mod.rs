@@ -1,0 +1,68 @@
+//! Archives as tests look at them after an edit.
+#![allow(dead_code, reason = "not every test needs all of it")]
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use longshore_archive::{Archive, EntryKind, Format, Repair, Source};
+
+use crate::saving::{self, Open};
+
+pub(crate) fn open(bytes: Vec<u8>) -> Open {
+    Archive::open(Rc::new(bytes)).unwrap()
+}
+
+pub(crate) fn bytes_of(archive: &Open) -> Vec<u8> {
+    let mut bytes = vec![0; usize::try_from(archive.recipe().len()).unwrap()];
+    archive.recipe().read_at(0, &mut bytes).unwrap();
+    bytes
+}
+
+pub(crate) fn orphans(archive: &Open) -> BTreeSet<String> {
+    let proposals = archive.repairs().into_iter();
+    proposals
+        .filter(|proposal| proposal.repair == Repair::Orphans)
+        .flat_map(|proposal| proposal.entries)
+        .collect()
+}
+
+/// The bytes of each member, by its path.
+pub(crate) fn members(archive: &Open) -> BTreeSet<(String, Vec<u8>)> {
+    let files = archive.index().entries().iter().filter(|entry| entry.kind == EntryKind::File);
+    files
+        .map(|entry| {
+            let mut bytes = vec![0; usize::try_from(entry.size).unwrap()];
+            archive.recipe().read_at(entry.data, &mut bytes).unwrap();
+            (entry.path.to_string(), bytes)
+        })
+        .collect()
+}
+
+/// Opens every archive below `LONGSHORE_CORPUS` whose images have configs, and says how many there are: more than 50, or 0
+/// where there is no corpus.
+pub(crate) fn corpus(mut with: impl FnMut(&Open, &str)) -> usize {
+    let Some(corpus) = std::env::var_os("LONGSHORE_CORPUS").map(PathBuf::from) else {
+        println!("skipped: no LONGSHORE_CORPUS");
+        return 0;
+    };
+    let mut opened = 0;
+    let mut folders = vec![corpus];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let Ok(tar) = saving::unpacked(&std::fs::read(&path).unwrap()) else { continue };
+            let Ok(archive) = Archive::open(Rc::new(tar)) else { continue };
+            if archive.format() != Format::DockerV1 && !archive.images().is_empty() {
+                with(&archive, &path.display().to_string());
+                opened += 1;
+            }
+        }
+    }
+    assert!(opened > 50);
+    opened
+}
