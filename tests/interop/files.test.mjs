@@ -1,57 +1,15 @@
 // The files of images, as Longshore sees them and as the real programs do: what `docker export` gives, what umoci unpacks.
 import assert from 'node:assert/strict';
-import { createHash } from 'node:crypto';
-import { lstat, mkdir, readFile, readdir, readlink, rm, writeFile } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
-import { copyFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
 import { startDocker } from '../support/engine.mjs';
 import { longshore } from '../support/longshore.mjs';
-import { has, skipUnless, skopeo, staticBusybox, umoci } from '../support/peers.mjs';
+import { has, skipUnless, skopeo, umoci } from '../support/peers.mjs';
 import { run } from '../support/run.mjs';
 import { lasting, temporary } from '../support/temp.mjs';
-
-const DOCKERFILE = `FROM scratch
-COPY busybox /bin/busybox
-RUN ["/bin/busybox", "--install", "/bin"]
-ENV PATH=/bin
-RUN mkdir -p /a/deep/tree /b /c /usr/lib && echo one > /a/one && echo two > /a/two && echo b > /b/b && echo c > /c/c \
- && ln -s usr/lib /lib && ln -s ../../../etc/passwd /a/deep/link && ln -s /nowhere /dangling && ln -s loop /loop \
- && echo library > /lib/library && ln /lib/library /library-again && chmod 4755 /a/one && chmod 1777 /b && chown 123:456 /a/two \
- && mkfifo /pipe && echo odd > "/a/$(printf 'odd name\\nwith a line')" && echo umlaut > /a/größe && mkdir "/a/$(printf 'x%.0s' $(seq 1 120))" && echo long > "/a/$(printf 'x%.0s' $(seq 1 120))/file"
-RUN rm /a/one && rm -r /b && rm -r /c && mkdir /c && echo new > /c/new && echo changed > /lib/library && echo more > /lib/more
-RUN rm -r /a/deep && echo file > /a/deep && rm /dangling && mkdir /dangling && echo in > /dangling/in && touch -d '1969-12-31 00:00:00' /c/old
-RUN chmod 600 /a/two && chown 7:8 /usr/lib/more && ln /a/two /a/three && dd if=/dev/zero of=/zeros bs=1M count=3
-RUN rm -r /c && mkdir /c && mkdir -p /b/again && echo back > /b/again/b
-CMD ["sh"]
-`;
-
-/** What `docker create` puts into each container, and so into what it exports. */
-const OF_CONTAINERS = new Set(['.dockerenv', 'dev', 'dev/console', 'dev/pts', 'dev/shm', 'etc', 'etc/hostname', 'etc/hosts', 'etc/mtab', 'etc/resolv.conf', 'proc', 'sys']);
-
-const sha256 = (bytes) => createHash('sha256').update(bytes).digest('hex');
-
-/** The headers of a tar, by Python's reader: one that is not ours, and knows all of pax. */
-async function members(file) {
-  const script = `
-import hashlib, json, sys, tarfile
-kinds = {b'0': 'file', b'\\0': 'file', b'1': 'hard-link', b'2': 'symlink', b'3': 'character-device', b'4': 'block-device', b'5': 'directory', b'6': 'fifo', b'S': 'file'}
-with tarfile.open(sys.argv[1], errors='surrogateescape') as tar:
-    found = {}
-    for one in tar:
-        name = one.name.strip('/')
-        if name in ('', '.'): continue
-        entry = {'kind': kinds[one.type], 'mode': one.mode & 0o7777, 'uid': one.uid, 'gid': one.gid}
-        if one.isreg() or one.islnk():
-            content = tar.extractfile(one).read()
-            entry.update(kind='file', size=len(content), hash=hashlib.sha256(content).hexdigest())
-        if one.issym(): entry['link'] = one.linkname
-        found[name.encode('utf8', 'surrogateescape').decode('utf8', 'replace')] = entry
-json.dump(found, sys.stdout)
-`;
-  return JSON.parse(await run('python3', ['-c', script, file]));
-}
+import { OF_CONTAINERS, buildFiles, exported, members, sha256, unpacked } from '../support/trees.mjs';
 
 /** The same of what Longshore says. */
 async function seen(archive, image) {
@@ -60,25 +18,6 @@ async function seen(archive, image) {
     found[path] = { kind, mode, uid, gid };
     if (kind === 'file') Object.assign(found[path], { size, hash: sha256(await archive.readFile(image, path)) });
     if (kind === 'symlink') found[path].link = link;
-  }
-  return found;
-}
-
-/** The same of a folder. */
-async function unpacked(folder) {
-  const found = {};
-  const walk = async (inner) => {
-    const below = await readdir(join(folder, inner), { withFileTypes: true });
-    const paths = below.map(async (one) => [join(inner, one.name), ...(one.isDirectory() ? await walk(join(inner, one.name)) : [])]);
-    return (await Promise.all(paths)).flat();
-  };
-  for (const path of await walk('')) {
-    const stat = await lstat(join(folder, path));
-    const kinds = [['isFile', 'file'], ['isDirectory', 'directory'], ['isSymbolicLink', 'symlink'], ['isFIFO', 'fifo'], ['isCharacterDevice', 'character-device'], ['isBlockDevice', 'block-device']];
-    const kind = kinds.find(([is]) => stat[is]())[1];
-    found[path] = { kind, mode: stat.mode & 0o7777, uid: stat.uid, gid: stat.gid };
-    if (kind === 'file') Object.assign(found[path], { size: stat.size, hash: sha256(await readFile(join(folder, path))) });
-    if (kind === 'symlink') found[path].link = await readlink(join(folder, path));
   }
   return found;
 }
@@ -100,11 +39,7 @@ describe('files of images', { skip: skipUnless('dockerd', 'skopeo', 'umoci', 'bu
   before(async () => {
     directory = await temporary(context);
     engine = await startDocker(context);
-    const build = join(directory, 'build');
-    await mkdir(build);
-    await copyFile(staticBusybox(), join(build, 'busybox'));
-    await writeFile(join(build, 'Dockerfile'), DOCKERFILE);
-    await engine.docker('build', '--quiet', '--network', 'none', '--tag', 'files:1', build);
+    await buildFiles(engine, join(directory, 'build'));
     files.docker = join(directory, 'files.tar');
     await engine.docker('save', '--output', files.docker, 'files:1');
     files.oci = join(directory, 'oci.tar');
@@ -119,11 +54,7 @@ describe('files of images', { skip: skipUnless('dockerd', 'skopeo', 'umoci', 'bu
   }
 
   it('are those that docker export gives, from plain layers and from gzip', async (t) => {
-    const id = (await engine.docker('create', 'files:1')).trim();
-    const file = join(directory, 'exported.tar');
-    await engine.docker('export', '--output', file, id);
-    const expected = await members(file);
-    for (const path of Object.keys(expected)) if (OF_CONTAINERS.has(path)) delete expected[path];
+    const expected = await exported(engine, 'files:1', join(directory, 'exported.tar'));
     for (const archive of [files.docker, files.oci]) {
       const [open, image] = await opened(t, archive);
       const own = await seen(open, image);
@@ -187,11 +118,7 @@ with tarfile.open(sys.argv[1], 'w') as tar:
     const file = join(directory, 'links.tar');
     await run('python3', ['-c', script, file]);
     await engine.docker('load', '--input', file);
-    const id = (await engine.docker('create', 'links:1')).trim();
-    const exported = join(directory, 'links-exported.tar');
-    await engine.docker('export', '--output', exported, id);
-    const expected = await members(exported);
-    for (const path of Object.keys(expected)) if (OF_CONTAINERS.has(path)) delete expected[path];
+    const expected = await exported(engine, 'links:1', join(directory, 'links-exported.tar'));
     const [open, image] = await opened(t, file);
     assert.deepEqual(await seen(open, image), expected);
     assert.equal(expected['usr/lib/three'].size, 1);

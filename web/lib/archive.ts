@@ -2,6 +2,7 @@
 import { invalid, newHandle, text } from './checks.js';
 import { LongshoreError, aborted } from './errors.js';
 import type {
+  CompareOptions,
   Comparison,
   Efficiency,
   FileDifference,
@@ -13,6 +14,8 @@ import type {
   FileQuery,
   FolderOptions,
   LayerChange,
+  RewritePlan,
+  SquashOptions,
 } from './file-types.js';
 import { count, described, layerOf, listed, results, searching, type Run } from './files.js';
 import { together, type Beside } from './lanes.js';
@@ -20,8 +23,9 @@ import { PackedLayers, findOut, gzipped, type Known, type KnownPackings, type Pl
 import { measureAll } from './measuring.js';
 import type { Outer } from './packed.js';
 import type { Pool } from './pool.js';
+import type { How } from './rewriting.js';
 import type { ContainerOperations, ContentPlace, FileTask } from './protocol-files.js';
-import type { Backend, Edited, Incoming, Operation, Operations, Part } from './protocol.js';
+import type { Backend, Edited, Incoming, LayersMade, Operation, Operations, Part } from './protocol.js';
 import type { Shell } from './registry-exchange.js';
 import type { PackedBlob, Port, Shipping } from './registry-push.js';
 import type { MirrorOptions, MirrorReport, PushOptions, PushReport } from './registry-types.js';
@@ -200,6 +204,97 @@ export abstract class BaseArchive {
     return ids;
   }
 
+  /**
+   * Merges the top layers of an image into one, or all of them, as one edit; gives the ID that the image has then (or the IDs,
+   * as {@link edit} does). What a container sees stays the same; what later layers replaced or deleted is gone. The history
+   * keeps its steps. {@link planSquash} says before what would change.
+   *
+   * Fails with `no-such-image` or `ambiguous-image`, with `invalid-argument` where these are not two layers or more and for an
+   * archive in the format of Docker 1.9, as {@link files} does, with `write-failed`, `closed`, and `aborted`.
+   */
+  async squash(image: string, options: SquashOptions = {}): Promise<string[]> {
+    return this.#rewrite(image, squashing(options), options);
+  }
+
+  /** What {@link squash} would do: for each image that is meant. Fails as that does. */
+  async planSquash(image: string, options: SquashOptions = {}): Promise<RewritePlan[]> {
+    return this.#plan(image, squashing(options), options);
+  }
+
+  /**
+   * Takes files out of every layer of an image, so that no byte of theirs is left there, as one edit; gives the ID that the image
+   * has then (or the IDs, as {@link edit} does). A directory goes with all that is in it, a file with its other names. The
+   * history stays, and so does a layer of which nothing is left. {@link planDrop} says before what would change, and which other
+   * images of the archive go on having the layers.
+   *
+   * Fails as {@link squash} does, and with `no-such-file` where no layer of any image that is meant has anything at a path.
+   */
+  async drop(image: string, paths: readonly string[], options: UnpackOptions = {}): Promise<string[]> {
+    return this.#rewrite(image, dropping(paths), options);
+  }
+
+  /** What {@link drop} would do: for each image that is meant. Fails as that does. */
+  async planDrop(image: string, paths: readonly string[], options: UnpackOptions = {}): Promise<RewritePlan[]> {
+    return this.#plan(image, dropping(paths), options);
+  }
+
+  async #plan(name: string, how: HowFor, options: UnpackOptions): Promise<RewritePlan[]> {
+    const { described } = await import('./rewriting.js');
+    const plans = await this.#planned(name, how, options);
+    const meant = new Set(plans.map(([{ id }]) => id));
+    const others = this.images.filter(({ id }) => !meant.has(id));
+    return plans.map(([image, plan]) => described(image, plan, others));
+  }
+
+  async #planned(name: string, how: HowFor, options: UnpackOptions): Promise<[Image, LayersMade][]> {
+    const limits = limitsOf(options.limits);
+    const ids = await this.run('choose', { image: text(name, 'image') });
+    const { planned } = await import('./rewriting.js');
+    const plans: [Image, LayersMade][] = [];
+    let missing: unknown;
+    for (const image of this.images.filter(({ id }, at) => ids.includes(id) && this.images.findIndex((one) => one.id === id) === at)) {
+      try {
+        plans.push([image, await planned(this.#files, this.#handle, image.id, how(image), limits, options)]);
+      } catch (thrown) {
+        // One of several platforms may not have the file.
+        if ((thrown as Partial<LongshoreError>).code !== 'no-such-file') throw thrown;
+        missing ??= thrown;
+      }
+    }
+    if (plans.length === 0) throw missing ?? closed();
+    return plans;
+  }
+
+  async #rewrite(name: string, how: HowFor, options: UnpackOptions): Promise<string[]> {
+    const limits = limitsOf(options.limits);
+    const { made } = await import('./rewriting.js');
+    return this.#whileOpen(options.signal, async (signal) => {
+      const calls = { ...options, signal };
+      const places: Place[] = [];
+      const release = async () => {
+        for (const place of places.splice(0)) await place.release();
+      };
+      const place = async () => {
+        const place = await this.place();
+        places.push(place);
+        return place;
+      };
+      try {
+        const plans = (await this.#planned(name, how, calls)).map(([{ id }, plan]) => [id, plan] as const);
+        const images = await made(this.#pool, plans, limits, place, calls);
+        if (signal.aborted) throw aborted(signal);
+        const { ids, view } = await this.run('relayer', { images });
+        this.#view = view;
+        // Every later state may be made of them, and undone edits may be done again.
+        this.#releases.add(release);
+        return ids;
+      } catch (thrown) {
+        await release();
+        throw thrown;
+      }
+    });
+  }
+
   /** Takes back the last edit; does nothing where there is none. */
   async undo(): Promise<void> {
     this.#view = await this.run('undo', {});
@@ -319,16 +414,18 @@ export abstract class BaseArchive {
 
   /**
    * Compares an image with one of another archive, or of this one: files, config and layers. Contents are compared byte by
-   * byte, but for those that stand at the same place.
+   * byte, but for those that stand at the same place. With `layer` and `otherLayer`, the file systems are those that these
+   * layers leave, which may be two of one image.
    */
-  async compare(image: string, other: BaseArchive, otherImage: string, options: UnpackOptions = {}): Promise<Comparison> {
+  async compare(image: string, other: BaseArchive, otherImage: string, options: CompareOptions = {}): Promise<Comparison> {
     if (!(other instanceof BaseArchive)) throw invalid('other must be an archive');
     if (other.#closed) throw closed();
     // Closing the other one, too, waits for what reads from it.
     return other.#whileOpen(options.signal, async (signal) => {
       const calls = { ...options, signal };
       const images = [text(image, 'image'), text(otherImage, 'otherImage')] as const;
-      const work: FileTask = { image: images[0], layer: undefined, kind: 'compare', other: other.#handle, otherImage: images[1] };
+      const [layer, otherLayer] = [layerOf(options.layer), layerOf(options.otherLayer)];
+      const work: FileTask = { image: images[0], layer, kind: 'compare', other: other.#handle, otherImage: images[1], otherLayer };
       const files: FileDifference[] = [];
       for await (const { items } of results(this.#files, this.#handle, work, limitsOf(options.limits), calls)) {
         files.push(...(items as FileDifference[]));
@@ -630,6 +727,21 @@ export function checked(options: SaveOptions<BaseArchive>) {
   const lists = [wanted.images, wanted.platforms, wanted.add];
   const isSame = wanted.format === undefined && layers === undefined && lists.every(({ length }) => length === 0);
   return { ...wanted, isSame };
+}
+
+/** What is to be done to an image's layers. */
+type HowFor = (image: Image) => How;
+
+function squashing({ from, layers }: SquashOptions): HowFor {
+  if (from !== undefined && layers !== undefined) throw invalid('from and layers are two ways to say the same');
+  const [first, most] = [from === undefined ? 0 : count(from, 'from'), layers === undefined ? undefined : count(layers, 'layers')];
+  return (image) => ({ kind: 'squash', first: most === undefined ? first : Math.max(0, image.layers.length - most) });
+}
+
+function dropping(paths: readonly string[]): HowFor {
+  if (!Array.isArray(paths) || paths.length === 0) throw invalid('paths must be an array that is not empty');
+  const checked = paths.map((path) => text(path, 'path'));
+  return () => ({ kind: 'drop', paths: checked });
 }
 
 function closed(): LongshoreError {

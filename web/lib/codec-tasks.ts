@@ -80,6 +80,8 @@ function run(platform: Platform, message: Exclude<ToThread, { op: 'start' }>, te
       return unpack(platform, message.args, tell);
     case 'repack':
       return repack(platform, message.args, tell);
+    case 'rewrite':
+      return rewrite(platform, message.args, tell);
     case 'keep':
       return keep(platform, message.args, measure, tell);
     case 'check':
@@ -142,19 +144,40 @@ async function unpack(platform: Platform, { parts, limits, into }: Tasks['unpack
 }
 
 async function repack(platform: Platform, { parts, packing, limits, into }: Tasks['repack']['args'], tell: Tell): Promise<Repacked> {
-  const hasher = platform.hash('sha256');
-  const pack = async (bytes: AsyncIterable<Bytes> | Iterable<Bytes>) => {
-    // Before the sink takes them.
-    const { blob, size } = await fill(await platform.sink(into), bytes, (bytes) => hasher.update(bytes));
-    return { ...(blob && { blob }), size, digest: hasher.finish() };
-  };
   if (await isPlain(platform, parts)) {
     const content = platform.hash('sha256');
-    return { ...(await pack(packed(platform, parts, packing, content, tell))), content: content.finish() };
+    return { ...(await hashed(platform, into, packed(platform, parts, packing, content, tell))), content: content.finish() };
   }
   const repacking = new platform.codec.Repack(parts, platform.readSync, packing, limits);
-  const done = await pack(each(() => repacking.read(), () => tell(repacking.consumed())));
-  return { ...done, content: repacking.finish() };
+  return worked(platform, repacking, () => repacking.consumed(), into, tell);
+}
+
+async function rewrite(
+  platform: Platform,
+  { sources, pieces, fresh, packing, limits, into }: Tasks['rewrite']['args'],
+  tell: Tell,
+): Promise<Repacked> {
+  const writing = new platform.codec.LayerWriting(sources, platform.readSync, pieces, fresh, packing, limits);
+  return worked(platform, writing, () => writing.done(), into, tell);
+}
+
+/** Fills a sink with what the codec packs. */
+async function worked(
+  platform: Platform,
+  work: { read(): Uint8Array | undefined; finish(): string },
+  done: () => number,
+  into: Target,
+  tell: Tell,
+): Promise<Repacked> {
+  const made = await hashed(platform, into, each(() => work.read(), () => tell(done())));
+  return { ...made, content: work.finish() };
+}
+
+/** Fills a sink with packed bytes, which are hashed before it takes them. */
+async function hashed(platform: Platform, into: Target, pieces: AsyncIterable<Bytes> | Iterable<Bytes>): Promise<Omit<Repacked, 'content'>> {
+  const hasher = platform.hash('sha256');
+  const { blob, size } = await fill(await platform.sink(into), pieces, (bytes) => hasher.update(bytes));
+  return { ...(blob && { blob }), size, digest: hasher.finish() };
 }
 
 type Bytes = Uint8Array<ArrayBuffer>;

@@ -79,6 +79,49 @@ export interface Comparison {
   sharedLayers: string[];
 }
 
+/** A layer that takes the place of one or several. */
+export interface RewrittenLayer {
+  /** The lowest layer whose place it takes, as an index into {@link Image.layers}. */
+  first: number;
+  /** How many these are. */
+  count: number;
+  /** Bytes that these hold, unpacked, and that it holds. */
+  before: number;
+  after: number;
+  /** How many entries these have, whiteouts included, and how many it has. */
+  entriesBefore: number;
+  entriesAfter: number;
+}
+
+/** What {@link Archive.squash} or {@link Archive.drop} would do to one image. */
+export interface RewritePlan {
+  /** The image's ID. */
+  image: string;
+  /** The layers that would be written anew, bottom first; the others stay what they are. */
+  layers: RewrittenLayer[];
+  /** The files that would go, with the layer that has each: at most a thousand. Whiteouts are files whose name begins with `.wh.`. */
+  gone: { path: string; kind: FileKind; layer: number; size: number }[];
+  /** How many would go, and how large they are together. */
+  goneCount: number;
+  goneBytes: number;
+  /** IDs of other images that go on having one of these layers as it is: then the archive does, too. */
+  keptBy: string[];
+}
+
+/** How many layers become one. */
+export interface SquashOptions extends UnpackOptions {
+  /** The lowest of them, as an index into {@link Image.layers}: all layers, unless said otherwise. */
+  from?: number;
+  /** How many from the top, in place of `from`. */
+  layers?: number;
+}
+
+/** Which file systems are compared: those of whole images unless said otherwise. */
+export interface CompareOptions extends FileOptions {
+  /** The same as `layer` for the other image. */
+  otherLayer?: number;
+}
+
 /** A file that was found. */
 export interface FileMatch {
   file: FileEntry;

@@ -3,7 +3,7 @@ import { LongshoreError } from './errors.js';
 import { inLanes } from './lanes.js';
 import { measureAll } from './measuring.js';
 import type { Pool } from './pool.js';
-import type { Found, LayerRepacked, OpenNeed, Part, SessionSource, Target } from './protocol.js';
+import type { Found, LayerRepacked, OpenNeed, Part, SessionSource, Target, Tasks } from './protocol.js';
 import type { PackedBlob } from './registry-push.js';
 import type { LayerPacking, Limits, UnpackOptions } from './types.js';
 
@@ -14,6 +14,9 @@ export interface Place {
   source(blob: Blob | undefined): SessionSource;
   release(): Promise<void>;
 }
+
+/** The task of a thread that fills a place. */
+type Packs = 'repack' | 'rewrite';
 
 /** What was found out. */
 export interface Known {
@@ -100,7 +103,7 @@ export class PackedLayers {
 }
 
 /** Bytes packed anew, in their place. */
-interface MadeLayer extends Packed {
+export interface MadeLayer extends Packed {
   source: SessionSource;
 }
 
@@ -171,19 +174,35 @@ export async function gzipped(pool: Pool, parts: Part[], place: Place, { signal,
 }
 
 /** All bytes that were packed. */
-function wholeOf({ source, size }: MadeLayer): Part {
+export function wholeOf({ source, size }: MadeLayer): Part {
   return { source: 'fd' in source ? source.fd : source, offset: 0, length: size };
 }
 
 /** Packs bytes anew, into a place. */
-async function packInto(
+function packInto(
   pool: Pool,
   parts: Part[],
   packing: LayerPacking,
   limits: Limits,
   place: Place,
-  options: { signal?: AbortSignal | undefined; onDone?: (done: number) => void },
+  options: PackOptions,
 ): Promise<MadeLayer> {
-  const { blob, size, digest, content } = await pool.run('repack', { parts, packing, limits, into: place.target }, options);
+  return intoPlace(pool, 'repack', { parts, packing, limits }, place, options);
+}
+
+interface PackOptions {
+  signal?: AbortSignal | undefined;
+  onDone?: (done: number) => void;
+}
+
+/** Has a thread fill a place. */
+export async function intoPlace<Op extends Packs>(
+  pool: Pool,
+  op: Op,
+  args: Omit<Tasks[Op]['args'], 'into'>,
+  place: Place,
+  options: PackOptions,
+): Promise<MadeLayer> {
+  const { blob, size, digest, content } = await pool.run(op, { ...args, into: place.target } as Tasks[Op]['args'], options);
   return { source: place.source(blob), size, digest, content };
 }

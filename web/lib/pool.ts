@@ -162,6 +162,7 @@ function portable<Args extends Tasks[TaskName]['args']>(args: Args, transfer: Ar
   if ('of' in args) return args;
   if ('blobs' in args) return { ...args, blobs: args.blobs.map((blob) => ({ ...blob, parts: blob.parts.map(part) })) };
   if ('jobs' in args) return { ...args, jobs: args.jobs.map((job) => ({ ...job, parts: job.parts.map(part) })) };
+  if ('sources' in args) return { ...args, sources: args.sources.map((parts) => parts.map(part)) };
   return { ...args, parts: args.parts.map(part) };
 }
 

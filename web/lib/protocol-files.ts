@@ -18,7 +18,10 @@ export type FileTask = Root &
     | { kind: 'search'; path: string; glob: string | undefined; regex: string | undefined; content: Uint8Array | undefined }
     | { kind: 'changes' }
     | { kind: 'efficiency' }
-    | { kind: 'compare'; other: number; otherImage: string }
+    /** What becomes of the layers when those from `first` on become one, or when paths go. */
+    | { kind: 'squash'; first: number }
+    | { kind: 'drop'; paths: string[] }
+    | { kind: 'compare'; other: number; otherImage: string; otherLayer: number | undefined }
   );
 
 /** Some results: things, and bytes as parts. */

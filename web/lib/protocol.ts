@@ -17,6 +17,8 @@ import type {
   RenameRule,
   RepairKind,
   RepairProposal,
+  RewritePlan,
+  RewrittenLayer,
   VerifyReport,
   WriteFormat,
 } from './types.js';
@@ -89,6 +91,26 @@ export interface ShippedBlob {
   size: number;
   isLayer: boolean;
   parts: Part[];
+}
+
+/** What becomes of an image's layers, with what the new ones are made of. */
+export type LayersMade = Omit<RewritePlan, 'image' | 'layers' | 'keptBy'> & { layers: LayerMade[] };
+
+/** A layer that is to be made: of parts, or of old layers that have to be unpacked. */
+export type LayerMade = RewrittenLayer & { packing: LayerPacking } & ({ parts: Part[] } | (LayerPieces & { parts?: undefined }));
+
+/** What comes from where in a new layer: three numbers each. */
+export interface LayerPieces {
+  sources: Part[][];
+  pieces: Float64Array<ArrayBuffer>;
+  fresh: Uint8Array<ArrayBuffer>;
+}
+
+/** The new layers of an image. */
+export interface NewLayers {
+  /** Its ID. */
+  image: string;
+  layers: { first: number; count: number; packing: LayerPacking; digest: string; diffId: string; parts: Part[] }[];
 }
 
 /** Images of an archive that are to be written: all, if none are named. */
@@ -246,6 +268,9 @@ export interface Operations extends FileOperations {
   untag: { args: { handle: number; reference: string }; result: Edited };
   rename: { args: { handle: number; rules: RenameRule[] }; result: Edited };
   remove: { args: { handle: number; image: string }; result: ArchiveView };
+  /** The IDs of the images that are meant by a name. */
+  choose: { args: { handle: number; image: string }; result: string[] };
+  relayer: { args: { handle: number; images: NewLayers[] }; result: { ids: string[]; view: ArchiveView } };
   /** `changes` is JSON. */
   reconfigure: { args: { handle: number; image: string; changes: string }; result: { ids: string[]; view: ArchiveView } };
   undo: { args: { handle: number }; result: ArchiveView };
@@ -322,6 +347,8 @@ export type Reply =
 export interface Tasks {
   measure: { args: { jobs: Job[]; limits: Limits }; result: Found[] };
   unpack: { args: { parts: Part[]; limits: Limits; into: Target }; result: Unpacked };
+  /** Makes a layer of others. */
+  rewrite: { args: LayerPieces & { packing: LayerPacking; limits: Limits; into: Target }; result: Repacked };
   repack: { args: { parts: Part[]; packing: LayerPacking; limits: Limits; into: Target }; result: Repacked };
   keep: { args: { blobs: BlobToKeep[]; limits: Limits; into: ShelfPlace }; result: undefined };
   /** The digests of the blobs that are gone or wrong. */

@@ -185,8 +185,12 @@ export class SessionFiles {
         return this.#work(tree.changes(), 'files');
       case 'efficiency':
         return this.#work(tree.efficiency(), 'files');
+      case 'squash':
+        return this.#work(tree.squash(work.first), 'files');
+      case 'drop':
+        return this.#work(tree.drop(work.paths), 'files');
       case 'compare': {
-        const other = await this.#tree(work.other, { image: work.otherImage, layer: undefined }, limits, context);
+        const other = await this.#tree(work.other, { image: work.otherImage, layer: work.otherLayer }, limits, context);
         handles.push(work.other);
         try {
           return this.#work(tree.compare(other), 'compare');

@@ -112,15 +112,9 @@ export class Session {
     repairs: ({ handle }) => this.#examined(handle, (archive) => archive.repairs()),
     repair: ({ handle, repairs }) => this.#replace(handle, (archive) => archive.repair(repairs)),
     remove: ({ handle, image }) => this.#replace(handle, (archive) => archive.without(image)),
-    reconfigure: async ({ handle, image, changes }) => {
-      let ids: string[] = [];
-      const view = await this.#replace(handle, (archive) => {
-        const made = archive.reconfigure(image, changes);
-        ids = made.ids;
-        return made.parts;
-      });
-      return { ids, view };
-    },
+    choose: ({ handle, image }) => this.#archive(handle).choose(image),
+    relayer: ({ handle, images }) => this.#reconfigured(handle, (archive) => archive.relayer(images, this.#readSync)),
+    reconfigure: ({ handle, image, changes }) => this.#reconfigured(handle, (archive) => archive.reconfigure(image, changes)),
     write: async ({ writing, chosen, platforms, format, packing }) => {
       const parts = chosen.map(({ handle }) => this.#archive(handle).parts());
       const { Examination, Writing } = await this.#modules.codec();
@@ -265,6 +259,20 @@ export class Session {
     } finally {
       examined.free();
     }
+  }
+
+  /** An edit that gives images other IDs. */
+  async #reconfigured(
+    handle: number,
+    edit: (archive: Codec.Examination) => { ids: string[]; parts: Part[] },
+  ): Promise<Operations['reconfigure']['result']> {
+    let ids: string[] = [];
+    const view = await this.#replace(handle, (archive) => {
+      const made = edit(archive);
+      ids = made.ids;
+      return made.parts;
+    });
+    return { ids, view };
   }
 
   /** What is being written, with what was found out for it. */

@@ -145,6 +145,17 @@ impl Archive {
         Ok(value)
     }
 
+    /// The IDs of the images that are meant by a name: those for all its platforms.
+    pub fn choose(&self, image: &str) -> JsResult<Vec<String>> {
+        let core = self.core()?;
+        let mut ids: Vec<String> = Vec::new();
+        for number in core.choose(image).map_err(to_throw)? {
+            let image = core.images().get(number);
+            ids.extend(image.map(|image| image.id.clone()).filter(|id| !ids.contains(id)));
+        }
+        Ok(ids)
+    }
+
     /// Gives an image one more name.
     #[wasm_bindgen(unchecked_return_type = "NameChange[]")]
     pub fn tag(&mut self, source: &str, target: &str) -> JsResult {

@@ -6,11 +6,12 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use js_sys::{Array, Function, Object, Reflect};
-use longshore_archive::{Archive, Compression, ConfigChanges, Job, Recipe, Repair};
+use longshore_archive::{Archive, Compression, ConfigChanges, Job, Recipe, Reconfigured, Repair};
 use wasm_bindgen::prelude::*;
 
 use crate::error::{JsResult, to_js, to_throw};
 use crate::found::Found;
+use crate::rewrite::new_layers;
 use crate::source::{Shared, parts_of, shared_recipe};
 
 /// An archive as it was when it was handed over, edits included.
@@ -115,11 +116,26 @@ impl Examination {
     #[wasm_bindgen(unchecked_return_type = "{ ids: string[]; parts: Part[] }")]
     pub fn reconfigure(&self, image: &str, changes: &str) -> JsResult {
         let changes = ConfigChanges::read(changes).map_err(to_throw)?;
-        let edited = self.core.reconfigure(image, &changes).map_err(to_throw)?;
-        let made = Object::new();
-        Reflect::set(&made, &"ids".into(), &to_js(&edited.ids)?)?;
-        Reflect::set(&made, &"parts".into(), &parts_of(edited.archive.recipe())?.into())?;
-        Ok(made.into())
+        edited(&self.core.reconfigure(image, &changes).map_err(to_throw)?)
+    }
+
+    /// The archive in which images have other layers, and the IDs that they have there.
+    #[wasm_bindgen(unchecked_return_type = "{ ids: string[]; parts: Part[] }")]
+    pub fn relayer(
+        &self,
+        #[wasm_bindgen(unchecked_param_type = "readonly NewLayers[]")] images: &Array,
+        #[wasm_bindgen(js_name = readSync, unchecked_param_type = "ReadSync | undefined")] read_sync: Option<
+            Function,
+        >,
+    ) -> JsResult {
+        let mut all = Vec::new();
+        for image in images.iter() {
+            let get = |key: &str| Reflect::get(&image, &key.into());
+            let id = get("image")?.as_string().unwrap_or_default();
+            all.push((id, new_layers(&get("layers")?, read_sync.as_ref())?));
+        }
+        let all: Vec<_> = all.iter().map(|(id, layers)| (id.as_str(), layers.as_slice())).collect();
+        edited(&self.core.relayer(&all).map_err(to_throw)?)
     }
 
     /// The archive after some repairs: what to write, in order.
@@ -131,4 +147,12 @@ impl Examination {
         let repairs: Vec<Repair> = serde_wasm_bindgen::from_value(repairs)?;
         parts_of(self.core.repair(&repairs).map_err(to_throw)?.recipe())
     }
+}
+
+/// An edited archive's parts, and the IDs that images have there.
+fn edited(edited: &Reconfigured<Shared>) -> JsResult {
+    let made = Object::new();
+    Reflect::set(&made, &"ids".into(), &to_js(&edited.ids)?)?;
+    Reflect::set(&made, &"parts".into(), &parts_of(edited.archive.recipe())?.into())?;
+    Ok(made.into())
 }

@@ -7,14 +7,16 @@ use std::rc::Rc;
 
 use js_sys::{Array, Function};
 use longshore_archive::{
-    Archive, Changing, Code, Comparing, Error, Export, FileEntry, FileReader, Indexing, Limits, Merging,
-    Part, Query, Recipe, Search, SharedIndex, Side, Source, Tree, Weighing, merge,
+    Archive, Changing, Code, Comparing, Dropping, Error, Export, FileEntry, FileReader, Indexing, Limits,
+    Merging, Part, Query, Recipe, Rewrite, Search, SharedIndex, Side, Source, Squashing, Tree, Weighing,
+    merge,
 };
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
 
 use crate::codec::limits_of;
 use crate::error::{JsResult, to_js, to_throw};
+use crate::rewrite::described;
 use crate::source::{Shared, parts_of, shared_recipe};
 
 /// How many entries one step merges or weighs: some milliseconds of work.
@@ -296,10 +298,59 @@ impl FileTree {
         Ok(FileWork::new(Kind::Efficiency(Some(Box::new(weighing)))))
     }
 
+    /// Begins to find out what becomes of the layers when those from one on become one.
+    pub fn squash(&self, first: u32) -> JsResult<FileWork> {
+        let squashing = Squashing::new(self.tree.layers().to_vec(), first as usize).map_err(to_throw)?;
+        Ok(self.rewriting(Planning::Squash(squashing)))
+    }
+
+    /// Begins to find out what becomes of the layers when some paths go.
+    pub fn drop(&self, paths: Vec<String>) -> JsResult<FileWork> {
+        let paths: Vec<&[u8]> = paths.iter().map(String::as_bytes).collect();
+        let dropping = Dropping::new(self.tree.layers().to_vec(), &paths).map_err(to_throw)?;
+        Ok(self.rewriting(Planning::Drop(dropping)))
+    }
+
     /// Begins to compare it with another.
     pub fn compare(&self, other: &FileTree) -> FileWork {
         let side = |tree: &Self| Side { tree: tree.tree.clone(), layers: tree.layers.clone() };
         FileWork::new(Kind::Compare(Box::new(Comparing::new(side(self), side(other), self.limits))))
+    }
+}
+
+impl FileTree {
+    fn rewriting(&self, planning: Planning) -> FileWork {
+        let are_plain = self.tree.layers().iter().map(|index| index.compression().is_none()).collect();
+        let layers = self.layers.clone();
+        FileWork::new(Kind::Rewrite(Box::new(LayerWork { planning: Some(planning), layers, are_plain })))
+    }
+}
+
+/// Layers that are to be rewritten: the plan until it is told, their bytes, and whether each is not packed.
+struct LayerWork {
+    planning: Option<Planning>,
+    layers: Vec<Recipe<Shared>>,
+    are_plain: Vec<bool>,
+}
+
+enum Planning {
+    Squash(Squashing),
+    Drop(Dropping),
+}
+
+impl Planning {
+    fn step(&mut self) -> longshore_archive::Result<bool> {
+        match self {
+            Self::Squash(squashing) => squashing.step(ENTRIES),
+            Self::Drop(dropping) => dropping.step(ENTRIES),
+        }
+    }
+
+    fn finish(self) -> Rewrite {
+        match self {
+            Self::Squash(squashing) => squashing.finish(),
+            Self::Drop(dropping) => dropping.finish(),
+        }
     }
 }
 
@@ -374,6 +425,7 @@ enum Kind {
     Changes(Box<Changing>),
     Efficiency(Option<Box<Weighing>>),
     Compare(Box<Comparing<Shared>>),
+    Rewrite(Box<LayerWork>),
 }
 
 /// Work that ends in a list.
@@ -395,6 +447,10 @@ impl FileWork {
                 Kind::Changes(changing) => changing.step(ENTRIES),
                 Kind::Efficiency(weighing) => weighing.as_mut().is_none_or(|weighing| weighing.step(ENTRIES)),
                 Kind::Compare(comparing) => comparing.step(BYTES).map_err(to_throw)?,
+                Kind::Rewrite(rewrite) => match &mut rewrite.planning {
+                    Some(planning) => planning.step().map_err(to_throw)?,
+                    None => true,
+                },
             };
             if let Kind::Search(search) = &mut self.kind {
                 return to_js(&search.take());
@@ -412,6 +468,11 @@ impl FileWork {
             }
             Kind::Efficiency(weighing) if weighing.is_some() => {
                 to_js(&weighing.take().map(|weighing| weighing.finish()).into_iter().collect::<Vec<_>>())
+            }
+            Kind::Rewrite(rewrite) => {
+                let LayerWork { planning, layers, are_plain } = &mut **rewrite;
+                let Some(planning) = planning.take() else { return Ok(JsValue::UNDEFINED) };
+                Ok(Array::of1(&described(&planning.finish(), layers, are_plain)?).into())
             }
             _ => Ok(JsValue::UNDEFINED),
         }

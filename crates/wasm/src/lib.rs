@@ -28,6 +28,8 @@ mod overlay;
 mod registry;
 #[cfg(feature = "codec")]
 mod repack;
+#[cfg(feature = "codec")]
+mod rewrite;
 #[cfg(any(feature = "core", feature = "codec"))]
 mod source;
 #[cfg(feature = "codec")]
@@ -52,6 +54,8 @@ pub use crate::registry::{Exchange, Registry, choose, index_json, mirrored, name
 #[cfg(feature = "codec")]
 pub use crate::repack::{Pack, Repack};
 #[cfg(feature = "codec")]
+pub use crate::rewrite::LayerWriting;
+#[cfg(feature = "codec")]
 pub use crate::write::Writing;
 
 use wasm_bindgen::JsCast;
@@ -63,7 +67,7 @@ const CORE_TYPES: &str = "import type { ArchiveView, ImageInspect, NameChange, R
 
 #[cfg(all(feature = "codec", not(feature = "core")))]
 #[wasm_bindgen(typescript_custom_section)]
-const CODEC_TYPES: &str = "import type { Compatibility, FilePage, LayerPacking, Limits, Packing, RenameRule, RepairKind, RepairProposal, VerifyReport, WriteFormat } from './types.js';\nimport type { Difference, Incoming, Job, Later, LayerNeed, LayerPart, Measured, OverlayStep, Part, ReadSync, SessionSource, Shipment } from './protocol.js';";
+const CODEC_TYPES: &str = "import type { Compatibility, FilePage, LayerPacking, Limits, Packing, RenameRule, RepairKind, RepairProposal, VerifyReport, WriteFormat } from './types.js';\nimport type { Difference, Incoming, Job, Later, LayerNeed, LayerPart, Measured, NewLayers, OverlayStep, Part, ReadSync, SessionSource, Shipment } from './protocol.js';";
 
 #[cfg(all(feature = "registry", not(any(feature = "core", feature = "codec", feature = "engine"))))]
 #[wasm_bindgen(typescript_custom_section)]

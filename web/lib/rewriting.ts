@@ -1,0 +1,75 @@
+/** Rewriting an image's layers: what would change, and the new layers made. */
+import type { Run } from './files.js';
+import { results } from './files.js';
+import { inLanes } from './lanes.js';
+import { intoPlace, wholeOf, type Place } from './making.js';
+import { measureAll } from './measuring.js';
+import type { Pool } from './pool.js';
+import type { FileTask } from './protocol-files.js';
+import type { LayerMade, LayersMade, NewLayers, Part } from './protocol.js';
+import type { Image, Limits, RewritePlan, UnpackOptions } from './types.js';
+
+/** What is to be done to the layers of an image. */
+export type How = { kind: 'squash'; first: number } | { kind: 'drop'; paths: string[] };
+
+/** What becomes of the layers of an image, by its ID. */
+export async function planned(run: Run, handle: number, image: string, how: How, limits: Limits, options: UnpackOptions): Promise<LayersMade> {
+  const work: FileTask = { image, layer: undefined, ...how };
+  const all: LayersMade[] = [];
+  for await (const { items } of results(run, handle, work, limits, options)) all.push(...(items as LayersMade[]));
+  return all[0] as LayersMade;
+}
+
+/** The same for people: without what it takes to do it. */
+export function described(image: Image, { layers, ...plan }: LayersMade, others: readonly Image[]): RewritePlan {
+  const rewritten = new Set(
+    layers.flatMap(({ first, count }) => image.layers.slice(first, first + count).map(({ diffId }) => diffId)),
+  );
+  const keptBy = others.filter((other) => other.layers.some(({ diffId }) => diffId !== undefined && rewritten.has(diffId)));
+  const brief = layers.map(({ first, count, before, after, entriesBefore, entriesAfter }) => ({ first, count, before, after, entriesBefore, entriesAfter }));
+  return { image: image.id, layers: brief, ...plan, keptBy: [...new Set(keptBy.map(({ id }) => id))] };
+}
+
+/** Makes the new layers. Those that have to be unpacked or packed go to places. */
+export async function made(
+  pool: Pool,
+  plans: readonly (readonly [image: string, plan: LayersMade])[],
+  limits: Limits,
+  place: () => Promise<Place>,
+  { signal, onProgress }: UnpackOptions,
+): Promise<NewLayers[]> {
+  const images = plans.map(([image]): NewLayers => ({ image, layers: [] }));
+  const layers = plans.flatMap(([, plan], index) => plan.layers.map((layer) => ({ layer, into: images[index] as NewLayers })));
+  const total = layers.reduce((bytes, { layer }) => bytes + layer.after, 0);
+  const running = new Map<LayerMade, number>();
+  await inLanes(pool.size, layers, signal, async ({ layer, into }, signal) => {
+    const onDone = (done: number) => {
+      running.set(layer, done);
+      onProgress?.({ phase: 'pack', done: [...running.values()].reduce((all, one) => all + one, 0), total });
+    };
+    const { first, count, packing } = layer;
+    into.layers.push({ first, count, packing, ...(await bytesOf(pool, layer, limits, place, { signal, onDone })) });
+    onDone(layer.after);
+  });
+  for (const { layers } of images) layers.sort((a, b) => a.first - b.first);
+  return images;
+}
+
+async function bytesOf(
+  pool: Pool,
+  layer: LayerMade,
+  limits: Limits,
+  place: () => Promise<Place>,
+  { signal, onDone }: { signal: AbortSignal; onDone(done: number): void },
+): Promise<{ parts: Part[]; digest: string; diffId: string }> {
+  const { packing, parts } = layer;
+  if (!parts) {
+    const { sources, pieces, fresh } = layer;
+    const packed = await intoPlace(pool, 'rewrite', { sources, pieces, fresh, packing, limits }, await place(), { signal, onDone });
+    return { parts: [wholeOf(packed)], digest: packed.digest, diffId: packed.content };
+  }
+  const job = { entry: 0, size: layer.after, stored: 'sha256', content: 'sha256', unpack: false, parts };
+  const [found] = await measureAll(pool, [job], limits, { signal, onProgress: ({ done }) => onDone(done) });
+  const digest = found?.digest ?? '';
+  return { parts, digest, diffId: digest };
+}
