@@ -38,7 +38,7 @@ pub(crate) fn apply(lines: &[String], config: &mut Object<'_>) -> Result<()> {
     {
         return Err(refuse(format!("{word} is not a valid change command")));
     }
-    let command = config.get("Cmd").map(str::to_owned);
+    let before = ["Cmd", "Entrypoint"].map(|key| (key, config.get(key).map(str::to_owned)));
     let mut own_command = None;
     for (word, rest) in &lines {
         let word = word.to_ascii_uppercase();
@@ -47,13 +47,14 @@ pub(crate) fn apply(lines: &[String], config: &mut Object<'_>) -> Result<()> {
         }
         one(&word, rest, config, &mut own_command)?;
     }
-    // Neither an entry point nor a command is what the container has.
-    let is_set = |key: &str| config.array(key).is_some_and(|words| !words.is_empty());
-    if !is_set("Entrypoint")
-        && !is_set("Cmd")
-        && let Some(command) = command
-    {
-        config.set("Cmd", &command);
+    // Without an entry point it is what the container has, and the command as well where there is none.
+    let is_set = |config: &Object<'_>, key: &str| config.array(key).is_some_and(|words| !words.is_empty());
+    if !is_set(config, "Entrypoint") {
+        for (key, words) in before {
+            if let Some(words) = words.filter(|_| !is_set(config, key)) {
+                config.set(key, &words);
+            }
+        }
     }
     Ok(())
 }
@@ -71,10 +72,14 @@ fn one(word: &str, rest: &str, config: &mut Object<'_>, command: &mut Option<Vec
         "CMD" => {
             let given = program(rest, config);
             changes.cmd = Change::Set(given.clone());
-            *command = Some(given);
+            // `[]` counts as none given: the next entry point takes it out.
+            if command.is_some() || !given.is_empty() {
+                *command = Some(given);
+            }
         }
         "ENTRYPOINT" => {
-            changes.entrypoint = Change::Set(program(rest, config));
+            let words = program(rest, config);
+            changes.entrypoint = if words.is_empty() { Change::Clear } else { Change::Set(words) };
             changes.cmd = command.clone().map_or(Change::Keep, Change::Set);
         }
         "ENV" | "LABEL" => {
@@ -390,6 +395,11 @@ mod tests {
                 r#"{"Cmd":["c"],"Entrypoint":["b"]}"#,
             ),
             (r#"{"Cmd":["a"]}"#, &["CMD []"], r#"{"Cmd":["a"]}"#),
+            (
+                r#"{"Cmd":["a"],"Entrypoint":["b"]}"#,
+                &["ENTRYPOINT []"],
+                r#"{"Cmd":["a"],"Entrypoint":["b"]}"#,
+            ),
             (
                 r#"{"Env":["A=1"]}"#,
                 &["ENV B=$A C=\"x ${A}\" D='$A' E=\\$A", "ENV F g  h"],

@@ -15,6 +15,8 @@
 mod docker;
 #[path = "differential/ours.rs"]
 mod ours;
+#[path = "differential/random.rs"]
+mod random;
 #[path = "differential/sentences.rs"]
 mod sentences;
 #[path = "differential/steps.rs"]
@@ -29,8 +31,9 @@ use std::time::Instant;
 
 use docker::Docker;
 use ours::Ours;
+use random::Random;
 use sentences::Sentences;
-use steps::{Random, Step, play};
+use steps::{Step, play};
 use world::World;
 
 /// After so many steps both begin anew, so that what led to a difference is not too long to be made shorter.

@@ -57,7 +57,7 @@ pub use image::{Blob, Descriptor, Image, Index, Layer, Manifest};
 pub use incoming::{Incoming, Listed};
 pub use list::{ListOptions, Row};
 pub use load::{Move, Plan};
-pub use overlay::{Applied, Attributes, Difference, LayerPart, LayerParts, Operation, Overlay};
+pub use overlay::{Applied, Attributes, Difference, LayerPart, LayerParts, Operation, Overlay, Sight};
 pub use prune::{PruneOptions, Pruned};
 pub use rmi::{Removal, Removed, RemovedItem, RmiOptions, Use};
 pub use save::{Export, ExportedBlob};

@@ -270,3 +270,27 @@ fn commits_that_docker_refuses() {
     // As Docker has it: what is left of the image is its layers.
     assert_eq!(told(&catalog, "two", &commit("x", &[])), format!("No such image: {id}"));
 }
+
+#[test]
+fn a_containers_files_are_an_archive() {
+    let mut catalog = containers();
+    let image = catalog.find_image("app:2").unwrap().clone();
+    let put = vec![("a".to_owned(), file("a"))];
+    done(&mut catalog, |catalog| catalog.edit("two", &Edit { put, ..Edit::default() }));
+    let options = RmiOptions { force: true, ..RmiOptions::default() };
+    let removal = catalog.rmi(&["app:2".to_owned()], &options).change;
+    done(&mut catalog, |_| Ok(removal));
+    let digests = |export: &longshore_engine::Export| -> Vec<String> {
+        export.blobs.iter().map(|blob| blob.digest.clone()).collect()
+    };
+    // The image's, though it is gone.
+    let below = catalog.view("two", None).unwrap();
+    assert!(image.blobs().all(|blob| digests(&below).contains(&blob.digest)));
+    // With the layer, which the edge adds, as it adds nothing else: config and manifest are documents.
+    let layer = NewLayer { diff_id: longshore_archive::sha256(b"layer"), size: 5 };
+    let whole = catalog.view("two", Some(&layer)).unwrap();
+    assert_eq!(digests(&whole).len(), image.layers().len());
+    assert!(whole.blobs.iter().all(|blob| catalog.blobs().contains_key(&blob.digest)));
+    assert_eq!(whole.documents.len(), 5);
+    assert!(whole.documents.iter().any(|(_, text)| text.contains(&layer.diff_id)));
+}

@@ -1,4 +1,5 @@
 //! A real Docker Engine, by its command line, and where that is slow by its socket.
+#![allow(dead_code, reason = "no example needs all of it")]
 
 use std::error::Error;
 use std::io::{Read, Write};
@@ -37,6 +38,16 @@ impl Docker {
             lines: lines(&output.stdout),
             errors: lines(&output.stderr).iter().map(sentence).collect(),
         })
+    }
+
+    /// Runs a command that has to end well; what it prints.
+    pub(crate) fn must(&self, arguments: &[&str]) -> Result<Vec<String>, Box<dyn Error>> {
+        let outcome = self.run(arguments)?;
+        if outcome.failed {
+            Err(format!("docker {arguments:?}: {:?}", outcome.errors).into())
+        } else {
+            Ok(outcome.lines)
+        }
     }
 
     /// Every image, with its names and its parent.

@@ -1,4 +1,5 @@
 //! This crate, with a store that keeps everything in memory.
+#![allow(dead_code, reason = "no example needs all of it")]
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -6,7 +7,7 @@ use std::path::Path;
 use std::rc::Rc;
 
 use longshore_archive::{Archive, Result, Selection, Source, Target as Form, save};
-use longshore_engine::{Catalog, Change, Incoming, Target, Use};
+use longshore_engine::{Catalog, Change, Export, Incoming, Target, Use};
 
 pub(crate) type Bytes = Rc<Vec<u8>>;
 
@@ -74,15 +75,31 @@ impl Ours {
         Ok(outcome)
     }
 
+    /// Keeps a blob; gives its digest.
+    pub(crate) fn keep(&mut self, bytes: Vec<u8>) -> String {
+        let digest = longshore_archive::sha256(&bytes);
+        self.blobs.insert(digest.clone(), Rc::new(bytes));
+        digest
+    }
+
+    /// A blob that is kept.
+    pub(crate) fn blob(&self, digest: &str) -> Option<&Bytes> {
+        self.blobs.get(digest)
+    }
+
     /// The archive that some images are saved as: a folder of it.
     pub(crate) fn save(&self, images: &[String]) -> Result<Archive<Bytes>> {
-        let export = self.catalog.save(images, &[])?;
+        Archive::open_folder(self.folder(self.catalog.save(images, &[])?))
+    }
+
+    /// The documents and blobs of an archive, by their paths.
+    pub(crate) fn folder(&self, export: Export) -> Vec<(String, Bytes)> {
         let documents = export.documents.into_iter().map(|(path, text)| (path, Rc::new(text.into_bytes())));
         let blobs = export
             .blobs
             .into_iter()
             .filter_map(|blob| Some((blob.path, self.blobs.get(&blob.digest)?.clone())));
-        Archive::open_folder(documents.chain(blobs))
+        documents.chain(blobs).collect()
     }
 
     /// Every image, with its names and its parent.

@@ -49,6 +49,15 @@ pub enum Applied {
     Wanting(Vec<usize>),
 }
 
+/// What one sees at a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sight {
+    /// A file of the image, by its number in the tree.
+    Image(usize),
+    /// What was changed.
+    Changed(File),
+}
+
 /// Where a file is that one sees.
 #[derive(Debug, Clone, Copy)]
 enum Seen<'a> {
@@ -91,6 +100,18 @@ impl Overlay {
     /// Whether nothing was.
     pub fn is_empty(&self) -> bool {
         self.upper.is_empty()
+    }
+
+    /// What is at a path, which is followed as a process of the container would; at its end, too, if `last` says so.
+    ///
+    /// Fails with `no-such-file`, `not-a-directory`, and `invalid-argument` where links lead nowhere.
+    pub fn look(&self, path: &[u8], last: bool) -> Result<Sight> {
+        let found = self.locate(path, last)?;
+        match self.see(&found) {
+            Some(Seen::Upper(file)) => Ok(Sight::Changed(file.clone())),
+            Some(Seen::Base(number)) => Ok(Sight::Image(number)),
+            None => Err(no_such_file(path)),
+        }
     }
 
     /// Takes down that the content of the image's file of that number is a blob of the store.

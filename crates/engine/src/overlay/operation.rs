@@ -112,10 +112,6 @@ fn bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error
     String::deserialize(deserializer).map(String::into_bytes)
 }
 
-fn new_file(kind: Kind, mode: u32, mtime: i64) -> File {
-    File { kind, mode, uid: 0, gid: 0, mtime, xattrs: Vec::new() }
-}
-
 impl Overlay {
     pub(super) fn operate(&mut self, operation: &Operation, now: i64) -> Result<()> {
         match operation {
@@ -126,7 +122,8 @@ impl Overlay {
                     return Err(refuse("A link cannot lead there", target));
                 }
                 let at = self.free(path)?;
-                self.place(&at, new_file(Kind::Symlink { target: target.clone() }, 0o777, now));
+                let link = self.born(&at, Kind::Symlink { target: target.clone() }, 0o777, now);
+                self.place(&at, link);
                 Ok(())
             }
             Operation::Remove { path } => {
@@ -155,6 +152,17 @@ impl Overlay {
         Ok(at)
     }
 
+    /// A new file of root: in a directory with the set-group-ID bit, of that group, and a directory with the bit.
+    fn born(&self, at: &[u8], kind: Kind, mode: u32, mtime: i64) -> File {
+        let directory = self.see(parent(at)).and_then(|seen| match seen {
+            Seen::Upper(file) => Some((file.mode, file.gid)),
+            Seen::Base(number) => self.base.entry(number).map(|entry| (entry.mode, entry.gid)),
+        });
+        let group = directory.filter(|(mode, _)| mode & 0o2000 != 0).map(|(_, gid)| gid);
+        let bit = if group.is_some() && matches!(kind, Kind::Directory { .. }) { 0o2000 } else { 0 };
+        File { kind, mode: mode | bit, uid: 0, gid: group.unwrap_or(0), mtime, xattrs: Vec::new() }
+    }
+
     fn write(&mut self, path: &[u8], content: &Content, attributes: Attributes, now: i64) -> Result<()> {
         content.check()?;
         let at = self.locate(path, true)?;
@@ -168,7 +176,7 @@ impl Overlay {
             Some(Seen::Base(number)) => file_of(&self.base, number, || content.clone()),
             None => None,
         };
-        let mut file = old.unwrap_or_else(|| new_file(Kind::Regular(content.clone()), 0o644, now));
+        let mut file = old.unwrap_or_else(|| self.born(&at, Kind::Regular(content.clone()), 0o644, now));
         file.kind = Kind::Regular(content.clone());
         file.xattrs.retain(|xattr| xattr.name != CAPABILITY);
         file.mtime = now;
@@ -178,7 +186,7 @@ impl Overlay {
     }
 
     fn mkdir(&mut self, path: &[u8], parents: bool, attributes: Attributes, now: i64) -> Result<()> {
-        let mut file = new_file(Kind::Directory { opaque: false }, 0o755, now);
+        let kind = Kind::Directory { opaque: false };
         if parents {
             let mut way = Vec::new();
             for name in components(path) {
@@ -187,9 +195,11 @@ impl Overlay {
                 match self.see(&at).map(|seen| self.kind(seen)) {
                     Some(FileKind::Directory) => {}
                     Some(_) => return Err(not_a_directory(&way)),
+                    // A link that leads nowhere is no directory, and no place for one.
                     None => {
-                        fit(&at)?;
-                        self.place(&at, file.clone());
+                        let at = self.free(&way)?;
+                        let file = self.born(&at, kind.clone(), 0o755, now);
+                        self.place(&at, file);
                     }
                 }
             }
@@ -201,6 +211,7 @@ impl Overlay {
             return Ok(());
         }
         let at = self.free(path)?;
+        let mut file = self.born(&at, kind, 0o755, now);
         attributes.put(&mut file);
         self.place(&at, file);
         Ok(())
