@@ -270,15 +270,79 @@ for (const browser of ['chromium', 'firefox']) {
         await page.waitFor(() => document.querySelectorAll('.wasted tbody tr').length === 2);
         assert.match(await page.text('.file-view > details .report p'), /^Efficiency \d+\.\d %\..* replace or delete 5\.03 kB\.$/);
         await page.setFiles('.comparing input[type=file]', join(directory, 'before.tar'));
-        await page.waitFor(() => document.querySelector('.comparing option') !== null);
+        await page.waitFor(() => [...document.querySelectorAll('.comparing option')].some((option) => option.textContent.endsWith('before.tar')));
         await page.click('button', 'Compare');
         await page.waitFor(() => document.querySelector('.comparing .differences') !== null);
         assert.equal(await page.text('.comparing .report p'), 'Files of the other image: 2 added, 1 changed, 1 removed; 1 field of the config differs; 1 layer shared.');
+        await page.click('button', 'Tree');
+        await page.waitFor(() => document.querySelector('.comparing .differences details') !== null);
+        await page.evaluate(() => document.querySelector('.comparing .differences summary').click());
+        await page.waitFor(() => document.querySelectorAll('.comparing .differences .differences li').length === 2);
         const { path, name } = await page.download(() => page.click('button', 'Save the comparison as JSON'));
         assert.equal(name, 'app.tar.comparison.json');
         const { files, config } = JSON.parse(await readFile(path, 'utf8'));
         assert.deepEqual(config, [{ field: 'env', before: ['A=1'], after: ['A=0'] }]);
         assert.equal(files.length, 4);
+        // Two layers of one image.
+        await page.evaluate(() => {
+          const [, other, own] = document.querySelectorAll('.comparing select');
+          const image = document.querySelector('.comparing select');
+          image.selectedIndex = image.options.length - 1;
+          image.dispatchEvent(new Event('change'));
+          other.value = '0';
+          return own.options.length;
+        });
+        await page.click('button', 'Compare');
+        await page.waitFor(() => /^Files of the other image: 1 added, 1 changed, 2 removed; the config is the same/.test(document.querySelector('.comparing .report p')?.textContent));
+      });
+    });
+
+    it('go from all layers, after a look at what that changes, and come back', async () => {
+      await withPage(browser, origin, async (page) => {
+        await open(page, 'app.tar');
+        const before = await page.evaluate(() => document.querySelector('.image').ariaLabel);
+        await clickRow(page, 'etc');
+        await page.waitFor(() => document.querySelectorAll('.tree .file').length === 10);
+        await clickRow(page, 'secret.pem');
+        await titleIs(page, 'secret.pem');
+        await page.click('button', 'Remove from all layers…');
+        await page.waitFor(() => document.querySelector('dialog[open] table') !== null);
+        assert.deepEqual(await page.evaluate(() => [...document.querySelectorAll('dialog[open] tbody th, dialog[open] li')].map((one) => one.textContent)), ['2', '/etc/secret.pem layer 2, 18 B']);
+        await page.screenshot(join(SCREENSHOTS, `drop-${browser}.png`));
+        await page.click('button', 'Cancel');
+        await page.waitFor(() => document.querySelector('dialog[open]') === null);
+        await page.click('button', 'Remove from all layers…');
+        await page.waitFor(() => document.querySelector('dialog[open] table') !== null);
+        await page.click('button', 'Remove');
+        await page.waitFor((label) => document.querySelector('.image')?.ariaLabel !== label, before);
+        assert.match(await page.text('.archive .state'), /^Unsaved edits\. Removed: the image is [0-9a-f]{12} now\.$/);
+        await page.evaluate(() => document.querySelector('.files > summary').click());
+        await page.waitFor(() => document.querySelector('.tree .file') !== null);
+        await clickRow(page, 'etc');
+        await rowsAre(page, ['1 bin', '1 etc', '2 app.json', '2 link → passwd', '2 passwd', '1 odd', '1 pictures', '1 usr', '1 var']);
+        const saved = await page.download(() => page.click('button', 'Save'));
+        assert.ok(!(await readFile(saved.path)).includes('PRIVATE KEY'));
+        await page.click('button', 'Undo');
+        await page.waitFor((label) => document.querySelector('.image')?.ariaLabel === label, before);
+      });
+    });
+
+    it('stay when layers become one', async () => {
+      await withPage(browser, origin, async (page) => {
+        await open(page, 'app.tar');
+        const before = await page.evaluate(() => document.querySelector('.image').ariaLabel);
+        await page.click('button', 'Squash all layers…');
+        await page.waitFor(() => document.querySelector('dialog[open] table') !== null);
+        assert.equal(await page.text('dialog[open] h2'), 'Squash all 2 layers into one');
+        assert.deepEqual(await page.evaluate(() => [...document.querySelectorAll('dialog[open] li code')].map((one) => one.textContent)), ['/etc/passwd', '/var/cache/old']);
+        await page.screenshot(join(SCREENSHOTS, `squash-${browser}.png`));
+        await page.click('button', 'Squash');
+        await page.waitFor((label) => document.querySelector('.image')?.ariaLabel !== label, before);
+        assert.match(await page.text('.archive .state'), /Squashed: the image is [0-9a-f]{12} now\.$/);
+        await page.evaluate(() => document.querySelector('.files > summary').click());
+        await rowsAre(page, ['1 bin', '1 etc', '1 odd', '1 pictures', '1 usr', '1 var']);
+        assert.equal(await page.evaluate(() => document.querySelectorAll('.layers-pane li').length), 2);
+        assert.equal(await page.evaluate(() => [...document.querySelectorAll('button')].find((one) => one.textContent === 'Squash all layers…')?.checkVisibility()), false);
       });
     });
 
@@ -356,7 +420,7 @@ describe('the files of an image', { skip: skipUnlessBrowser('chromium') }, () =>
           await page.waitFor(() => document.querySelectorAll('.found li').length > 3);
           await page.evaluate(() => [...document.querySelectorAll('.file-view > details > summary')].forEach((summary) => summary.click()));
           await page.setFiles('.comparing input[type=file]', join(directory, 'before.tar'));
-          await page.waitFor(() => document.querySelector('.comparing option') !== null);
+          await page.waitFor(() => [...document.querySelectorAll('.comparing option')].some((option) => option.textContent.endsWith('before.tar')));
           await page.click('button', 'Compare');
           await page.waitFor(() => document.querySelector('.comparing .differences') !== null && document.querySelector('.wasted') !== null);
           await look('files-layer');

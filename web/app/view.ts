@@ -264,7 +264,13 @@ export class ArchiveView implements Editor {
       section('Config', few, () => configTable(image.config)),
       this.archive.format !== 'docker-v1' && section('Edit the config', false, () => configForm(image, (changes) => this.#configure(image, changes))),
       section(`Layers and history (${count(image.layers.length, 'layer')}, ${bytes(image.size)})`, few, () => layerTable(image, shortId)),
-      filesSection(this.archive, image, shortId, this.#closing.signal),
+      filesSection(this.archive, image, shortId, this.#closing.signal, (work) =>
+        this.#change(async () => {
+          const text = await work();
+          this.#mark();
+          return text;
+        }),
+      ),
     );
     whenNear(article, nameList.suggest);
     return article;

@@ -2,17 +2,17 @@
 import { openArchive, type Archive, type Comparison, type FileDifference, type Image } from '../../lib/index.js';
 import { identity } from '../choosing.js';
 import { announce, fill, h, newId, quoted } from '../dom.js';
+import { WORDS, differences } from './differences.js';
 import { download } from './downloads.js';
-import { LETTERS } from './file-tree.js';
-import { bytes, count, platform, shortDigest } from '../format.js';
+import { count, platform, shortDigest } from '../format.js';
 import * as problems from '../problems.js';
 import { task } from '../task.js';
 
-const WORDS = { added: 'added', changed: 'changed', deleted: 'removed' } as const;
-
-/** `image` is what the archive calls the image; with `closed`, the other file is let go of. */
-export function comparing(archive: Archive, image: string, closed: AbortSignal): HTMLElement {
+/** `image` is what the archive calls the image, `described` what it says of it; with `closed`, the other file is let go of. */
+export function comparing(archive: Archive, image: string, described: Image, closed: AbortSignal): HTMLElement {
   const other = h('select', { id: newId() });
+  const own = layerChoice('Of this image', described);
+  const theirs = layerChoice('Of the other');
   const file = h('input', { id: newId(), type: 'file' });
   const begin = h('button', { type: 'button' }, 'Compare');
   const work = task('Comparing', file, begin);
@@ -29,6 +29,8 @@ export function comparing(archive: Archive, image: string, closed: AbortSignal):
       h('div', { className: 'row' }, file),
       h('label', { htmlFor: other.id }, 'Compare with'),
       h('div', { className: 'row' }, other, begin, work.element),
+      h('span', {}, 'Layers'),
+      h('div', { className: 'row' }, own.element, theirs.element),
     ),
     none,
     result,
@@ -38,13 +40,16 @@ export function comparing(archive: Archive, image: string, closed: AbortSignal):
   let choices: { from: Archive; image: Image }[] = [];
 
   function offer(): void {
-    const own = archive.images.filter((one) => identity(one) !== image).map((one) => ({ from: archive, image: one }));
+    const others = archive.images.filter((one) => identity(one) !== image);
+    // The image itself, too, for two of its layers.
+    const own = [...others, ...(described.layers.length > 1 ? [described] : [])].map((one) => ({ from: archive, image: one }));
     choices = [...(opened?.images.map((one) => ({ from: opened as Archive, image: one })) ?? []), ...own];
     const chosen = other.selectedIndex;
     other.replaceChildren(...choices.map(({ from, image }) => h('option', {}, nameOf(image), from === archive ? '' : ` of ${from.name}`)));
     if (chosen > 0 && chosen < choices.length) other.selectedIndex = chosen;
     begin.disabled = other.disabled = choices.length === 0;
     none.hidden = choices.length > 0;
+    theirs.offer(choices[other.selectedIndex]?.image);
   }
 
   file.onchange = async () => {
@@ -68,12 +73,15 @@ export function comparing(archive: Archive, image: string, closed: AbortSignal):
     offer();
   };
 
+  other.onchange = () => theirs.offer(choices[other.selectedIndex]?.image);
   begin.onclick = async () => {
     const choice = choices[other.selectedIndex];
     if (!choice) return;
     result.replaceChildren();
     try {
-      const comparison = await work.run((options) => archive.compare(image, choice.from, identity(choice.image), options));
+      const comparison = await work.run((options) =>
+        archive.compare(image, choice.from, identity(choice.image), { ...options, ...own.of('layer'), ...theirs.of('otherLayer') }),
+      );
       result.replaceChildren(...nodes(comparison, `${archive.name}.comparison.json`));
       problems.clear();
       announce(summary(comparison));
@@ -92,6 +100,18 @@ export function comparing(archive: Archive, image: string, closed: AbortSignal):
   return element;
 }
 
+/** Whether all layers of an image are meant, or those up to one. */
+function layerChoice(ariaLabel: string, image?: Image) {
+  const element = h('select', { ariaLabel });
+  const offer = (image: Image | undefined) => {
+    const upTo = (image?.layers ?? []).slice(0, -1).map((_, layer) => h('option', { value: String(layer) }, `up to layer ${layer + 1}`));
+    element.replaceChildren(h('option', { value: '' }, 'all'), ...upTo);
+  };
+  offer(image);
+  const of = <Key extends string>(key: Key) => (element.value === '' ? {} : { [key]: Number(element.value) }) as { [K in Key]?: number };
+  return { element, offer, of };
+}
+
 function nameOf({ id, references, platform: made }: Image): string {
   return `${references[0] ?? shortDigest(id)} (${platform(made)})`;
 }
@@ -108,8 +128,6 @@ function nodes(comparison: Comparison, name: string): Node[] {
   const { files, config } = comparison;
   const save = h('button', { type: 'button' }, 'Save the comparison as JSON');
   save.onclick = () => download(new Blob([JSON.stringify(comparison, undefined, 2)], { type: 'application/json' }), name);
-  const list = h('ul', { className: 'differences', tabIndex: 0, ariaLabel: 'Files that differ' });
-  const more = fill(list, files, difference);
   const fields = h('tbody');
   const moreFields = fill(fields, config, ({ field, before, after }) =>
     h('tr', {}, h('th', { scope: 'row' }, quoted(field)), h('td', {}, value(before)), h('td', {}, value(after))),
@@ -117,8 +135,7 @@ function nodes(comparison: Comparison, name: string): Node[] {
   const heads = ['Field', 'This image', 'The other'].map((text) => h('th', { scope: 'col' }, text));
   return [
     h('p', {}, summary(comparison)),
-    ...(files.length > 0 ? [list] : []),
-    ...(more ? [more] : []),
+    ...(files.length > 0 ? [differences(files)] : []),
     ...(config.length > 0
       ? [
           h(
@@ -131,21 +148,6 @@ function nodes(comparison: Comparison, name: string): Node[] {
       : []),
     h('div', { className: 'row' }, save),
   ];
-}
-
-function difference({ change, what, before, after }: FileDifference): HTMLElement {
-  const file = after ?? before;
-  const sizes = [before, after].filter((one) => one?.kind === 'file').map((one) => bytes(one?.size ?? 0));
-  const details = [what?.join(', '), ...(file?.kind === 'file' ? [[...new Set(sizes)].join(' → ')] : [])].filter(Boolean).join('; ');
-  return h(
-    'li',
-    { className: change },
-    h('span', { className: 'mark', role: 'img', title: WORDS[change], ariaLabel: WORDS[change] }, LETTERS[change]),
-    ' ',
-    h('code', {}, quoted(`/${file?.path ?? ''}`)),
-    ' ',
-    h('span', { className: 'hint' }, details),
-  );
 }
 
 function value(of: unknown): Node | string {

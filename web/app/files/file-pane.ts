@@ -7,6 +7,7 @@ import { announce, h, quoted, visible } from '../dom.js';
 import { bytes, moment, owner, permissions } from '../format.js';
 import { layerName } from './layer-list.js';
 import { pictureKind } from './pictures.js';
+import { dropping, type Edit } from './rewriting.js';
 import * as problems from '../problems.js';
 import { task } from '../task.js';
 
@@ -39,10 +40,12 @@ export interface FilePane {
   element: HTMLElement;
   show(item: Item): void;
   clear(): void;
+  /** Stops what changes the archive. */
+  stop(): void;
 }
 
 /** `image` is what the archive calls the image, `described` what it says of it. */
-export function filePane(archive: Archive, image: string, described: Image): FilePane {
+export function filePane(archive: Archive, image: string, described: Image, edit: Edit): FilePane {
   const title = h('h4');
   const facts = h('div');
   const save = h('button', { type: 'button' });
@@ -50,7 +53,9 @@ export function filePane(archive: Archive, image: string, described: Image): Fil
   const views = h('div', { className: 'row views', role: 'group', ariaLabel: 'Show as' });
   const content = h('div');
   const part = h('p', { className: 'row hint', hidden: true });
-  const actions = h('div', { className: 'row' }, save, saving.element);
+  let shown = '';
+  const drop = dropping(archive, described, () => shown, edit);
+  const actions = h('div', { className: 'row' }, save, saving.element, ...(archive.format === 'docker-v1' ? [] : [drop.element]));
   const hint = h('p', { className: 'hint' }, 'Choose a file to see what is in it.');
   const element = h('div', { className: 'pane file-pane', role: 'group', ariaLabel: 'File' }, hint);
   let reading = new AbortController();
@@ -126,6 +131,7 @@ export function filePane(archive: Archive, image: string, described: Image): Fil
     show(item) {
       reading.abort();
       const { file, change } = item;
+      shown = file.path;
       const isFolder = file.kind === 'directory';
       title.replaceChildren(quoted(nameOf(file.path)));
       const from = file.layer === undefined ? undefined : layerName(described, file.layer);
@@ -160,6 +166,7 @@ export function filePane(archive: Archive, image: string, described: Image): Fil
       reading.abort();
       element.replaceChildren(hint);
     },
+    stop: drop.stop,
   };
 }
 

@@ -9,6 +9,7 @@ import { filePane } from './file-pane.js';
 import { fileTree } from './file-tree.js';
 import { layerList } from './layer-list.js';
 import * as problems from '../problems.js';
+import { squashing, type Edit } from './rewriting.js';
 import { searching } from './searching.js';
 import { task } from '../task.js';
 import { wasted } from './wasted.js';
@@ -18,8 +19,8 @@ const SMALL = 200_000_000;
 
 const PAGE = 500;
 
-/** The panes, which begin to read the layers. `closed` says that the archive goes. */
-export function panes(archive: Archive, described: Image, shortId: string, closed: AbortSignal): HTMLElement {
+/** The panes, which begin to read the layers. `closed` says that the archive goes, `edit` makes an edit of it. */
+export function panes(archive: Archive, described: Image, shortId: string, closed: AbortSignal, edit: Edit): HTMLElement {
   const image = identity(described);
   const again = h('button', { type: 'button', hidden: true }, 'Read the layers');
   const reading = task('Reading the layers', again);
@@ -28,7 +29,8 @@ export function panes(archive: Archive, described: Image, shortId: string, close
   const countAll = h('button', { type: 'button', hidden: described.size <= SMALL }, 'Count the changes');
   const counting = task('Counting', countAll);
 
-  const file = filePane(archive, image, described);
+  const file = filePane(archive, image, described, edit);
+  const squash = squashing(archive, described, edit);
   const tree = fileTree(`Files of ${shortId}`, file.show, failed);
   const layers = layerList(described, (layer) => void choose(layer));
   const search = searching(archive, image, () => chosen, (path) => void goTo(path));
@@ -53,6 +55,7 @@ export function panes(archive: Archive, described: Image, shortId: string, close
     if (layer !== chosen) search.outdate();
     chosen = layer;
     layers.choose(layer);
+    squash.choose(layer);
     briefly.hidden = layer === undefined;
     again.hidden = true;
     tree.clear();
@@ -132,7 +135,7 @@ export function panes(archive: Archive, described: Image, shortId: string, close
     }
   };
 
-  layers.element.append(h('div', { className: 'row' }, countAll, counting.element));
+  layers.element.append(h('div', { className: 'row' }, countAll, counting.element, ...(archive.format === 'docker-v1' ? [] : [squash.element])));
   const element = h(
     'div',
     { className: 'file-view' },
@@ -152,11 +155,13 @@ export function panes(archive: Archive, described: Image, shortId: string, close
       file.element,
     ),
     wasted(archive, image),
-    comparing(archive, image, closed),
+    comparing(archive, image, described, closed),
   );
   closed.addEventListener('abort', () => {
     for (const work of [reading, keeping, counting]) work.stop();
     search.stop();
+    squash.stop();
+    file.stop();
   });
   void choose(undefined);
   return element;
