@@ -2,7 +2,7 @@
 import { h, newId } from './dom.js';
 
 /** Asks; true for yes. */
-export async function ask(title: string, yes: string, ...content: HTMLElement[]): Promise<boolean> {
+export async function ask(title: string, yes: string, ...content: Node[]): Promise<boolean> {
   const heading = h('h2', { id: newId() }, title);
   const dialog = h(
     'dialog',
