@@ -3,7 +3,7 @@ import type * as Codec from './codec.js';
 import { LongshoreError, isBreakdown, toData } from './errors.js';
 import { check, keep, type Shelf } from './keep-tasks.js';
 import { cut, type Range } from './parts.js';
-import type { Found, FromThread, Job, Measured, Part, ReadSync, Repacked, ShelfPlace, Target, Tasks, ToThread, Unpacked } from './protocol.js';
+import type { Found, FromThread, Hashing, Job, Measured, Part, ReadSync, Repacked, ShelfPlace, Target, Tasks, ToThread, Unpacked } from './protocol.js';
 import type { LayerPacking, Limits } from './types.js';
 
 /** What is read, unpacked and written at a time. */
@@ -22,12 +22,6 @@ export interface Sink {
   abandon(): void;
 }
 
-/** A digest in the making. */
-export interface Hash {
-  update(bytes: Uint8Array): void;
-  finish(): string;
-}
-
 /** What differs between a browser's Worker and Node's. */
 export interface Platform {
   codec: typeof Codec;
@@ -37,7 +31,9 @@ export interface Platform {
   /** The bytes of the parts, in order: while a piece is used the next is read, and a piece is only good until that is asked for. */
   stream(parts: readonly Part[]): AsyncIterable<Uint8Array>;
   /** Hashes bytes by the fastest that there is. */
-  hash(algorithm: string): Hash;
+  hash(algorithm: string): Hashing;
+  /** Whether that is outside of the codec. */
+  hashesOutside: boolean;
   sink(target: Target): Promise<Sink>;
   shelf(place: ShelfPlace): Promise<Shelf>;
 }
@@ -103,8 +99,10 @@ async function measureAll(platform: Platform, { jobs, limits }: Tasks['measure']
 
 async function measure(platform: Platform, job: Job, limits: Limits, tell: Tell): Promise<Measured> {
   try {
-    if (await isHashedAsItIs(platform, job)) return await hash(platform, job, tell);
-    const measuring = new platform.codec.Measure(job.parts, platform.readSync, job.stored, job.content, job.unpack ? limits : undefined);
+    if (await isHashedAsItIs(platform, job)) return await hashPlain(platform, job, tell);
+    const { codec, readSync, hashesOutside, hash } = platform;
+    const outside = hashesOutside ? hash : undefined;
+    const measuring = new codec.Measure(job.parts, readSync, job.stored, job.content, job.unpack ? limits : undefined, outside);
     while (!measuring.step(PIECE)) tell(measuring.consumed());
     return measuring.finish();
   } catch (thrown) {
@@ -126,7 +124,7 @@ export async function isPlain({ codec, read }: Platform, parts: Part[]): Promise
 }
 
 /** Reads and hashes at the same time. */
-async function hash(platform: Platform, { parts, size, stored }: Job, tell: Tell): Promise<Measured> {
+async function hashPlain(platform: Platform, { parts, size, stored }: Job, tell: Tell): Promise<Measured> {
   const hasher = platform.hash(stored);
   let done = 0;
   for await (const piece of platform.stream(parts)) {
@@ -195,7 +193,7 @@ async function* packed(
   { codec, stream }: Platform,
   parts: Part[],
   packing: LayerPacking,
-  content: Hash,
+  content: Hashing,
   tell: Tell,
 ): AsyncGenerator<Bytes, void, undefined> {
   const pack = new codec.Pack(packing);

@@ -84,7 +84,9 @@ async function start(wasmUrl: string | undefined): Promise<Platform> {
     readSync: undefined,
     read,
     stream,
+    // The browser's own takes all bytes at once.
     hash: (algorithm) => new codec.Hash(algorithm),
+    hashesOutside: false,
     sink: browserSink,
     shelf: async (place) => (await import('./database-shelf.js')).databaseShelf(place, read),
   };

@@ -1,8 +1,8 @@
 /** What the codec's threads do for a store: they put blobs where it keeps them, and read them again. */
-import { isPlain, type Hash, type Platform } from './codec-tasks.js';
+import { isPlain, type Platform } from './codec-tasks.js';
 import { LongshoreError } from './errors.js';
 import { cut } from './parts.js';
-import type { BlobToKeep, Job, KeptBlob, Measured, Part, Tasks } from './protocol.js';
+import type { BlobToKeep, Hashing, Job, KeptBlob, Measured, Part, Tasks } from './protocol.js';
 import type { Limits } from './types.js';
 
 /** Where a store keeps blobs, as a thread of the codec sees it. */
@@ -63,7 +63,7 @@ class Reading {
   readonly #platform: Platform;
   readonly #blob: BlobToKeep;
   readonly #tell: (done: number) => void;
-  #hash: Hash | undefined;
+  #hash: Hashing | undefined;
   #last: Promise<void> | undefined;
   #written = 0;
   #read = 0;

@@ -28,6 +28,7 @@ async function start(): Promise<Platform> {
       const hash = createHash(algorithm);
       return { update: (bytes) => void hash.update(bytes), finish: () => `${algorithm}:${hash.digest('hex')}` };
     },
+    hashesOutside: true,
     shelf: async (place) => (await import('./node-shelf.js')).folderShelf(place, reader()),
     sink: async (target) => {
       if (!('fd' in target)) throw new Error('Node writes to files');

@@ -26,6 +26,12 @@ import type {
 /** Node's `fs.readSync`. */
 export type ReadSync = (fd: number, buffer: Uint8Array, offset: number, length: number, position: number) => number;
 
+/** A digest that is being computed; at the end it is `sha256:…`. */
+export interface Hashing {
+  update(bytes: Uint8Array): void;
+  finish(): string;
+}
+
 /** A file that Node has open, with the function that reads it. */
 export interface OpenFile {
   fd: number;

@@ -61,7 +61,7 @@ pub use commit::{Commit, CommitChanges};
 pub use compatibility::{Compatibility, LoadVerdict, Loaded, Reader, compatibility};
 pub use compression::Compression;
 pub use config::{Config, container_value};
-pub use digest::{Algorithm, Hasher, blob_path, sha256};
+pub use digest::{Algorithm, Hasher, Hashing, blob_path, sha256};
 pub use edit::{Edit, NameChange, RenameRule};
 pub use error::{Code, Detail, Error, Fact, Finding, FindingCode, Result, Severity};
 pub use files::*;

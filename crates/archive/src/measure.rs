@@ -66,7 +66,19 @@ impl<S: Source + Clone> Measuring<S> {
         content: Algorithm,
         limits: Option<Limits>,
     ) -> Result<Self> {
-        let mut stream = Stream::new(source.clone(), range.clone(), Some(stored));
+        Self::with(source, range, stored, content, limits, Algorithm::hasher)
+    }
+
+    /// As [`Self::new`], with hashers of the caller's.
+    pub fn with(
+        source: S,
+        range: Range<u64>,
+        stored: Algorithm,
+        content: Algorithm,
+        limits: Option<Limits>,
+        hasher: impl Fn(Algorithm) -> Hasher,
+    ) -> Result<Self> {
+        let mut stream = Stream::new(source.clone(), range.clone(), Some(hasher(stored)));
         let compression = Compression::of(stream.head()?);
         let (work, hashed_twice) = match (compression, limits) {
             (Some(compression), Some(limits)) => {
@@ -76,7 +88,7 @@ impl<S: Source + Clone> Measuring<S> {
             // One hash is enough where both are of the same bytes.
             _ => (Work::Reading(stream), stored != content && limits.is_some()),
         };
-        let hasher = hashed_twice.then(|| content.hasher());
+        let hasher = hashed_twice.then(|| hasher(content));
         Ok(Self { source, range, compression, work, hasher, content: None })
     }
 

@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use crate::compression::Compression;
-use crate::digest::{Algorithm, Hasher};
+use crate::digest::Hasher;
 use crate::error::{Code, Error, Result};
 use crate::source::Source;
 
@@ -82,9 +82,9 @@ pub(crate) struct Stream<S> {
 }
 
 impl<S: Source> Stream<S> {
-    /// Reads `range`; with an algorithm, what is read is hashed on the way.
-    pub(crate) fn new(source: S, range: Range<u64>, algorithm: Option<Algorithm>) -> Self {
-        let progress = Progress { at: range.start, hasher: algorithm.map(Algorithm::hasher), failure: None };
+    /// Reads `range`; what is read is hashed on the way, where there is a hasher.
+    pub(crate) fn new(source: S, range: Range<u64>, hasher: Option<Hasher>) -> Self {
+        let progress = Progress { at: range.start, hasher, failure: None };
         Self {
             source,
             end: range.end,
@@ -145,7 +145,7 @@ impl<S: Source> Stream<S> {
 
     /// The digest of all that was read.
     pub(crate) fn digest(self) -> String {
-        self.progress.borrow().hasher.clone().map(Hasher::finish).unwrap_or_default()
+        self.progress.borrow_mut().hasher.take().map(Hasher::finish).unwrap_or_default()
     }
 
     fn failure(&self) -> Error {

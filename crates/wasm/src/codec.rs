@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use js_sys::{Array, Function, Uint8Array};
 use longshore_archive::{
-    Algorithm, Compression, Hasher, Limits, Measured, Measuring, ReadAhead, Recipe, Source, Unpacked,
+    Algorithm, Compression, Hasher, Hashing, Limits, Measured, Measuring, ReadAhead, Recipe, Source, Unpacked,
 };
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
@@ -93,6 +93,52 @@ impl Hash {
     }
 }
 
+#[wasm_bindgen]
+extern "C" {
+    /// What JavaScript hashes with.
+    #[derive(Debug)]
+    type Hashes;
+    #[wasm_bindgen(method)]
+    fn update(this: &Hashes, bytes: &Uint8Array);
+    #[wasm_bindgen(method)]
+    fn finish(this: &Hashes) -> String;
+}
+
+/// A hash of JavaScript's, and what its bytes are copied through.
+#[derive(Debug)]
+struct Outside {
+    hashes: Hashes,
+    buffer: Uint8Array,
+}
+
+impl Hashing for Outside {
+    #[allow(clippy::cast_possible_truncation)] // a piece is small
+    fn update(&mut self, bytes: &[u8]) {
+        for piece in bytes.chunks(PIECE) {
+            let copy = self.buffer.subarray(0, piece.len() as u32);
+            copy.copy_from(piece);
+            self.hashes.update(&copy);
+        }
+    }
+
+    fn finish(self: Box<Self>) -> String {
+        self.hashes.finish()
+    }
+}
+
+/// A hasher that JavaScript has, if it has one.
+fn hasher_of(hash: Option<&Function>, algorithm: Algorithm) -> Hasher {
+    let made = hash.and_then(|hash| hash.call1(&JsValue::UNDEFINED, &algorithm.as_str().into()).ok());
+    made.map_or_else(
+        || algorithm.hasher(),
+        |made| {
+            #[allow(clippy::cast_possible_truncation)] // it is small
+            let buffer = Uint8Array::new_with_length(PIECE as u32);
+            Hasher::Outside(Box::new(Outside { hashes: made.unchecked_into(), buffer }))
+        },
+    )
+}
+
 /// Both digests of some bytes: as stored, and of what they hold.
 #[wasm_bindgen]
 pub struct Measure {
@@ -126,7 +172,7 @@ struct Failure<'a> {
 
 #[wasm_bindgen]
 impl Measure {
-    /// Begins. Without `limits` nothing is unpacked.
+    /// Begins. Without `limits` nothing is unpacked. `hash` makes hashers that are faster than those in here.
     #[wasm_bindgen(constructor)]
     pub fn new(
         #[wasm_bindgen(unchecked_param_type = "readonly Part[]")] parts: &Array,
@@ -136,11 +182,16 @@ impl Measure {
         stored: &str,
         content: &str,
         #[wasm_bindgen(unchecked_param_type = "Limits | undefined")] limits: JsValue,
+        #[wasm_bindgen(unchecked_param_type = "((algorithm: string) => Hashing) | undefined")] hash: Option<
+            Function,
+        >,
     ) -> JsResult<Self> {
         let source = source_of(parts, read_sync.as_ref())?;
         let range = 0..source.len();
         let limits = limits_of(limits)?;
-        let measuring = Measuring::new(source, range, algorithm(stored), algorithm(content), limits);
+        let (stored, content) = (algorithm(stored), algorithm(content));
+        let hasher = |algorithm| hasher_of(hash.as_ref(), algorithm);
+        let measuring = Measuring::with(source, range, stored, content, limits, hasher);
         Ok(Self { measuring: measuring.map_err(to_throw)? })
     }
 

@@ -67,7 +67,7 @@ const CORE_TYPES: &str = "import type { ArchiveView, ImageInspect, NameChange, R
 
 #[cfg(all(feature = "codec", not(feature = "core")))]
 #[wasm_bindgen(typescript_custom_section)]
-const CODEC_TYPES: &str = "import type { Compatibility, FilePage, LayerPacking, Limits, Packing, RenameRule, RepairKind, RepairProposal, VerifyReport, WriteFormat } from './types.js';\nimport type { Difference, Incoming, Job, Later, LayerNeed, LayerPart, Measured, NewLayers, OverlayStep, Part, ReadSync, SessionSource, Shipment } from './protocol.js';";
+const CODEC_TYPES: &str = "import type { Compatibility, FilePage, LayerPacking, Limits, Packing, RenameRule, RepairKind, RepairProposal, VerifyReport, WriteFormat } from './types.js';\nimport type { Difference, Hashing, Incoming, Job, Later, LayerNeed, LayerPart, Measured, NewLayers, OverlayStep, Part, ReadSync, SessionSource, Shipment } from './protocol.js';";
 
 #[cfg(all(feature = "registry", not(any(feature = "core", feature = "codec", feature = "engine"))))]
 #[wasm_bindgen(typescript_custom_section)]

@@ -105,7 +105,7 @@ impl Operation for Download {
             let sentence = format!("The registry sends less than {} has.", self.about());
             return Ok(Flow::Again(invalid(sentence).with("expected", self.size).with("actual", self.done)));
         }
-        let actual = self.hasher.clone().finish();
+        let actual = std::mem::replace(&mut self.hasher, self.algorithm.hasher()).finish();
         if actual == self.digest {
             return Ok(Flow::Done(Outcome::Content));
         }
