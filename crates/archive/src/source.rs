@@ -144,7 +144,7 @@ pub struct Reads {
 ///
 /// In a browser a small read costs as much as a large one (0.2 to 1 ms). The window starts small, because whoever
 /// walks an archive hops from header to header over payloads that nobody wants; it doubles with each read that goes
-/// on where the last one ended, and falls back with each hop.
+/// on where the last one ended or not far from there, and falls back with each hop.
 #[derive(Debug)]
 pub struct ReadAhead<S> {
     inner: S,
@@ -162,6 +162,8 @@ struct Window {
 impl<S: Source> ReadAhead<S> {
     /// The window after a hop.
     pub const SMALLEST: usize = 16 << 10;
+    /// What is rather read than hopped over: in a browser it takes as long as another read.
+    pub const GAP: u64 = 128 << 10;
     /// The window of a long sequential read.
     pub const LARGEST: usize = 4 << 20;
 
@@ -221,7 +223,7 @@ impl<S: Source> Source for ReadAhead<S> {
             return Err(past_end(offset, buf.len(), self.len()));
         }
         let left = self.len() - offset;
-        let goes_on = !window.bytes.is_empty() && (window.start..=window.end()).contains(&offset);
+        let goes_on = !window.bytes.is_empty() && (window.start..=window.end() + Self::GAP).contains(&offset);
         window.ahead = if goes_on { (window.ahead * 2).min(Self::LARGEST) } else { Self::SMALLEST };
         let size = window.ahead.max(buf.len()).min(usize::try_from(left).unwrap_or(usize::MAX));
         let mut bytes = std::mem::take(&mut window.bytes);
@@ -261,6 +263,16 @@ mod tests {
         let reads = source.reads();
         assert_eq!(reads.bytes, 64 << 20, "nothing is read twice");
         assert!(reads.count < 30, "{} reads", reads.count);
+    }
+
+    #[test]
+    fn over_small_files_nobody_hops() {
+        let source = counting(64 << 20);
+        let mut block = [0; 512];
+        for file in 0..640 {
+            source.read_at(file * 100_000, &mut block).unwrap();
+        }
+        assert!(source.reads().count < 40, "{:?}", source.reads());
     }
 
     #[test]
