@@ -17,3 +17,15 @@ export async function inChromium(files, use, options) {
     await server.close();
   }
 }
+
+/** Bytes of wasm memory of the largest module that the page's Workers have. */
+export async function wasmMemory({ page }) {
+  const sizes = page.workers().map((worker) =>
+    worker.evaluate(async (names) => {
+      // The very modules that the Worker has; what it has not started has no memory to tell of.
+      const modules = await Promise.all(names.map((name) => import(`/lib/${name}.js`)));
+      return Math.max(...modules.map(({ memoryUsed }) => { try { return memoryUsed(); } catch { return 0; } }));
+    }, ['core', 'codec']),
+  );
+  return Math.max(...(await Promise.all(sizes)));
+}

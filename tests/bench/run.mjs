@@ -15,6 +15,7 @@ import { skipUnless, skopeo } from '../support/peers.mjs';
 import { run } from '../support/run.mjs';
 import { temporary } from '../support/temp.mjs';
 import * as convert from './convert.mjs';
+import * as files from './files.mjs';
 import * as push from './push.mjs';
 import * as retag from './retag.mjs';
 import { PARENT, ROOT, RUNS } from './settings.mjs';
@@ -22,7 +23,7 @@ import * as store from './store.mjs';
 import * as verify from './verify.mjs';
 
 /** Each says which `peers` it needs; `measure(context, directory)` prints its tables, and leaves to `context.after` what has to end. */
-const SUBJECTS = { retag, convert, store, verify, push };
+const SUBJECTS = { retag, convert, store, verify, push, files };
 
 const asked = process.argv.slice(2);
 const unknown = asked.filter((name) => !SUBJECTS[name]);

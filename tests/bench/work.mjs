@@ -1,7 +1,10 @@
 // One piece of work as a whole process: node work.mjs WHAT ARGUMENTS... Prints what was read and what memory it took.
+import { createWriteStream } from 'node:fs';
+import { pipeline } from 'node:stream/promises';
 import { openArchive } from '../../dist/lib/node.js';
 
 const WORK = {
+  export: (archive, image, output) => pipeline(archive.exportFiles(image), createWriteStream(output)),
   /** Without OUTPUT the new archive is composed, not written. */
   retag: async (archive, source, target, output) => {
     await archive.tag(source, target);
