@@ -44,8 +44,8 @@ export interface FilePane {
   stop(): void;
 }
 
-/** `image` is what the archive calls the image, `described` what it says of it. */
-export function filePane(archive: Archive, image: string, described: Image, edit: Edit): FilePane {
+/** `image` is what the archive calls the image, `described` what it says of it; `edit` makes an edit of it, where it may be edited. */
+export function filePane(archive: Archive, image: string, described: Image, edit?: Edit): FilePane {
   const title = h('h4');
   const facts = h('div');
   const save = h('button', { type: 'button' });
@@ -54,8 +54,8 @@ export function filePane(archive: Archive, image: string, described: Image, edit
   const content = h('div');
   const part = h('p', { className: 'row hint', hidden: true });
   let shown = '';
-  const drop = dropping(archive, described, () => shown, edit);
-  const actions = h('div', { className: 'row' }, save, saving.element, ...(archive.format === 'docker-v1' ? [] : [drop.element]));
+  const drop = edit && archive.format !== 'docker-v1' ? dropping(archive, described, () => shown, edit) : undefined;
+  const actions = h('div', { className: 'row' }, save, saving.element, drop?.element);
   const hint = h('p', { className: 'hint' }, 'Choose a file to see what is in it.');
   const element = h('div', { className: 'pane file-pane', role: 'group', ariaLabel: 'File' }, hint);
   let reading = new AbortController();
@@ -166,7 +166,7 @@ export function filePane(archive: Archive, image: string, described: Image, edit
       reading.abort();
       element.replaceChildren(hint);
     },
-    stop: drop.stop,
+    stop: () => drop?.stop(),
   };
 }
 
