@@ -14,6 +14,7 @@ import { cpus, release, totalmem } from 'node:os';
 import { skipUnless, skopeo } from '../support/peers.mjs';
 import { run } from '../support/run.mjs';
 import { temporary } from '../support/temp.mjs';
+import * as containers from './containers.mjs';
 import * as convert from './convert.mjs';
 import * as files from './files.mjs';
 import * as push from './push.mjs';
@@ -23,7 +24,7 @@ import * as store from './store.mjs';
 import * as verify from './verify.mjs';
 
 /** Each says which `peers` it needs; `measure(context, directory)` prints its tables, and leaves to `context.after` what has to end. */
-const SUBJECTS = { retag, convert, store, verify, push, files };
+const SUBJECTS = { retag, convert, store, verify, push, files, containers };
 
 const asked = process.argv.slice(2);
 const unknown = asked.filter((name) => !SUBJECTS[name]);
