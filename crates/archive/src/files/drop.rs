@@ -199,16 +199,22 @@ impl Dropping {
     }
 
     fn decide(&mut self) -> bool {
-        let mut way = None;
-        let Some((layer, number, outcome)) =
-            self.merging.next(|state, _, record| way = way_of(state, record))
-        else {
-            return false;
-        };
+        let Self { merging, gone, names, .. } = self;
+        let mut way = Way::default();
+        let next = merging.next(|state, _, record| way = Way::of(state, record, gone, names));
+        let Some((layer, number, outcome)) = next else { return false };
         let Some(index) = self.layers.get(layer).cloned() else { return true };
         let Some(record) = index.record(number) else { return true };
-        let fate = self.fate(&index, (layer, number), record, &outcome, way);
+        let fate = self.fate(&index, (layer, number), record, &outcome, &way);
+        let implied = match fate {
+            Fate::Goes | Fate::Hides(_) if way.is_new => self.implied(index.directory(record.directory)),
+            _ => Vec::new(),
+        };
         let draft = self.plans.entry(layer).or_default();
+        for directory in implied {
+            draft.plan.add(&header::header(directory, FileKind::Directory, None, Holes::Filled));
+            draft.entries += 1;
+        }
         draft.is_changed |= !matches!(fate, Fate::Stays);
         draft.entries += usize::from(!matches!(fate, Fate::Goes));
         match fate {
@@ -232,7 +238,7 @@ impl Dropping {
         (layer, number): (usize, u32),
         record: Record,
         outcome: &Outcome,
-        way: Option<Vec<u8>>,
+        way: &Way,
     ) -> Fate {
         let path = index.path(record);
         let (directory, name) = split(&path);
@@ -247,14 +253,10 @@ impl Dropping {
                 let marker = join(directory, &[b".wh.", name].concat());
                 return or_goes(change != ChangeKind::Changed, Fate::Hides(marker));
             }
-            let is_link = record.kind() == FileKind::HardLink;
-            if let Some(target) =
-                way.filter(|_| is_link && self.leads_there(index.link(record).unwrap_or_default()))
-            {
+            if let Some(target) = way.leads.clone().filter(|_| way.relinks) {
                 return Fate::Relinked(real, target);
             }
-            let moves = real != path && self.leads_there(&path);
-            return if moves { Fate::Renamed(real) } else { Fate::Stays };
+            return if way.moves && real != path { Fate::Renamed(real) } else { Fate::Stays };
         }
         let hides = if name == OPAQUE { Some(None) } else { hidden(&path).map(|(_, name)| Some(name)) };
         let Some(hides) = hides else {
@@ -264,20 +266,23 @@ impl Dropping {
             return or_goes(is_file || is_idle, Fate::Stays);
         };
         // A whiteout, which hides something in the directory where its way leads.
-        let real = way.as_deref().unwrap_or(directory);
+        let real = way.leads.as_deref().unwrap_or(directory);
         let goes = self.is_gone(&hides.map_or_else(|| real.to_vec(), |name| join(real, name)));
-        let moves = real != directory && self.leads_there(directory);
+        let moves = way.moves && real != directory;
         or_goes(goes, if moves { Fate::Renamed(join(real, name)) } else { Fate::Stays })
+    }
+
+    /// Directories that are there because the entry that goes was in them, and stay.
+    fn implied(&self, directory: &[u8]) -> Vec<Vec<u8>> {
+        let way = self.merging.way(directory).into_iter().filter(|&node| self.merging.is_implied(node));
+        let goes =
+            |path: &Vec<u8>| ways(path).any(|way| self.gone.contains(way) || self.names.contains_key(way));
+        way.map(|node| self.merging.path(node)).filter(|path| !goes(path)).collect()
     }
 
     /// Whether what is at that path goes: it or a directory above it.
     fn is_gone(&self, path: &[u8]) -> bool {
         ways(path).any(|way| self.gone.contains(way))
-    }
-
-    /// Whether a path as it is written may lead through what goes.
-    fn leads_there(&self, path: &[u8]) -> bool {
-        ways(path).any(|way| self.gone.contains(way) || self.names.contains_key(way))
     }
 
     /// Whether a later entry of the layer puts another name of what goes in the place of that one.
@@ -325,17 +330,49 @@ impl Wanted {
     }
 }
 
-/// Where the way of an entry leads: of a whiteout to its directory, of a hard link to its target.
-fn way_of(state: &Merging, record: Record) -> Option<Vec<u8>> {
-    let index = state.layers().get(state.layer())?;
-    let node = if index.name(record).starts_with(b".wh.") {
-        state.look_up(index.directory(record.directory), true)?
-    } else if record.kind() == FileKind::HardLink {
-        state.look_up(index.link(record)?, false)?
-    } else {
-        return None;
-    };
-    Some(state.path(node))
+/// Where the paths of an entry lead before it is unpacked.
+#[derive(Default)]
+struct Way {
+    /// Of a whiteout, where its directory is; of a hard link, where its target is.
+    leads: Option<Vec<u8>>,
+    /// Whether nothing is there yet.
+    is_new: bool,
+    /// Whether its directory is reached through what goes.
+    moves: bool,
+    /// Whether the target of a hard link is.
+    relinks: bool,
+}
+
+impl Way {
+    fn of(
+        state: &Merging,
+        record: Record,
+        gone: &BTreeSet<Vec<u8>>,
+        names: &BTreeMap<Vec<u8>, Vec<(usize, u32)>>,
+    ) -> Self {
+        let Some(index) = state.layers().get(state.layer()) else { return Self::default() };
+        let goes = |node: u32| {
+            let path = state.path(node);
+            ways(&path).any(|way| gone.contains(way) || names.contains_key(way))
+        };
+        // Most directories are where their paths say. Where one leads that is not there yet nobody knows.
+        let is_through = |directory: &[u8], real: Option<u32>| {
+            let is_elsewhere = |node: u32| state.path(node) != directory;
+            real.is_none_or(|node| is_elsewhere(node) && state.way(directory).into_iter().any(goes))
+        };
+        let directory = index.directory(record.directory);
+        let real = state.look_up(directory, true);
+        let way = Self { is_new: real.is_none(), moves: is_through(directory, real), ..Self::default() };
+        if index.name(record).starts_with(b".wh.") {
+            return Self { leads: real.map(|node| state.path(node)), ..way };
+        }
+        let Some(target) = index.link(record).filter(|_| record.kind() == FileKind::HardLink) else {
+            return way;
+        };
+        let leads = state.look_up(target, false).map(|node| state.path(node));
+        let (directory, _) = split(target);
+        Self { leads, relinks: is_through(directory, state.look_up(directory, true)), ..way }
+    }
 }
 
 impl std::fmt::Debug for Dropping {

@@ -265,6 +265,18 @@ impl Merging {
         )
     }
 
+    /// All that a path leads through, as far as it leads, the links on it included.
+    pub(super) fn way(&self, path: &[u8]) -> Vec<u32> {
+        let passed = std::cell::RefCell::new(Vec::new());
+        let step = |directory, name: &[u8]| {
+            let node = self.child(directory, name)?;
+            passed.borrow_mut().push(node);
+            Some(Step { node, link: self.link(node) })
+        };
+        follow(path, true, ROOT, |node| self.parent(node), step);
+        passed.into_inner()
+    }
+
     fn parent(&self, node: u32) -> u32 {
         self.node(node).map_or(ROOT, |node| node.parent)
     }
@@ -321,6 +333,11 @@ impl Merging {
     pub(super) fn origin(&self, node: u32) -> Option<(u32, u32)> {
         let inode = self.inodes.get(self.node(node)?.inode as usize)?;
         Some((inode.layer, inode.record))
+    }
+
+    /// Whether there is a directory at a node that this layer is the first to imply, and that no entry tells of.
+    pub(super) fn is_implied(&self, node: u32) -> bool {
+        self.origin(node) == Some((self.layer, NONE))
     }
 
     /// The way to a node.
@@ -456,8 +473,7 @@ impl Merging {
         let mut gone = Vec::new();
         let mut sums: HashMap<u32, u64> = HashMap::new();
         for &node in order.iter().rev() {
-            let own = self.node(node).and_then(|node| self.inodes.get(node.inode as usize));
-            if own.is_some_and(|inode| inode.layer == self.layer && inode.record != NONE) {
+            if self.is_own(node) {
                 continue;
             }
             if self.is_directory(node) {
@@ -474,6 +490,16 @@ impl Merging {
         // Of what went only the uppermost are told: the others went with them.
         gone.retain(|one| one.node == top || self.is_there(self.parent(one.node)));
         removed.append(&mut gone);
+    }
+
+    /// Whether an entry of this layer has put there what is at a node; a link may lead to a file of a lower one.
+    fn is_own(&self, node: u32) -> bool {
+        let Some(own) = self.node(node) else { return false };
+        if !self.is_directory(node) {
+            return matches!(own.name, Named::Entry { layer, .. } if layer == self.layer);
+        }
+        let inode = self.inodes.get(own.inode as usize);
+        inode.is_some_and(|inode| inode.layer == self.layer && inode.record != NONE)
     }
 
     fn is_there(&self, node: u32) -> bool {

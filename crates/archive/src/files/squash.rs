@@ -107,12 +107,12 @@ impl Squashing {
 
 /// The layer that makes `all` of `below`.
 fn squashed(below: &Tree, all: &Tree, first: usize) -> Rewrite {
-    let mut difference =
-        Hiding { below, all, first, old: Vec::new(), plan: LayerPlan::default(), markers: 0 };
-    difference.count_old();
-    difference.tell_implied();
-    difference.hide();
-    let Hiding { mut plan, markers, .. } = difference;
+    let hiding = Hiding::new(below, all, first);
+    let markers = hiding.headers();
+    let mut plan = LayerPlan::default();
+    for header in &markers {
+        plan.add(header);
+    }
     let mut items = items(all, first);
     items.sort_unstable_by_key(|item| (item.at, item.what, item.number));
     let mut used: Vec<Vec<bool>> = all.layers().iter().map(|index| vec![false; index.len()]).collect();
@@ -151,7 +151,7 @@ fn squashed(below: &Tree, all: &Tree, first: usize) -> Rewrite {
         before: squashed().map(|(_, index)| index.size).sum(),
         after: plan.size(),
         entries_before: squashed().map(|(_, index)| index.len()).sum(),
-        entries_after: markers + items.len(),
+        entries_after: markers.len() + items.len(),
         packing: all.layers().last().map_or(crate::write::Packing::None, packing_after),
         plan,
     });
@@ -238,33 +238,42 @@ fn firsts(tree: &Tree, first: usize) -> HashMap<u32, First> {
 struct Hiding<'a> {
     below: &'a Tree,
     all: &'a Tree,
-    first: usize,
     /// How many files before that of each number are there by layers below.
     old: Vec<u32>,
-    plan: LayerPlan,
-    markers: usize,
+    /// Directories that have to be there before what is in them.
+    told: Vec<usize>,
+    /// The paths of whiteouts.
+    hidden: Vec<Vec<u8>>,
 }
 
-impl Hiding<'_> {
-    fn count_old(&mut self) {
+impl<'a> Hiding<'a> {
+    fn new(below: &'a Tree, all: &'a Tree, first: usize) -> Self {
+        let mut hiding = Self { below, all, old: Vec::new(), told: Vec::new(), hidden: Vec::new() };
         let mut count = 0;
-        self.old.reserve(self.all.len() + 1);
-        for number in 0..self.all.len() {
-            self.old.push(count);
-            count += u32::from(is_old(self.all, number, self.first));
-        }
-        self.old.push(count);
-    }
-
-    /// Directories that no entry tells of are told: they may be where there was something else, or what implied them may
-    /// be gone.
-    fn tell_implied(&mut self) {
-        for number in 1..self.all.len() {
-            if self.all.record(number).is_none() && !is_old(self.all, number, self.first) {
-                let path = self.all.path(number);
-                self.mark(&header::header(path, FileKind::Directory, None, Holes::Filled));
+        hiding.old.reserve(all.len() + 1);
+        for number in 0..all.len() {
+            hiding.old.push(count);
+            let is_old = is_old(all, number, first);
+            count += u32::from(is_old);
+            // No entry tells of it: it may be where there was something else, or what implied it may be gone.
+            if number > 0 && !is_old && all.record(number).is_none() {
+                hiding.told.push(number);
             }
         }
+        hiding.old.push(count);
+        hiding.hide();
+        hiding
+    }
+
+    /// The headers of what has to be told beside the layers' own entries.
+    fn headers(mut self) -> Vec<Vec<u8>> {
+        self.told.sort_unstable();
+        let directory = |number: usize| {
+            let found = self.all.record(number).map(|(_, index, record)| (&**index, record));
+            header::header(self.all.path(number), FileKind::Directory, found, Holes::Filled)
+        };
+        let whiteout = |path: Vec<u8>| header::header(path, FileKind::File, None, Holes::Filled);
+        self.told.into_iter().map(directory).chain(self.hidden.into_iter().map(whiteout)).collect()
     }
 
     /// Puts a whiteout where something is hidden: one for each name, or one for all where nothing below a directory stays.
@@ -284,23 +293,17 @@ impl Hiding<'_> {
             // The root of a layer cannot be opaque: overlayfs does not look at it.
             if is_new && directory != 0 {
                 todo.retain(|&(inner, _)| inner < directory || inner >= self.all.end(directory));
-                self.mark(&header::header(join(&path, OPAQUE), FileKind::File, None, Holes::Filled));
+                self.hidden.push(join(&path, OPAQUE));
                 continue;
             }
             for name in hidden {
-                let marker = [b".wh.", self.below.name(name)].concat();
-                self.mark(&header::header(join(&path, &marker), FileKind::File, None, Holes::Filled));
+                self.hidden.push(join(&path, &[b".wh.", self.below.name(name)].concat()));
             }
         }
     }
 
-    fn mark(&mut self, header: &[u8]) {
-        self.plan.add(header);
-        self.markers += 1;
-    }
-
     /// What a directory had below and has no more. Directories that it has in both go to `todo`.
-    fn compare(&self, directory: usize, below: usize, todo: &mut Vec<(usize, usize)>) -> Vec<usize> {
+    fn compare(&mut self, directory: usize, below: usize, todo: &mut Vec<(usize, usize)>) -> Vec<usize> {
         let (all, lower) = (self.all, self.below);
         let mut hidden = Vec::new();
         let mut ours = all.children(directory).peekable();
@@ -308,14 +311,18 @@ impl Hiding<'_> {
         for old in lower.children(below) {
             let name = lower.name(old);
             while ours.next_if(|&ours| all.name(ours) < name).is_some() {}
-            match ours.next_if(|&ours| all.name(ours) == name) {
-                None => hidden.push(old),
-                Some(ours)
-                    if all.kind(ours) == FileKind::Directory && lower.kind(old) == FileKind::Directory =>
-                {
-                    todo.push((ours, old));
-                }
-                Some(_) => {}
+            let Some(ours) = ours.next_if(|&ours| all.name(ours) == name) else {
+                hidden.push(old);
+                continue;
+            };
+            if all.kind(ours) != FileKind::Directory {
+                continue;
+            }
+            if lower.kind(old) == FileKind::Directory {
+                todo.push((ours, old));
+            } else if all.record(ours).is_some() {
+                // What is in it must not go through a link that was there.
+                self.told.push(ours);
             }
         }
         // The last is popped first.
