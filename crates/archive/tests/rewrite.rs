@@ -239,6 +239,8 @@ proptest! {
         let paths = listed(&after[first]);
         prop_assert!(first > 0 || paths.iter().all(|path| !path.contains(".wh.")), "{:?}", paths);
         prop_assert_eq!(rewrite.layers[0].entries_after, paths.len());
+        // Docker refuses a layer that has a path twice.
+        prop_assert_eq!(paths.iter().collect::<BTreeSet<_>>().len(), paths.len());
         // The same again.
         prop_assert!(rewritten(&layers, &How::Squash(first)).unwrap().0 == after);
     }

@@ -57,8 +57,22 @@ struct Wanted {
 #[derive(Default)]
 struct Draft {
     plan: LayerPlan,
+    /// The paths that the old layer has, and those that are told anew: Docker refuses a layer that tells of one twice.
+    known: Option<HashSet<Vec<u8>>>,
     entries: usize,
     is_changed: bool,
+}
+
+impl Draft {
+    /// Tells of a directory or a whiteout, unless an entry of the layer does.
+    fn tell(&mut self, index: &SharedIndex, path: Vec<u8>, kind: FileKind) {
+        let paths =
+            || (0..).map_while(|number| index.record(number)).map(|record| index.path(record)).collect();
+        if self.known.get_or_insert_with(paths).insert(path.clone()) {
+            self.plan.add(&header::header(path, kind, None, Holes::Filled));
+            self.entries += 1;
+        }
+    }
 }
 
 /// What becomes of an entry.
@@ -212,11 +226,10 @@ impl Dropping {
         };
         let draft = self.plans.entry(layer).or_default();
         for directory in implied {
-            draft.plan.add(&header::header(directory, FileKind::Directory, None, Holes::Filled));
-            draft.entries += 1;
+            draft.tell(&index, directory, FileKind::Directory);
         }
         draft.is_changed |= !matches!(fate, Fate::Stays);
-        draft.entries += usize::from(!matches!(fate, Fate::Goes));
+        draft.entries += usize::from(!matches!(fate, Fate::Goes | Fate::Hides(_)));
         match fate {
             Fate::Stays => draft.plan.keep_entry(layer, &index, number),
             Fate::Renamed(path) => draft.plan.rename_entry(layer, &index, number, path),
@@ -225,7 +238,7 @@ impl Dropping {
             }
             Fate::Goes => self.rewrite.lose(layer, &index, number),
             Fate::Hides(path) => {
-                draft.plan.add(&header::header(path, FileKind::File, None, Holes::Filled));
+                draft.tell(&index, path, FileKind::File);
                 self.rewrite.lose(layer, &index, number);
             }
         }
@@ -292,7 +305,7 @@ impl Dropping {
     }
 
     fn end(&mut self) {
-        for (layer, Draft { mut plan, entries, is_changed }) in std::mem::take(&mut self.plans) {
+        for (layer, Draft { mut plan, entries, is_changed, .. }) in std::mem::take(&mut self.plans) {
             let Some(index) = self.layers.get(layer).filter(|_| is_changed) else { continue };
             plan.end();
             self.rewrite.layers.push(RewrittenLayer {

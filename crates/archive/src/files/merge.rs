@@ -219,6 +219,8 @@ impl Merging {
         }
         if let Some(node) = existing {
             self.remove(node);
+            // Ways that ended at a file may go on now.
+            self.epoch += u32::from(is_directory);
         }
         let inode = linked.or_else(|| self.inode(number))?;
         let node = self.put(parent, name, Named::Entry { layer: self.layer, record: number }, inode)?;

@@ -108,12 +108,11 @@ impl Squashing {
 /// The layer that makes `all` of `below`.
 fn squashed(below: &Tree, all: &Tree, first: usize) -> Rewrite {
     let hiding = Hiding::new(below, all, first);
-    let markers = hiding.headers();
     let mut plan = LayerPlan::default();
-    for header in &markers {
-        plan.add(header);
-    }
+    let markers = hiding.tell(&mut plan);
     let mut items = items(all, first);
+    // Docker refuses a layer that tells of a path twice.
+    items.retain(|item| hiding.told.binary_search(&(item.number as usize)).is_err());
     items.sort_unstable_by_key(|item| (item.at, item.what, item.number));
     let mut used: Vec<Vec<bool>> = all.layers().iter().map(|index| vec![false; index.len()]).collect();
     for &Item { at: (layer, record), number, what } in &items {
@@ -151,7 +150,7 @@ fn squashed(below: &Tree, all: &Tree, first: usize) -> Rewrite {
         before: squashed().map(|(_, index)| index.size).sum(),
         after: plan.size(),
         entries_before: squashed().map(|(_, index)| index.len()).sum(),
-        entries_after: markers.len() + items.len(),
+        entries_after: markers + items.len(),
         packing: all.layers().last().map_or(crate::write::Packing::None, packing_after),
         plan,
     });
@@ -262,18 +261,21 @@ impl<'a> Hiding<'a> {
         }
         hiding.old.push(count);
         hiding.hide();
+        hiding.told.sort_unstable();
         hiding
     }
 
-    /// The headers of what has to be told beside the layers' own entries.
-    fn headers(mut self) -> Vec<Vec<u8>> {
-        self.told.sort_unstable();
-        let directory = |number: usize| {
+    /// Puts into the plan what has to be told beside the layers' own entries, and says how much that is.
+    fn tell(&self, plan: &mut LayerPlan) -> usize {
+        for &number in &self.told {
             let found = self.all.record(number).map(|(_, index, record)| (&**index, record));
-            header::header(self.all.path(number), FileKind::Directory, found, Holes::Filled)
-        };
-        let whiteout = |path: Vec<u8>| header::header(path, FileKind::File, None, Holes::Filled);
-        self.told.into_iter().map(directory).chain(self.hidden.into_iter().map(whiteout)).collect()
+            let path = self.all.path(number);
+            plan.add(&header::header(path, FileKind::Directory, found, Holes::Filled));
+        }
+        for path in &self.hidden {
+            plan.add(&header::header(path.clone(), FileKind::File, None, Holes::Filled));
+        }
+        self.told.len() + self.hidden.len()
     }
 
     /// Puts a whiteout where something is hidden: one for each name, or one for all where nothing below a directory stays.
@@ -302,6 +304,16 @@ impl<'a> Hiding<'a> {
         }
     }
 
+    /// Whether a directory has its entry after what is in it; what no entry tells of comes first of all.
+    fn comes_late(&self, directory: usize) -> bool {
+        let Some(own) = origin(self.all, directory) else { return false };
+        let is_before = |number: usize| {
+            let data = self.all.inode(number).map(|inode| (inode.layer, inode.record));
+            origin(self.all, number).is_none_or(|placed| placed < own || data.is_some_and(|data| data < own))
+        };
+        (directory + 1..self.all.end(directory)).any(is_before)
+    }
+
     /// What a directory had below and has no more. Directories that it has in both go to `todo`.
     fn compare(&mut self, directory: usize, below: usize, todo: &mut Vec<(usize, usize)>) -> Vec<usize> {
         let (all, lower) = (self.all, self.below);
@@ -320,7 +332,7 @@ impl<'a> Hiding<'a> {
             }
             if lower.kind(old) == FileKind::Directory {
                 todo.push((ours, old));
-            } else if all.record(ours).is_some() {
+            } else if self.comes_late(ours) {
                 // What is in it must not go through a link that was there.
                 self.told.push(ours);
             }
