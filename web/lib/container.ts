@@ -2,7 +2,6 @@
 import type { BaseArchive } from './archive.js';
 import { invalid, newHandle, text } from './checks.js';
 import type { CommitOptions, Committed, ContainerChange, FileAttributes, FileToWrite } from './container-types.js';
-import { LongshoreError, aborted } from './errors.js';
 import type { Upper } from './protocol-files.js';
 import type { BlobToKeep, EngineChange, Found, Job, KeptBlob, LayerPart, OverlayStep, Part, Verb, Verbs } from './protocol.js';
 import type { CallOptions } from './types.js';
@@ -27,8 +26,11 @@ export interface Host<A, Source> {
   asked<V extends Verb>(verb: V, args: Verbs[V]['args']): Promise<{ revision: number; result: Verbs[V]['result'] }>;
   /** Keeps blobs, and makes the change: planned again where others change the store meanwhile. */
   keep<T extends EngineChange>(plan: () => Promise<Plan<T>>, calls: CallOptions): Promise<T>;
-  /** The archive of the container's image, or of that with one more layer. */
-  assemble(container: string, layer?: { blob: KeptBlob; source: Source }): Promise<A>;
+  /** The archive of the container's image, until the store is closed. */
+  base(container: string): Promise<A>;
+  /** An archive of the image with one more layer, which is the caller's. */
+  assemble(container: string, layer: { blob: KeptBlob; source: Source }): Promise<A>;
+  /** Finds the digests of bytes. */
   measure(jobs: readonly Job[], calls: CallOptions): Promise<Found[]>;
   /** Bytes in order, some of them blobs of the store, as one source. */
   gather(pieces: readonly LayerPart[]): Promise<Gathered<Source>>;
@@ -146,7 +148,7 @@ export class Container<A extends BaseArchive, Source> {
       const unpacking = newHandle();
       try {
         await base.onFiles('tarBegin', { tar: unpacking, parts: [await this.#host.partOf(tar)] }, calls);
-        await this.#copying(base, { tar: unpacking }, [], calls, (upper, contents) =>
+        await this.#edit(base, { tar: unpacking }, [], calls, (upper, contents) =>
           base.onFiles('tarUnpack', { ...upper, tar: unpacking, contents, path }, calls),
         );
       } finally {
@@ -167,7 +169,12 @@ export class Container<A extends BaseArchive, Source> {
   async open(options: CallOptions = {}): Promise<A> {
     return this.#working(options, async (calls) => {
       const layer = await this.#layer(calls);
-      return this.#host.assemble(this.id, layer);
+      try {
+        return await this.#host.assemble(this.id, layer);
+      } catch (thrown) {
+        layer.release();
+        throw thrown;
+      }
     });
   }
 
@@ -223,34 +230,33 @@ export class Container<A extends BaseArchive, Source> {
   async #operate(operations: readonly object[], contents: readonly BlobToKeep[], calls: CallOptions): Promise<void> {
     const base = await this.#opened();
     const todo = { operations: JSON.stringify(operations), now: Math.floor(Date.now() / 1000) };
-    await this.#copying(base, { image: this.image }, contents, calls, (upper, copied) => base.onFiles('upperApply', { ...upper, ...todo, copied }, calls));
+    await this.#edit(base, { image: this.image }, contents, calls, (upper, copied) => base.onFiles('upperApply', { ...upper, ...todo, copied }, calls));
   }
 
-  /** Does what `apply` does, which may want contents of files first: these become blobs of the store, like `given`. */
-  async #copying(
+  /**
+   * Puts down what `apply` makes of the container as it is then. It may want contents of files of `root` first: these become blobs
+   * of the store, like `given`.
+   */
+  async #edit(
     base: A,
     root: { image: string } | { tar: number },
     given: readonly BlobToKeep[],
     calls: CallOptions,
     apply: (upper: Upper, known: [number, KeptBlob][]) => Promise<OverlayStep>,
   ): Promise<void> {
-    const { wanting = [] } = await apply((await this.#upper()).upper, []);
-    const parts = [];
-    for (const number of wanting) parts.push(await base.contentOf({ ...root, number }, calls));
-    const copies = await this.#measured(parts, calls);
-    const known = wanting.map((number, index): [number, KeptBlob] => [number, copies[index] as BlobToKeep]);
-    await this.#edit([...given, ...copies], calls, (upper) => apply(upper, known));
-  }
-
-  /** Keeps blobs and puts down what was changed: to the container as it is then. */
-  async #edit(blobs: readonly BlobToKeep[], calls: CallOptions, apply: (upper: Upper) => Promise<OverlayStep>): Promise<void> {
+    const copies = new Map<number, BlobToKeep>();
     await this.#host.keep(async () => {
       for (;;) {
         const { revision, upper } = await this.#upper();
-        const { edit, wanting } = await apply(upper);
-        if (wanting) throw new LongshoreError('store-changed', 'The container was changed meanwhile. Try again.');
+        const { edit, wanting } = await apply(upper, [...copies]);
+        if (wanting) {
+          const parts = [];
+          for (const number of wanting) parts.push(await base.contentOf({ ...root, number }, calls));
+          for (const [index, blob] of (await this.#measured(parts, calls)).entries()) copies.set(wanting[index] as number, blob);
+          continue;
+        }
         const { revision: then, result: change } = await this.#host.asked('edit', [this.id, edit]);
-        if (then === revision) return { revision, change, blobs };
+        if (then === revision) return { revision, change, blobs: [...given, ...copies.values()] };
       }
     }, calls);
   }
@@ -276,7 +282,7 @@ export class Container<A extends BaseArchive, Source> {
   }
 
   #opened(): Promise<A> {
-    const opening = (this.#base ??= this.#host.assemble(this.id));
+    const opening = (this.#base ??= this.#host.base(this.id));
     // The next call tries again.
     opening.catch(() => (this.#base = undefined));
     return opening;
@@ -301,7 +307,6 @@ export class Container<A extends BaseArchive, Source> {
   }
 
   #working<T>({ signal, ...options }: CallOptions, work: (calls: CallOptions) => Promise<T>): Promise<T> {
-    if (signal?.aborted) throw aborted(signal);
     return this.#host.whileOpen(signal, (signal) => work({ ...options, signal }));
   }
 }

@@ -1,9 +1,9 @@
 /** The image store, as both entries of the package give it: Docker's verbs over whatever keeps rows and blobs. */
 import { BaseArchive, invalid, limitsOf, newHandle, text } from './archive.js';
-import { LongshoreError, aborted } from './errors.js';
-import type { Keeping } from './keeping.js';
 import { Container, type Gathered, type Host, type Plan } from './container.js';
 import type { ContainerRow, CreateOptions, PsOptions, RemovedContainer } from './container-types.js';
+import { LongshoreError, aborted } from './errors.js';
+import type { Keeping } from './keeping.js';
 import { inLanes } from './lanes.js';
 import { KnownPackings } from './making.js';
 import { grouped, measureAll } from './measuring.js';
@@ -83,6 +83,8 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
   readonly #running = new Map<AbortController, Promise<void>>();
   /** What layers came to when they were packed for a registry: the next push packs only what that one does not have. */
   readonly #packings = new KnownPackings();
+  /** Archives of the images that containers were looked into. */
+  readonly #bases = new Set<A>();
   #undo: Undo[] = [];
   #closed = false;
   #ended = false;
@@ -379,6 +381,7 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
     for (const control of this.#running.keys()) control.abort();
     // What a load has kept goes before the store does.
     await Promise.all(this.#running.values());
+    for (const archive of this.#bases) await archive.close();
     this.#ended = true;
     this.#edge.keeping.close();
     await this.#edge.backend.call('shut', { catalog: this.#catalog });
@@ -478,7 +481,12 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
       const { signal = new AbortController().signal } = calls;
       return (await this.#edge.keeping.whileLoading(signal, () => this.#keep(plan, {}, calls))).change;
     },
-    assemble: async (container, layer) => this.#assembled(await this.#ask('view', [container, layer?.blob.digest, layer?.blob.size]), layer),
+    base: async (container) => {
+      const archive = await this.#assembled(await this.#ask('view', [container, undefined, undefined]));
+      this.#bases.add(archive);
+      return archive;
+    },
+    assemble: async (container, layer) => this.#assembled(await this.#ask('view', [container, layer.blob.digest, layer.blob.size]), layer),
     gather: (pieces) => this.#edge.gather(pieces, (blob) => this.#source(blob)),
     partOf: (content) => this.#edge.partOf(content),
     whileOpen: (signal, work) => this.#whileOpen(signal, work),

@@ -176,6 +176,7 @@ export function workbench(store: Store, container: Container, log: Journal, shut
       reading.stop();
       keeping.stop();
       void archive?.close();
+      container.close().catch(() => {});
     },
   };
 }
