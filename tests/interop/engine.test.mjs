@@ -2,15 +2,13 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { startDocker } from '../support/engine.mjs';
 import { fixtures } from '../support/fixtures.mjs';
 import { longshore } from '../support/longshore.mjs';
-import { DOCKER, skipUnless, staticBusybox } from '../support/peers.mjs';
-import { run } from '../support/run.mjs';
+import { ROOT, besideDocker } from '../support/oracle.mjs';
+import { skipUnless } from '../support/peers.mjs';
 import { lasting, temporary } from '../support/temp.mjs';
 
-const root = fileURLToPath(new URL('../..', import.meta.url));
 const STEPS = 2000;
 
 describe('engine', { skip: skipUnless('dockerd', 'busybox') }, () => {
@@ -24,19 +22,7 @@ describe('engine', { skip: skipUnless('dockerd', 'busybox') }, () => {
   });
 
   it(`does what Docker does, ${STEPS} steps long`, async (t) => {
-    const options = {
-      docker: DOCKER,
-      socket: engine.env.DOCKER_HOST.replace('unix://', ''),
-      semantics: join(root, 'docs/semantics.md'),
-      directory,
-      busybox: staticBusybox(),
-      steps: STEPS,
-      // The same each time, so that a failure is of the change that it is found in. Another one finds what this does not.
-      seed: process.env.LONGSHORE_SEED ?? 1,
-    };
-    const args = Object.entries(options).flatMap(([name, value]) => [`--${name}`, String(value)]);
-    const cargo = ['run', '--quiet', '--package', 'longshore-engine', '--example', 'differential', '--', ...args];
-    t.diagnostic((await run('cargo', cargo, { cwd: root })).trim());
+    t.diagnostic(await besideDocker('differential', engine, { semantics: join(ROOT, 'docs/semantics.md'), directory, steps: STEPS }));
   });
 
   it('gives a name that an archive has twice to its last image, as Docker does', async (t) => {

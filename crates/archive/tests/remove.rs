@@ -6,41 +6,27 @@
     reason = "a failure should stop the test"
 )]
 
+mod opened;
 mod saving;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
-use std::rc::Rc;
 
-use longshore_archive::{Archive, Code, Image, Limits, Repair, Source, Target};
+use longshore_archive::{Code, Image, Limits, Target};
 use longshore_fixtures::{
     ImageSpec, Layer, containerd, crane, docker_hybrid, docker_legacy, docker_v1, oci, oci_platforms,
 };
+use opened::{open, orphans};
 use saving::Open;
-
-fn open(bytes: Vec<u8>) -> Open {
-    Archive::open(Rc::new(bytes)).unwrap()
-}
 
 /// The archive as a stranger finds it after it was written.
 fn reopened(archive: &Open) -> Open {
-    let mut bytes = vec![0; usize::try_from(archive.recipe().len()).unwrap()];
-    archive.recipe().read_at(0, &mut bytes).unwrap();
-    open(bytes)
+    open(opened::bytes_of(archive))
 }
 
 /// What tells an image, and its names.
 fn told(image: &Image) -> (String, Option<String>, Vec<String>, usize) {
     let names = image.names.iter().map(ToString::to_string).collect();
     (image.id.clone(), image.digest.clone(), names, image.layers.len())
-}
-
-fn orphans(archive: &Open) -> BTreeSet<String> {
-    let proposals = archive.repairs().into_iter();
-    proposals
-        .filter(|proposal| proposal.repair == Repair::Orphans)
-        .flat_map(|proposal| proposal.entries)
-        .collect()
 }
 
 /// Removes each image in turn. What was odd before is so afterwards, and nothing new.
@@ -124,27 +110,14 @@ fn platforms_go_together() {
 
 #[test]
 fn the_corpus_loses_its_images_one_by_one() {
-    let Some(corpus) = std::env::var_os("LONGSHORE_CORPUS").map(PathBuf::from) else {
-        println!("skipped: no LONGSHORE_CORPUS");
-        return;
-    };
-    let mut removed = 0;
-    let mut folders = vec![corpus];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-                continue;
-            }
-            let Ok(tar) = saving::unpacked(&std::fs::read(&path).unwrap()) else { continue };
-            let Ok(archive) = Archive::open(Rc::new(tar)) else { continue };
-            if archive.images().len() > 1 {
-                removes_each(&archive, &path.display().to_string());
-                removed += 1;
-            }
+    let removed = opened::every_archive(|archive, path| {
+        let has_several = archive.images().len() > 1;
+        if has_several {
+            removes_each(archive, path);
         }
-    }
+        has_several
+    });
+    let Some(removed) = removed else { return };
     println!("archives of several images: {removed}");
     assert!(removed > 5);
 }

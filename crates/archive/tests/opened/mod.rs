@@ -39,14 +39,13 @@ pub(crate) fn members(archive: &Open) -> BTreeSet<(String, Vec<u8>)> {
         .collect()
 }
 
-/// Opens every archive below `LONGSHORE_CORPUS` whose images have configs, and says how many there are: more than 50, or 0
-/// where there is no corpus.
-pub(crate) fn corpus(mut with: impl FnMut(&Open, &str)) -> usize {
+/// Opens every archive below `LONGSHORE_CORPUS`, and says of how many `with` was true; nothing where there is no corpus.
+pub(crate) fn every_archive(mut with: impl FnMut(&Open, &str) -> bool) -> Option<usize> {
     let Some(corpus) = std::env::var_os("LONGSHORE_CORPUS").map(PathBuf::from) else {
         println!("skipped: no LONGSHORE_CORPUS");
-        return 0;
+        return None;
     };
-    let mut opened = 0;
+    let mut taken = 0;
     let mut folders = vec![corpus];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
@@ -57,12 +56,21 @@ pub(crate) fn corpus(mut with: impl FnMut(&Open, &str)) -> usize {
             }
             let Ok(tar) = saving::unpacked(&std::fs::read(&path).unwrap()) else { continue };
             let Ok(archive) = Archive::open(Rc::new(tar)) else { continue };
-            if archive.format() != Format::DockerV1 && !archive.images().is_empty() {
-                with(&archive, &path.display().to_string());
-                opened += 1;
-            }
+            taken += usize::from(with(&archive, &path.display().to_string()));
         }
     }
-    assert!(opened > 50);
-    opened
+    Some(taken)
+}
+
+/// Those whose images have configs, and how many there are: more than 50, or 0 where there is no corpus.
+pub(crate) fn corpus(mut with: impl FnMut(&Open, &str)) -> usize {
+    let opened = every_archive(|archive, path| {
+        let has_configs = archive.format() != Format::DockerV1 && !archive.images().is_empty();
+        if has_configs {
+            with(archive, path);
+        }
+        has_configs
+    });
+    assert!(opened.is_none_or(|opened| opened > 50));
+    opened.unwrap_or(0)
 }
