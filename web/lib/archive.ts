@@ -23,12 +23,13 @@ import { PackedLayers, findOut, gzipped, type Known, type KnownPackings, type Pl
 import { measureAll } from './measuring.js';
 import type { Outer } from './packed.js';
 import type { Pool } from './pool.js';
-import type { How } from './rewriting.js';
 import type { ContainerOperations, ContentPlace, FileTask } from './protocol-files.js';
 import type { Backend, Edited, Incoming, LayersMade, Operation, Operations, Part } from './protocol.js';
 import type { Shell } from './registry-exchange.js';
 import type { PackedBlob, Port, Shipping } from './registry-push.js';
 import type { MirrorOptions, MirrorReport, PushOptions, PushReport } from './registry-types.js';
+import type { How } from './rewriting.js';
+import { Running } from './running.js';
 import type {
   ArchiveView,
   CallOptions,
@@ -78,13 +79,12 @@ export abstract class BaseArchive {
   readonly #handle: number;
   readonly #outer: Outer;
   /** Long work that closing stops, each with its end. */
-  readonly #running = new Map<AbortController, Promise<void>>();
+  readonly #running = new Running('The archive');
   /** Lets go of what was made for files that may still be written. */
   readonly #releases = new Set<() => Promise<void>>();
   /** What was packed for a registry: the next one, or the next push, wants the same. */
   #packed = new PackedLayers();
   #view: ArchiveView;
-  #closed = false;
 
   /** @internal */
   constructor(backend: Backend, pool: Pool, handle: number, view: ArchiveView, name: string, outer: Outer) {
@@ -261,14 +261,14 @@ export abstract class BaseArchive {
         missing ??= thrown;
       }
     }
-    if (plans.length === 0) throw missing ?? closed();
+    if (plans.length === 0) throw missing ?? this.#running.closed();
     return plans;
   }
 
   async #rewrite(name: string, how: HowFor, options: UnpackOptions): Promise<string[]> {
     const limits = limitsOf(options.limits);
     const { made } = await import('./rewriting.js');
-    return this.#whileOpen(options.signal, async (signal) => {
+    return this.#running.run(options.signal, async (signal) => {
       const calls = { ...options, signal };
       const places: Place[] = [];
       const release = async () => {
@@ -320,7 +320,7 @@ export abstract class BaseArchive {
    */
   async verify(options: UnpackOptions = {}): Promise<VerifyReport> {
     const limits = limitsOf(options.limits);
-    return this.#whileOpen(options.signal, async (signal) => {
+    return this.#running.run(options.signal, async (signal) => {
       const examination = newHandle();
       try {
         const jobs = await this.run('jobs', { examination });
@@ -400,7 +400,7 @@ export abstract class BaseArchive {
     for await (const { items } of results(this.#files, this.#handle, work, limitsOf(options.limits), options)) {
       return (items as Efficiency[])[0] as Efficiency;
     }
-    throw closed();
+    throw this.#running.closed();
   }
 
   /**
@@ -419,9 +419,9 @@ export abstract class BaseArchive {
    */
   async compare(image: string, other: BaseArchive, otherImage: string, options: CompareOptions = {}): Promise<Comparison> {
     if (!(other instanceof BaseArchive)) throw invalid('other must be an archive');
-    if (other.#closed) throw closed();
+    if (other.#running.isClosed) throw other.#running.closed();
     // Closing the other one, too, waits for what reads from it.
-    return other.#whileOpen(options.signal, async (signal) => {
+    return other.#running.run(options.signal, async (signal) => {
       const calls = { ...options, signal };
       const images = [text(image, 'image'), text(otherImage, 'otherImage')] as const;
       const [layer, otherLayer] = [layerOf(options.layer), layerOf(options.otherLayer)];
@@ -439,7 +439,7 @@ export abstract class BaseArchive {
   async #image(name: string): Promise<Image> {
     const { Id } = await this.inspect(name);
     const image = this.images.find(({ id }) => id === Id);
-    if (!image) throw closed();
+    if (!image) throw this.#running.closed();
     return image;
   }
 
@@ -452,7 +452,7 @@ export abstract class BaseArchive {
   /** Operations on files read from the archive's file: closing waits for them. */
   readonly #files: Run = (op, args, options) => {
     if (op === 'fileEnd') return this.#backend.call(op, args as Operations[typeof op]['args']);
-    return this.#whileOpen(options.signal, (signal) => this.#backend.call(op, args as Operations[typeof op]['args'], { ...options, signal }));
+    return this.#running.run(options.signal, (signal) => this.#backend.call(op, args as Operations[typeof op]['args'], { ...options, signal }));
   };
 
   /** @internal What a container does with the archive of its image. */
@@ -462,7 +462,7 @@ export abstract class BaseArchive {
     options: CallOptions,
   ): Promise<ContainerOperations[Op]['result']> {
     const whole = { handle: this.#handle, limits: {}, ...args } as unknown as Operations[Op]['args'];
-    return this.#whileOpen(options.signal, (signal) => this.#backend.call(op, whole, { ...options, signal }));
+    return this.#running.run(options.signal, (signal) => this.#backend.call(op, whole, { ...options, signal }));
   }
 
   /** @internal What a regular file holds. */
@@ -479,7 +479,7 @@ export abstract class BaseArchive {
   protected async make(options: SaveOptions<BaseArchive>): Promise<Made> {
     const limits = limitsOf(options.limits);
     const wanted = checked(options);
-    return this.#whileOpen(options.signal, async (signal) => {
+    return this.#running.run(options.signal, async (signal) => {
       const places: Place[] = [];
       const release = async () => {
         this.#releases.delete(release);
@@ -520,7 +520,7 @@ export abstract class BaseArchive {
     { limits = {}, ...options }: UnpackOptions,
     use: (incoming: Incoming, signal: AbortSignal) => Promise<T>,
   ): Promise<T> {
-    return this.#whileOpen(options.signal, async (signal) => {
+    return this.#running.run(options.signal, async (signal) => {
       const places: Place[] = [];
       const place = async () => {
         const place = await this.place();
@@ -560,7 +560,7 @@ export abstract class BaseArchive {
     const writing = newHandle();
     try {
       const chosen = [this, ...add].map((archive, index) => {
-        if (archive.#closed) throw closed();
+        if (archive.#running.isClosed) throw archive.#running.closed();
         return { handle: archive.#handle, images: index === 0 ? images : [] };
       });
       const needs = await this.run('write', { writing, chosen, platforms, format, packing });
@@ -638,38 +638,18 @@ export abstract class BaseArchive {
         this.#backend.call('drop', { writing }).catch(() => {});
       }
     };
-    return this.#whileOpen(options.signal, (signal) => together(signal, ship));
-  }
-
-  /** Runs long work, which ends when the archive is closed: with `closed`. */
-  async #whileOpen<T>(signal: AbortSignal | undefined, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    if (this.#closed) throw closed();
-    if (signal?.aborted) throw aborted(signal);
-    const control = new AbortController();
-    const stop = () => control.abort(signal?.reason);
-    signal?.addEventListener('abort', stop, { once: true });
-    const result = work(control.signal);
-    this.#running.set(control, result.then(() => {}, () => {}));
-    try {
-      return await result;
-    } catch (thrown) {
-      throw this.#closed && !signal?.aborted ? closed() : thrown;
-    } finally {
-      this.#running.delete(control);
-      signal?.removeEventListener('abort', stop);
-    }
+    return this.#running.run(options.signal, (signal) => together(signal, ship));
   }
 
   /** Lets go of the file and of what was read. Calls that still run, and those that follow, fail with `closed`. */
   async close(): Promise<void> {
-    if (this.#closed) return;
-    this.#closed = true;
-    for (const control of this.#running.keys()) control.abort();
+    if (this.#running.isClosed) return;
+    this.#running.close();
     try {
       await this.#backend.call('close', { handle: this.#handle });
     } finally {
       // What threads still write to must not be given back: in Node, its number would soon be another file's.
-      await Promise.all(this.#running.values());
+      await this.#running.ended();
       for (const release of this.#releases) await release();
       await this.#packed.release();
       await this.#outer.release();
@@ -681,7 +661,7 @@ export abstract class BaseArchive {
     op: Op,
     args: Omit<Operations[Op]['args'], 'handle'>,
   ): Promise<Operations[Op]['result']> {
-    if (this.#closed) throw closed();
+    if (this.#running.isClosed) throw this.#running.closed();
     return this.#backend.call(op, { handle: this.#handle, ...args } as Operations[Op]['args']);
   }
 
@@ -742,8 +722,4 @@ function dropping(paths: readonly string[]): HowFor {
   if (!Array.isArray(paths) || paths.length === 0) throw invalid('paths must be an array that is not empty');
   const checked = paths.map((path) => text(path, 'path'));
   return () => ({ kind: 'drop', paths: checked });
-}
-
-function closed(): LongshoreError {
-  return new LongshoreError('closed', 'The archive is closed.');
 }

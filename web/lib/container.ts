@@ -1,17 +1,12 @@
 /** A working container: an image, and what is changed in it, kept by a store. Nothing runs. */
 import type { BaseArchive } from './archive.js';
+import type { ChangeVerb } from './catalog.js';
 import { invalid, newHandle, text } from './checks.js';
 import type { CommitOptions, Committed, ContainerChange, FileAttributes, FileToWrite } from './container-types.js';
+import type { Plan } from './keeper.js';
 import type { Upper } from './protocol-files.js';
 import type { BlobToKeep, EngineChange, Found, Job, KeptBlob, LayerPart, OverlayStep, Part, Verb, Verbs } from './protocol.js';
 import type { CallOptions } from './types.js';
-
-/** What is made of the catalog at one revision, with blobs that it needs. */
-export interface Plan<T extends EngineChange> {
-  revision: number;
-  change: T;
-  blobs: readonly BlobToKeep[];
-}
 
 /** Bytes that were put together, until they are released. */
 export interface Gathered<Source> {
@@ -24,6 +19,8 @@ export interface Gathered<Source> {
 export interface Host<A, Source> {
   /** Asks the engine about the catalog as it is now. */
   asked<V extends Verb>(verb: V, args: Verbs[V]['args']): Promise<{ revision: number; result: Verbs[V]['result'] }>;
+  /** Asks for a change, and makes it. */
+  change<V extends ChangeVerb>(verb: V, args: Verbs[V]['args']): Promise<Verbs[V]['result']>;
   /** Keeps blobs, and makes the change: planned again where others change the store meanwhile. */
   keep<T extends EngineChange>(plan: () => Promise<Plan<T>>, calls: CallOptions): Promise<T>;
   /** The archive of the container's image, until the store is closed. */
@@ -72,10 +69,7 @@ export class Container<A extends BaseArchive, Source> {
 
   /** `docker rename`. Fails with `invalid-argument` or `name-in-use`. */
   async rename(name: string): Promise<void> {
-    await this.#host.keep(async () => {
-      const { revision, result: change } = await this.#host.asked('renameContainer', [this.id, text(name, 'name')]);
-      return { revision, change, blobs: [] };
-    }, {});
+    await this.#host.change('renameContainer', [this.id, text(name, 'name')]);
     this.#name = name.replace(/^\//, '');
   }
 

@@ -1,15 +1,18 @@
 /** The image store, as both entries of the package give it: Docker's verbs over whatever keeps rows and blobs. */
-import { BaseArchive, invalid, limitsOf, newHandle, text } from './archive.js';
-import { Container, type Gathered, type Host, type Plan } from './container.js';
+import { BaseArchive, invalid, limitsOf, text } from './archive.js';
+import { LiveCatalog } from './catalog.js';
+import { Container, type Gathered, type Host } from './container.js';
 import type { ContainerRow, CreateOptions, PsOptions, RemovedContainer } from './container-types.js';
-import { LongshoreError, aborted } from './errors.js';
+import { LongshoreError } from './errors.js';
+import { Keeper, progress, sum } from './keeper.js';
 import type { Keeping } from './keeping.js';
 import { inLanes } from './lanes.js';
 import { KnownPackings } from './making.js';
 import { grouped, measureAll } from './measuring.js';
 import type { Pool } from './pool.js';
-import type { Backend, BlobToKeep, EngineChange, Export, KeptBlob, LayerPart, Part, Question, RowChange, Verb, Verbs } from './protocol.js';
+import type { Backend, Export, KeptBlob, LayerPart, Part } from './protocol.js';
 import type { MirrorOptions, MirrorReport, PullOptions, PushOptions, PushReport } from './registry-types.js';
+import { Running } from './running.js';
 import type {
   Changed,
   Collected,
@@ -28,11 +31,6 @@ import type {
   Tagging,
 } from './store-types.js';
 import type { CallOptions, ImageInspect, Limits, RenameRule, SaveOptions } from './types.js';
-
-/** How often a verb begins again because others changed the store meanwhile. */
-const TRIES = 1000;
-/** How many changes can be undone. */
-const UNDOABLE = 100;
 
 /** An archive that a store made or is to take in. */
 export interface StoredArchive<S> extends BaseArchive {
@@ -60,13 +58,6 @@ export interface Edge<A, Input, Source> {
   partOf(content: Blob | Uint8Array): Promise<Part>;
 }
 
-/** A change that can be undone: `before` and `after` are the catalog's revisions. */
-interface Undo {
-  before: number;
-  after: number;
-  inverse: RowChange;
-}
-
 /**
  * Images that are kept: what `docker load`, `tag`, `rmi`, `images`, `save`, … do, where there is no Docker. Images are
  * named as on Docker's command line; refusals come in Docker's words; results have the lines that Docker prints.
@@ -79,23 +70,23 @@ interface Undo {
  */
 export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, Source> extends EventTarget {
   readonly #edge: Edge<A, Input, Source>;
-  readonly #catalog = newHandle();
-  readonly #running = new Map<AbortController, Promise<void>>();
+  readonly #catalog: LiveCatalog;
+  readonly #keeper: Keeper;
+  readonly #running = new Running('The store');
   /** What layers came to when they were packed for a registry: the next push packs only what that one does not have. */
   readonly #packings = new KnownPackings();
   /** Archives of the images that containers were looked into. */
   readonly #bases = new Set<A>();
-  #undo: Undo[] = [];
-  #closed = false;
-  #ended = false;
 
   /** @internal */
   constructor(edge: Edge<A, Input, Source>) {
     super();
     this.#edge = edge;
+    this.#catalog = new LiveCatalog(edge.backend, edge.keeping, (revision) => this.#tell(revision, false));
+    this.#keeper = new Keeper(this.#catalog, edge.keeping, edge.pool);
     edge.keeping.listener = {
       changed: (revision) => {
-        this.#undo = [];
+        this.#catalog.forget();
         this.#tell(revision, true);
       },
       ended: () => {
@@ -107,31 +98,31 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
 
   /** `docker images`: fails with `invalid-argument` for filters that Docker does not have. */
   async images({ all = false, filters = {} }: ListOptions = {}): Promise<ImageRow[]> {
-    return this.#ask('images', [all === true, filtersOf(filters), Date.now()]);
+    return this.#catalog.ask('images', [all === true, filtersOf(filters), Date.now()]);
   }
 
   /** `docker image inspect`. Fails with `no-such-image` or `ambiguous-image`. */
   async inspect(image: string): Promise<ImageInspect> {
-    return this.#ask('inspect', [text(image, 'image')]);
+    return this.#catalog.ask('inspect', [text(image, 'image')]);
   }
 
   /** `docker history`, newest first. Fails with `no-such-image` or `ambiguous-image`. */
   async history(image: string): Promise<HistoryRow[]> {
-    return this.#ask('history', [text(image, 'image')]);
+    return this.#catalog.ask('history', [text(image, 'image')]);
   }
 
   /** `docker system df -v`, as far as it is about images. */
   async df(): Promise<DiskUsage> {
-    return this.#ask('df', []);
+    return this.#catalog.ask('df', []);
   }
 
   /** What {@link load} would do with an archive. Fails as it does. */
   async plan(input: Input | A, options: LoadOptions = {}): Promise<LoadPlan> {
     const { limits, rules } = checkedLoad(options);
-    return this.#whileOpen(options.signal, (signal) =>
+    return this.#running.run(options.signal, (signal) =>
       this.#withArchive(input, { ...options, signal }, (archive, calls) =>
         archive.handOver(rules, { ...calls, limits }, async ({ incoming, blobs: all }) => {
-          const { blobs, ...plan } = await this.#ask('plan', [incoming]);
+          const { blobs, ...plan } = await this.#catalog.ask('plan', [incoming]);
           const missing = new Set(await this.#edge.keeping.missing(all));
           const room = await this.#edge.keeping.room();
           const bytes = sum(blobs.filter(({ digest }) => missing.has(digest)));
@@ -153,7 +144,7 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
   async load(input: Input | A, options: LoadOptions = {}): Promise<LoadResult> {
     const { limits, rules } = checkedLoad(options);
     this.#edge.keeping.persist();
-    return this.#whileOpen(options.signal, (signal) =>
+    return this.#running.run(options.signal, (signal) =>
       this.#withArchive(input, { ...options, signal }, (archive, calls) =>
         archive.handOver(rules, { ...calls, limits }, async (incoming, signal) => {
           const { keeping } = this.#edge;
@@ -163,11 +154,11 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
           return keeping.whileLoading(signal, async () => {
             let images: string[] = [];
             const plan = async () => {
-              images = (await this.#ask('plan', [incoming.incoming])).added;
-              const { revision, result: change } = await this.#asked('load', [incoming.incoming]);
+              images = (await this.#catalog.ask('plan', [incoming.incoming])).added;
+              const { revision, result: change } = await this.#catalog.asked('load', [incoming.incoming]);
               return { revision, change, blobs: incoming.blobs };
             };
-            const { change, bytes } = await this.#keep(plan, limits, { ...calls, signal });
+            const { change, bytes } = await this.#keeper.keep(plan, limits, { ...calls, signal });
             return { lines: change.lines, images, bytes };
           });
         }),
@@ -177,12 +168,12 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
 
   /** What tagging would do beside giving the name; fails as {@link tag} does. */
   async tagging(source: string, target: string): Promise<Tagging> {
-    return this.#ask('tagging', [text(source, 'source'), text(target, 'target')]);
+    return this.#catalog.ask('tagging', [text(source, 'source'), text(target, 'target')]);
   }
 
   /** `docker tag`. Fails with `no-such-image`, `ambiguous-image` or `invalid-reference`. */
   async tag(source: string, target: string): Promise<Changed> {
-    const { lines } = await this.#change('tag', [text(source, 'source'), text(target, 'target')]);
+    const { lines } = await this.#catalog.change('tag', [text(source, 'source'), text(target, 'target')]);
     return { lines };
   }
 
@@ -191,13 +182,13 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
    * was removed can be undone until {@link collect} frees its space.
    */
   async rmi(images: readonly string[], { force = false, noPrune = false }: RemoveOptions = {}): Promise<Removed[]> {
-    const { items } = await this.#change('rmi', [texts(images, 'images'), force === true, noPrune === true]);
+    const { items } = await this.#catalog.change('rmi', [texts(images, 'images'), force === true, noPrune === true]);
     return items;
   }
 
   /** `docker image prune`: removes what has no name; with `all` every image, since nothing uses any. */
   async prune({ all = false, filters = {} }: ListOptions = {}): Promise<Changed & { reclaimed: number }> {
-    const { lines, reclaimed } = await this.#change('prune', [all === true, filtersOf(filters), Date.now()]);
+    const { lines, reclaimed } = await this.#catalog.change('prune', [all === true, filtersOf(filters), Date.now()]);
     return { lines, reclaimed };
   }
 
@@ -208,7 +199,7 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
    * Fails with `no-such-image`, `ambiguous-image`, and `damaged-blob`, which also marks the images that need the blob.
    */
   async open(images: readonly string[], { platforms = [] }: { platforms?: readonly string[] } = {}): Promise<A> {
-    const found = await this.#ask('save', [texts(images, 'images'), platforms.map((platform) => text(platform, 'platforms'))]);
+    const found = await this.#catalog.ask('save', [texts(images, 'images'), platforms.map((platform) => text(platform, 'platforms'))]);
     return this.#assembled(found);
   }
 
@@ -252,7 +243,7 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
    * `ambiguous-image` and `damaged-blob`, and as an archive's `push` does.
    */
   async push(image: string, options: PushOptions = {}): Promise<PushReport> {
-    return this.#whileOpen(options.signal, async (signal) => {
+    return this.#running.run(options.signal, async (signal) => {
       const archive = await this.open([text(image, 'image')]);
       try {
         return await archive.push(image, { ...options, signal });
@@ -267,7 +258,7 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
    * are asked for by ID, have no name to be pushed under: they are skipped. Fails as {@link open} and an archive's `mirror` do.
    */
   async mirror({ images, ...options }: MirrorOptions): Promise<MirrorReport> {
-    return this.#whileOpen(options.signal, async (signal) => {
+    return this.#running.run(options.signal, async (signal) => {
       const archive = await this.open(images ?? (await this.#everything()));
       try {
         return await archive.mirror({ ...options, signal });
@@ -283,7 +274,7 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
    */
   async pull(reference: string, options: PullOptions = {}): Promise<LoadResult> {
     const limits = limitsOf(options.limits);
-    return this.#whileOpen(options.signal, async (signal) => {
+    return this.#running.run(options.signal, async (signal) => {
       const archive = await this.#edge.pull(text(reference, 'reference'), { ...options, signal });
       try {
         return await this.load(archive, { limits, signal, ...(options.onProgress && { onProgress: options.onProgress }) });
@@ -298,8 +289,8 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
    * Fails with `aborted`.
    */
   async verify(options: CallOptions = {}): Promise<StoreReport> {
-    return this.#whileOpen(options.signal, async (signal) => {
-      const blobs = await this.#ask('blobs', []);
+    return this.#running.run(options.signal, async (signal) => {
+      const blobs = await this.#catalog.ask('blobs', []);
       const { keeping, pool } = this.#edge;
       const total = sum(blobs);
       const damaged: string[] = [];
@@ -323,46 +314,34 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
   async create(image: string, { name }: CreateOptions = {}): Promise<Container<A, Source>> {
     const id = hex(crypto.getRandomValues(new Uint8Array(32)));
     const created = new Date().toISOString();
-    await this.#change('create', [text(image, 'image'), id, name === undefined ? id.slice(0, 12) : text(name, 'name'), created]);
+    await this.#catalog.change('create', [text(image, 'image'), id, name === undefined ? id.slice(0, 12) : text(name, 'name'), created]);
     return this.container(id);
   }
 
   /** A working container, by its name, its ID or the beginning of that. Fails with `no-such-container` or `ambiguous-container`. */
   async container(container: string): Promise<Container<A, Source>> {
-    return new Container(this.#host, await this.#ask('container', [text(container, 'container')]));
+    return new Container(this.#host, await this.#catalog.ask('container', [text(container, 'container')]));
   }
 
   /** `docker ps`. Fails with `invalid-argument` for filters that Docker does not have. */
   async ps({ all = false, filters = {} }: PsOptions = {}): Promise<ContainerRow[]> {
-    return this.#ask('ps', [all === true, filtersOf(filters)]);
+    return this.#catalog.ask('ps', [all === true, filtersOf(filters)]);
   }
 
   /** `docker rm`: what became of each container, in order; where one cannot be removed, that is no failure of the others. */
   async rm(containers: readonly string[]): Promise<RemovedContainer[]> {
-    const { items } = await this.#change('removeContainers', [texts(containers, 'containers')]);
+    const { items } = await this.#catalog.change('removeContainers', [texts(containers, 'containers')]);
     return items;
   }
 
   /** How many of this store's last changes {@link undo} can take back: none after a change by others, or {@link collect}. */
   get undoable(): number {
-    return this.#undo.length;
+    return this.#catalog.undoable;
   }
 
   /** Takes the last change back. Fails with `store-changed` where it cannot be any more; does nothing where there is none. */
   async undo(): Promise<void> {
-    const last = this.#undo.at(-1);
-    if (!last) return;
-    const outcome = await this.#edge.keeping.commit(last.after, last.inverse, []);
-    if (typeof outcome !== 'number') {
-      this.#undo = [];
-      throw new LongshoreError('store-changed', 'The store was changed meanwhile: this can no longer be undone.');
-    }
-    this.#undo.pop();
-    // The catalog is again what it was before.
-    const before = this.#undo.at(-1);
-    if (before?.after === last.before) before.after = outcome;
-    else this.#undo = [];
-    await this.#applied(last.after, last.inverse, outcome);
+    await this.#catalog.undo();
   }
 
   /**
@@ -376,15 +355,12 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
 
   /** Lets go of the store. Loads that run are stopped and fail with `closed`, as do calls that follow. */
   async close(): Promise<void> {
-    if (this.#closed) return;
-    this.#closed = true;
-    for (const control of this.#running.keys()) control.abort();
+    if (this.#running.isClosed) return;
+    this.#running.close();
     // What a load has kept goes before the store does.
-    await Promise.all(this.#running.values());
+    await this.#running.ended();
     for (const archive of this.#bases) await archive.close();
-    this.#ended = true;
-    this.#edge.keeping.close();
-    await this.#edge.backend.call('shut', { catalog: this.#catalog });
+    await this.#catalog.shut();
   }
 
   /** @internal What tabs or processes left that are no more goes, where nobody else has the store open. */
@@ -402,94 +378,24 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
     }
   }
 
-  /** Keeps the blobs that a change needs and that are not here, then the rows; gives the change, and the bytes that were kept. */
-  async #keep<T extends EngineChange>(
-    plan: () => Promise<Plan<T>>,
-    limits: Limits,
-    options: CallOptions,
-  ): Promise<{ change: T; bytes: number }> {
-    const { keeping } = this.#edge;
-    const attempt = keeping.attempt();
-    const kept = new Map<string, BlobToKeep>();
-    let tasks = 0;
-    try {
-      for (let tries = 0; tries < TRIES; tries += 1) {
-        if (options.signal?.aborted) throw aborted(options.signal);
-        const { revision, change, blobs } = await plan();
-        const byDigest = new Map(blobs.map((blob) => [blob.digest, blob]));
-        const absent = new Set(await keeping.missing(change.needs));
-        const missing = [...absent].flatMap((digest) => byDigest.get(digest) ?? []);
-        if (missing.length > 0) {
-          await this.#assertRoom(sum(missing));
-          for (const blob of missing) kept.set(blob.digest, blob);
-          tasks = await this.#store(missing, attempt, tasks, limits, options);
-        }
-        const outcome = isEmpty(change) ? revision : await keeping.commit(revision, change, change.needs);
-        if (typeof outcome !== 'number') continue;
-        if (!isEmpty(change)) await this.#changed(revision, change, outcome);
-        return { change, bytes: sum([...kept.values()]) };
-      }
-      throw contended();
-    } catch (thrown) {
-      if (kept.size > 0) await this.#sweep({ attempt, blobs: [...kept.values()] }).catch(() => {});
-      const isFull = thrown instanceof LongshoreError && thrown.code === 'quota-exceeded' && !('needed' in thrown.detail);
-      throw isFull ? await this.#noRoom(thrown, sum([...kept.values()])) : thrown;
-    }
-  }
-
-  /** Has the threads keep blobs; gives the number of tasks that this attempt has had. */
-  async #store(blobs: BlobToKeep[], attempt: string, before: number, limits: Limits, options: CallOptions): Promise<number> {
-    const { keeping, pool } = this.#edge;
-    let tasks = before;
-    const report = progress(options, 'store', sum(blobs));
-    await inLanes(pool.size, grouped(blobs), options.signal, async (group, signal) => {
-      const run = () => {
-        const into = keeping.shelf(attempt, tasks++);
-        return pool.run('keep', { blobs: group, limits, into }, { signal, onDone: (done) => report(group, done) });
-      };
-      await run().catch((thrown: unknown) => {
-        // Browsers fail at odd moments, and then no more: once is no reason to give up.
-        if (!(thrown instanceof LongshoreError) || thrown.code !== 'store-failed' || signal.aborted) throw thrown;
-        return run();
-      });
-      report(group, sum(group));
-    });
-    return tasks;
-  }
-
-  /** Fails at once where the browser says that there is no room. */
-  async #assertRoom(needed: number): Promise<void> {
-    const { keeping } = this.#edge;
-    const room = await keeping.room();
-    if (room === undefined || room >= needed) return;
-    throw await this.#noRoom(undefined, needed);
-  }
-
-  async #noRoom(cause: LongshoreError | undefined, needed: number): Promise<LongshoreError> {
-    const room = await this.#edge.keeping.room();
-    const missing = room === undefined ? 0 : needed - room;
-    const detail = { ...cause?.detail, needed, ...(missing > 0 && { missing }) };
-    const sentence = `The store has no room for ${needed} bytes more${missing > 0 ? `: ${missing} bytes are missing` : ''}.`;
-    return new LongshoreError('quota-exceeded', sentence, detail, { cause });
-  }
-
   /** What containers do with the store. */
   readonly #host: Host<A, Source> = {
-    asked: (verb, args) => this.#asked(verb, args),
+    asked: (verb, args) => this.#catalog.asked(verb, args),
+    change: (verb, args) => this.#catalog.change(verb, args),
     measure: (jobs, calls) => measureAll(this.#edge.pool, jobs, {}, calls),
     keep: async (plan, calls) => {
       const { signal = new AbortController().signal } = calls;
-      return (await this.#edge.keeping.whileLoading(signal, () => this.#keep(plan, {}, calls))).change;
+      return (await this.#edge.keeping.whileLoading(signal, () => this.#keeper.keep(plan, {}, calls))).change;
     },
     base: async (container) => {
-      const archive = await this.#assembled(await this.#ask('view', [container, undefined, undefined]));
+      const archive = await this.#assembled(await this.#catalog.ask('view', [container, undefined, undefined]));
       this.#bases.add(archive);
       return archive;
     },
-    assemble: async (container, layer) => this.#assembled(await this.#ask('view', [container, layer.blob.digest, layer.blob.size]), layer),
+    assemble: async (container, layer) => this.#assembled(await this.#catalog.ask('view', [container, layer.blob.digest, layer.blob.size]), layer),
     gather: (pieces) => this.#edge.gather(pieces, (blob) => this.#source(blob)),
     partOf: (content) => this.#edge.partOf(content),
-    whileOpen: (signal, work) => this.#whileOpen(signal, work),
+    whileOpen: (signal, work) => this.#running.run(signal, work),
   };
 
   /** The archive that an export is; `layer` is a blob of it that the store does not have. */
@@ -514,104 +420,18 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
 
   async #lost(digests: string[]): Promise<void> {
     await this.#edge.keeping.forget(digests);
-    await this.#change('damage', [digests]);
-    this.#undo = [];
+    await this.#catalog.change('damage', [digests]);
+    this.#catalog.forget();
   }
 
   async #collect(idle: boolean): Promise<Collected | undefined> {
-    return this.#edge.keeping.whileNobodyLoads(idle, () => this.#sweep());
-  }
-
-  async #sweep(own?: { attempt: string; blobs: readonly KeptBlob[] }): Promise<Collected> {
-    for (let tries = 0; tries < TRIES; tries += 1) {
-      const { revision, result: needed } = await this.#asked('blobs', []);
-      const freed = await this.#edge.keeping.sweep(revision, new Set(needed.map(({ digest }) => digest)), own);
-      if (!freed) continue;
-      if (freed.revision !== revision) {
-        const last = this.#undo.at(-1);
-        // A load that failed has removed nothing that was here before it.
-        if (own && last?.after === revision) last.after = freed.revision;
-        else this.#undo = [];
-        await this.#applied(revision, { put: [], delete: [] }, freed.revision);
-      }
-      return { blobs: freed.blobs, bytes: freed.bytes };
-    }
-    throw contended();
-  }
-
-  /** Asks the engine for a change, and makes it: to the catalog as it is then, whoever else changes it. */
-  async #change<V extends ChangeVerb>(verb: V, args: Verbs[V]['args']): Promise<Verbs[V]['result']> {
-    for (let tries = 0; tries < TRIES; tries += 1) {
-      const { revision, result } = await this.#asked(verb, args);
-      const change: EngineChange = result;
-      if (isEmpty(change)) return result;
-      const outcome = await this.#edge.keeping.commit(revision, change, change.needs);
-      if (typeof outcome !== 'number') continue;
-      await this.#changed(revision, change, outcome);
-      return result;
-    }
-    throw contended();
-  }
-
-  async #changed(before: number, change: EngineChange, after: number): Promise<void> {
-    if (this.#undo.at(-1)?.after !== before) this.#undo = [];
-    this.#undo.push({ before, after, inverse: change.inverse });
-    if (this.#undo.length > UNDOABLE) this.#undo.shift();
-    await this.#applied(before, change, after);
-  }
-
-  /** Tells the engine and everybody else of a change that was made. */
-  async #applied(before: number, { put, delete: gone }: RowChange, after: number): Promise<void> {
-    const question: Question = { verb: 'apply', args: [{ put, delete: gone }, after] };
-    this.#edge.keeping.announce(after);
-    await this.#edge.backend.call('engine', { catalog: this.#catalog, revision: before, question });
-    this.#tell(after, false);
-  }
-
-  async #ask<V extends Verb>(verb: V, args: Verbs[V]['args']): Promise<Verbs[V]['result']> {
-    return (await this.#asked(verb, args)).result;
-  }
-
-  /** Asks the engine about the catalog as it is now. */
-  async #asked<V extends Verb>(verb: V, args: Verbs[V]['args']): Promise<{ revision: number; result: Verbs[V]['result'] }> {
-    if (this.#ended) throw closed();
-    const { backend, keeping } = this.#edge;
-    const question = { verb, args } as Question;
-    const catalog = this.#catalog;
-    const revision = await keeping.revision();
-    const answer = await backend.call('engine', { catalog, revision, question });
-    if (!answer.stale) return { revision, result: answer.result as Verbs[V]['result'] };
-    const read = await keeping.rows();
-    const second = await backend.call('engine', { catalog, ...read, question });
-    if (second.stale) throw contended();
-    return { revision: read.revision, result: second.result as Verbs[V]['result'] };
+    return this.#edge.keeping.whileNobodyLoads(idle, () => this.#keeper.sweep());
   }
 
   #tell(revision: number, elsewhere: boolean): void {
     this.dispatchEvent(new CustomEvent<StoreChange>('change', { detail: { revision, elsewhere } }));
   }
-
-  /** Runs long work, which ends when the store is closed: with `closed`. */
-  async #whileOpen<T>(signal: AbortSignal | undefined, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    if (this.#closed) throw closed();
-    if (signal?.aborted) throw aborted(signal);
-    const control = new AbortController();
-    const stop = () => control.abort(signal?.reason);
-    signal?.addEventListener('abort', stop, { once: true });
-    const result = work(control.signal);
-    this.#running.set(control, result.then(() => {}, () => {}));
-    try {
-      return await result;
-    } catch (thrown) {
-      throw this.#closed && !signal?.aborted ? closed() : thrown;
-    } finally {
-      this.#running.delete(control);
-      signal?.removeEventListener('abort', stop);
-    }
-  }
 }
-
-type ChangeVerb = { [V in Verb]: Verbs[V]['result'] extends EngineChange ? V : never }[Verb];
 
 function checkedLoad({ limits, rename = [] }: LoadOptions): { limits: Limits; rules: RenameRule[] } {
   if (!Array.isArray(rename)) throw invalid('rename must be an array of { from, to }');
@@ -626,32 +446,6 @@ function texts(values: readonly string[], name: string): string[] {
 function filtersOf(filters: NonNullable<ListOptions['filters']>): string[] {
   if (typeof filters !== 'object' || filters === null) throw invalid('filters must be an object');
   return Object.entries(filters).flatMap(([name, values]) => texts(values, 'filters').flatMap((value) => [name, value]));
-}
-
-/** Tells how many bytes of all groups are done. */
-function progress<Group extends object>({ onProgress }: CallOptions, phase: 'store' | 'verify', total: number) {
-  const done = new Map<Group, number>();
-  onProgress?.({ phase, done: 0, total });
-  return (group: Group, bytes: number) => {
-    done.set(group, Math.floor(bytes));
-    onProgress?.({ phase, done: Math.min(total, [...done.values()].reduce((all, one) => all + one, 0)), total });
-  };
-}
-
-function sum(blobs: readonly { size: number }[]): number {
-  return blobs.reduce((bytes, { size }) => bytes + size, 0);
-}
-
-function isEmpty(change: RowChange): boolean {
-  return change.put.length === 0 && change.delete.length === 0;
-}
-
-function closed(): LongshoreError {
-  return new LongshoreError('closed', 'The store is closed.');
-}
-
-function contended(): LongshoreError {
-  return new LongshoreError('store-changed', 'The store is changed all the time by others. Try again.');
 }
 
 function hex(bytes: Uint8Array): string {

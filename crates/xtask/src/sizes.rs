@@ -24,6 +24,7 @@ const FIRST_LOAD_BROTLI: usize = 200_000;
 
 /// What the page loads when something takes more than headers, or the store.
 const LATER: &[&str] = &[
+    "catalog.js",
     "codec.js",
     "codec_bg.wasm",
     "codec-tasks.js",
@@ -35,6 +36,7 @@ const LATER: &[&str] = &[
     "engine.js",
     "engine_bg.wasm",
     "keep-tasks.js",
+    "keeper.js",
     "keeping.js",
     "rewriting.js",
     "store.js",
