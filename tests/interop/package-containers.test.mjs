@@ -1,7 +1,9 @@
 // Working containers of the package beside those of a real engine: the same changes, the same diff, an image that runs.
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
+import { gzipSync } from 'node:zlib';
 import { startDocker } from '../support/engine.mjs';
 import { makeArchives } from '../support/images.mjs';
 import { longshore } from '../support/longshore.mjs';
@@ -148,5 +150,47 @@ describe('containers of the package', { skip: skipUnless('dockerd', 'busybox') }
     await assert.rejects(container.commit('foo', { changes: ['RUN true'] }), { code: 'invalid-argument', message: 'RUN is not a valid change command' });
     assert.deepEqual(await container.diff(), before);
     assert.equal((await store.images()).length, 1);
+  });
+
+  it('keep small contents together, and none that nothing needs', async (t) => {
+    const store = await opened(t, 'single');
+    const before = await store.verify();
+    const container = await store.create('base:1', { name: 'many' });
+    // Blobs of 8 MiB at most hold those of up to 256 kB.
+    const size = (index) => (index % 40 === 39 ? 400_000 : (index * 7919) % 150_000);
+    const content = (index) => Buffer.alloc(size(index), `${index} `);
+    const files = Array.from({ length: 400 }, (_, index) => index);
+    await container.write(files.map((index) => ({ path: `/many/${index}`, content: content(index) })));
+    const kept = await store.verify();
+    assert.equal(kept.blobs - before.blobs, 10 + 4);
+    assert.equal(kept.bytes - before.bytes, files.reduce((sum, index) => sum + size(index), 0));
+    // The same from a tar, and files of the image that are copied when their mode changes.
+    const packed = gzipSync(tar(files.map((index) => ({ path: `${index}`, content: content(index) }))));
+    await container.mkdir('/unpacked');
+    await container.apply(packed, { path: '/unpacked' });
+    await container.chmod('/bin/cat', 0o700);
+    const archive = await container.open();
+    t.after(() => archive.close());
+    for (const index of [0, 1, 38, 39, 200, 399]) {
+      for (const folder of ['many', 'unpacked']) {
+        assert.ok(content(index).equals(await archive.readFile(archive.images[0].id, `${folder}/${index}`)), `${folder}/${index}`);
+      }
+    }
+    await container.commit('many:1');
+    const saved = await store.save(['many:1']);
+    t.after(() => saved.release());
+    const file = join(await temporary(t), 'many.tar');
+    await saved.writeTo(file);
+    await engine.empty();
+    await engine.docker('load', '--input', file);
+    const sums = (await engine.docker('run', '--rm', '--network', 'none', 'many:1', 'sh', '-c', 'cd /many && cat * | sha256sum; cd ../unpacked && cat * | sha256sum')).trim();
+    const order = files.map(String).sort();
+    const expected = createHash('sha256').update(Buffer.concat(order.map((name) => content(Number(name))))).digest('hex');
+    assert.deepEqual(sums.split('\n'), [`${expected}  -`, `${expected}  -`]);
+
+    await store.rmi(['many:1']);
+    await store.rm(['many']);
+    await store.collect();
+    assert.equal((await store.verify()).bytes, before.bytes);
   });
 });

@@ -17,13 +17,13 @@ import type {
   RewritePlan,
   SquashOptions,
 } from './file-types.js';
-import { count, described, layerOf, listed, results, searching, type Run } from './files.js';
+import { contents, count, described, layerOf, listed, results, searching, type NumberedBytes, type Run } from './files.js';
 import { together, type Beside } from './lanes.js';
 import { PackedLayers, findOut, gzipped, type Known, type KnownPackings, type Place } from './making.js';
 import { measureAll } from './measuring.js';
 import type { Outer } from './packed.js';
 import type { Pool } from './pool.js';
-import type { ContainerOperations, ContentPlace, FileTask } from './protocol-files.js';
+import type { ContainerOperations, FileTask, Numbered } from './protocol-files.js';
 import type { Backend, Edited, Incoming, LayersMade, Operation, Operations, Part } from './protocol.js';
 import type { Shell } from './registry-exchange.js';
 import type { PackedBlob, Port, Shipping } from './registry-push.js';
@@ -455,6 +455,11 @@ export abstract class BaseArchive {
     return this.#running.run(options.signal, (signal) => this.#backend.call(op, args as Operations[typeof op]['args'], { ...options, signal }));
   };
 
+  /** @internal Takes over what is known of layers that another archive out of the same store has too. */
+  async shareIndexes(of: BaseArchive): Promise<void> {
+    await this.onFiles('shareIndexes', { of: of.#handle }, {});
+  }
+
   /** @internal What a container does with the archive of its image. */
   onFiles<Op extends keyof ContainerOperations>(
     op: Op,
@@ -465,15 +470,13 @@ export abstract class BaseArchive {
     return this.#running.run(options.signal, (signal) => this.#backend.call(op, whole, { ...options, signal }));
   }
 
-  /** @internal What a regular file holds. */
-  abstract contentOf(place: ContentPlace, options: CallOptions): Promise<Part[]>;
-
-  /** @internal The same, bit by bit. */
-  protected async *contentsOf(place: ContentPlace, options: CallOptions): AsyncGenerator<Part[], void, undefined> {
-    const [image, tar] = 'tar' in place ? ['', place.tar] : [place.image, undefined];
-    const work: FileTask = { image, layer: undefined, kind: 'content', number: place.number, tar };
-    for await (const { parts } of results(this.#files, this.#handle, work, {}, options)) yield parts;
+  /** @internal What regular files hold, in some order; good as long as the archive is open. */
+  contentsOf(place: Numbered, numbers: readonly number[], options: CallOptions): AsyncGenerator<NumberedBytes, void, undefined> {
+    return contents(this.#files, this.#handle, place, numbers, (parts) => this.join(parts), options);
   }
+
+  /** @internal Parts as one, which needs the archive no more. */
+  abstract join(parts: readonly Part[]): Promise<Part>;
 
   /** @internal The parts of the archive that is asked for. */
   protected async make(options: SaveOptions<BaseArchive>): Promise<Made> {

@@ -2,10 +2,13 @@
 import type { BaseArchive } from './archive.js';
 import type { ChangeVerb } from './catalog.js';
 import { invalid, newHandle, text } from './checks.js';
+import { inBlobs } from './contents.js';
 import type { CommitOptions, Committed, ContainerChange, FileAttributes, FileToWrite } from './container-types.js';
+import type { NumberedBytes } from './files.js';
 import type { Plan } from './keeper.js';
-import type { Upper } from './protocol-files.js';
-import type { BlobToKeep, EngineChange, Found, Job, KeptBlob, LayerPart, OverlayStep, Part, Verb, Verbs } from './protocol.js';
+import type { Bytes } from './parts.js';
+import type { Numbered, Upper } from './protocol-files.js';
+import type { BlobToKeep, Content, EngineChange, Found, Job, KeptBlob, LayerPart, OverlayStep, Part, Verb, Verbs } from './protocol.js';
 import type { CallOptions } from './types.js';
 
 /** Bytes that were put together, until they are released. */
@@ -89,15 +92,16 @@ export class Container<A extends BaseArchive, Source> {
     const files = isOne ? [{ ...attributesOf(third), path: first, content: second as FileToWrite['content'] }] : first;
     if (!Array.isArray(files)) throw invalid('files must be an array of { path, content }');
     await this.#working(options, async (calls) => {
-      const parts = await Promise.all(files.map(({ content }) => this.#partOf(content)));
-      const contents = await this.#measured(parts, calls);
+      const base = await this.#opened();
+      const given: NumberedBytes[] = [];
+      for (const [number, { content }] of files.entries()) given.push({ number, ...(await this.#bytesOf(content)) });
+      const { contents, blobs } = await this.#inBlobs(base, given, calls);
       const folders = new Set(files.map(({ path }) => folderOf(text(path, 'path'))));
       const operations = [...folders].filter((path) => path !== '').map((path): object => ({ do: 'mkdir', path, parents: true }));
       for (const [index, file] of files.entries()) {
-        const { digest, size } = contents[index] as BlobToKeep;
-        operations.push({ do: 'write', path: file.path, content: { digest, size }, attributes: attributesOf(file) });
+        operations.push({ do: 'write', path: file.path, content: contents.get(index), attributes: attributesOf(file) });
       }
-      await this.#operate(operations, contents, calls);
+      await this.#operate(base, operations, blobs, calls);
     });
   }
 
@@ -164,7 +168,9 @@ export class Container<A extends BaseArchive, Source> {
     return this.#working(options, async (calls) => {
       const layer = await this.#layer(calls);
       try {
-        return await this.#host.assemble(this.id, layer);
+        const archive = await this.#host.assemble(this.id, layer);
+        await archive.shareIndexes(await this.#opened());
+        return archive;
       } catch (thrown) {
         layer.release();
         throw thrown;
@@ -217,40 +223,40 @@ export class Container<A extends BaseArchive, Source> {
   }
 
   #do(operation: object): Promise<void> {
-    return this.#working({}, (calls) => this.#operate([operation], [], calls));
+    return this.#working({}, async (calls) => this.#operate(await this.#opened(), [operation], [], calls));
   }
 
   /** Does operations, all or none. */
-  async #operate(operations: readonly object[], contents: readonly BlobToKeep[], calls: CallOptions): Promise<void> {
-    const base = await this.#opened();
+  async #operate(base: A, operations: readonly object[], blobs: readonly BlobToKeep[], calls: CallOptions): Promise<void> {
     const todo = { operations: JSON.stringify(operations), now: Math.floor(Date.now() / 1000) };
-    await this.#edit(base, { image: this.image }, contents, calls, (upper, copied) => base.onFiles('upperApply', { ...upper, ...todo, copied }, calls));
+    await this.#edit(base, { image: this.image }, blobs, calls, (upper, copied) => base.onFiles('upperApply', { ...upper, ...todo, copied }, calls));
   }
 
   /**
-   * Puts down what `apply` makes of the container as it is then. It may want contents of files of `root` first: these become blobs
-   * of the store, like `given`.
+   * Puts down what `apply` makes of the container as it is then. It may want contents of files of `place` first: these get into
+   * blobs of the store, like `given`.
    */
   async #edit(
     base: A,
-    root: { image: string } | { tar: number },
+    place: Numbered,
     given: readonly BlobToKeep[],
     calls: CallOptions,
-    apply: (upper: Upper, known: [number, KeptBlob][]) => Promise<OverlayStep>,
+    apply: (upper: Upper, known: [number, Content][]) => Promise<OverlayStep>,
   ): Promise<void> {
-    const copies = new Map<number, BlobToKeep>();
+    const known = new Map<number, Content>();
+    const blobs = [...given];
     await this.#host.keep(async () => {
       for (;;) {
         const { revision, upper } = await this.#upper();
-        const { edit, wanting } = await apply(upper, [...copies]);
+        const { edit, wanting } = await apply(upper, [...known]);
         if (wanting) {
-          const parts = [];
-          for (const number of wanting) parts.push(await base.contentOf({ ...root, number }, calls));
-          for (const [index, blob] of (await this.#measured(parts, calls)).entries()) copies.set(wanting[index] as number, blob);
+          const found = await this.#inBlobs(base, base.contentsOf(place, wanting, calls), calls);
+          for (const [number, content] of found.contents) known.set(number, content);
+          blobs.push(...found.blobs);
           continue;
         }
         const { revision: then, result: change } = await this.#host.asked('edit', [this.id, edit]);
-        if (then === revision) return { revision, change, blobs: [...given, ...copies.values()] };
+        if (then === revision) return { revision, change, blobs };
       }
     }, calls);
   }
@@ -267,7 +273,7 @@ export class Container<A extends BaseArchive, Source> {
     const pieces = await base.onFiles('upperLayer', (await this.#upper()).upper, calls);
     const gathered = await this.#host.gather(pieces);
     try {
-      const [blob] = await this.#measured([[gathered.part]], calls);
+      const [blob] = await this.#measured([{ size: gathered.part.length, parts: [gathered.part] }], calls);
       return { ...gathered, blob: blob as BlobToKeep };
     } catch (thrown) {
       gathered.release();
@@ -282,20 +288,25 @@ export class Container<A extends BaseArchive, Source> {
     return opening;
   }
 
-  /** What somebody gave, as parts. */
-  async #partOf(content: FileToWrite['content']): Promise<Part[]> {
+  /** Contents as blobs, which the store does not have yet. */
+  #inBlobs(base: A, files: AsyncIterable<NumberedBytes> | Iterable<NumberedBytes>, calls: CallOptions) {
+    return inBlobs(files, (parts) => base.join(parts), (blobs) => this.#measured(blobs, calls));
+  }
+
+  /** What somebody gave. */
+  async #bytesOf(content: FileToWrite['content']): Promise<Bytes> {
     const given = typeof content === 'string' ? new TextEncoder().encode(content) : content;
     if (!(given instanceof Uint8Array) && !(given instanceof Blob)) throw invalid('content must be a Blob, a Uint8Array or a string');
-    return [await this.#host.partOf(given)];
+    const part = await this.#host.partOf(given);
+    return { size: part.length, parts: [part] };
   }
 
   /** Digests, and with them blobs that a store can keep. */
-  async #measured(contents: readonly (readonly Part[])[], { signal }: CallOptions): Promise<BlobToKeep[]> {
-    const sizes = contents.map((parts) => parts.reduce((bytes, { length }) => bytes + length, 0));
-    const jobs = contents.map((parts, entry) => ({ entry, size: sizes[entry] ?? 0, stored: 'sha256', content: 'sha256', unpack: false, parts: [...parts] }));
+  async #measured(contents: readonly Bytes[], { signal }: CallOptions): Promise<BlobToKeep[]> {
+    const jobs = contents.map((bytes, entry) => ({ entry, stored: 'sha256', content: 'sha256', unpack: false, ...bytes }));
     const blobs: BlobToKeep[] = [];
     for (const { entry, digest, size } of await this.#host.measure(jobs, { ...(signal && { signal }) })) {
-      blobs[entry] = { digest, size, parts: [...(contents[entry] ?? [])], layers: [] };
+      blobs[entry] = { digest, size, parts: contents[entry]?.parts ?? [], layers: [] };
     }
     return blobs;
   }

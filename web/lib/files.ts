@@ -1,8 +1,14 @@
 /** Files inside layers, from the caller's side: tasks of the session as lists and bytes. */
 import { invalid, newHandle, text } from './checks.js';
+import { LongshoreError } from './errors.js';
 import type { Comparison, FileDifference, FileEntry, FileMatch, FileQuery } from './file-types.js';
-import type { FileOperations, FileResults, FileTask } from './protocol-files.js';
+import { within, type Bytes } from './parts.js';
+import type { Part } from './protocol.js';
+import type { FileOperations, FileResults, FileTask, Numbered } from './protocol-files.js';
 import type { CallOptions, Image, Limits } from './types.js';
+
+/** How many bytes of one file are held in memory. */
+const HELD = 32 << 20;
 
 /** Runs an operation on an archive, as long as that is open. */
 export type Run = <Op extends keyof FileOperations>(
@@ -62,6 +68,56 @@ export async function* listed(
       from = next;
     }
   } while (from !== undefined);
+}
+
+/** What a file with a number holds. */
+export interface NumberedBytes extends Bytes {
+  number: number;
+}
+
+/** What regular files hold, in some order. Bytes in memory are joined now and then, so that they need not stay there. */
+export async function* contents(
+  run: Run,
+  handle: number,
+  place: Numbered,
+  numbers: readonly number[],
+  join: (parts: readonly Part[]) => Promise<Part>,
+  options: CallOptions,
+): AsyncGenerator<NumberedBytes, void, undefined> {
+  const [image, tar] = 'tar' in place ? ['', place.tar] : [place.image, undefined];
+  const batches = results(run, handle, { image, layer: undefined, kind: 'contents', numbers, tar }, {}, options);
+  let queue: Part[] = [];
+  const take = async (most: number): Promise<Part> => {
+    while (queue.length === 0) {
+      const { value } = await batches.next();
+      if (!value) throw new LongshoreError('truncated', 'The file ends before its content does.');
+      queue = value.parts;
+    }
+    const part = queue.shift() as Part;
+    if (part.length <= most) return part;
+    queue.unshift(within(part, most, part.length - most));
+    return within(part, 0, most);
+  };
+  try {
+    const { value: first } = await batches.next();
+    for (const [number, size] of (first?.items ?? []) as [number: number, size: number][]) {
+      const parts: Part[] = [];
+      let fresh: Part[] = [];
+      let held = 0;
+      for (let left = size; left > 0; ) {
+        const part = await take(left);
+        left -= part.length;
+        held += part instanceof Uint8Array ? part.length : 0;
+        fresh.push(part);
+        if (held < HELD) continue;
+        parts.push(await join(fresh));
+        [fresh, held] = [[], 0];
+      }
+      yield { number, size, parts: [...parts, ...fresh] };
+    }
+  } finally {
+    await batches.return();
+  }
 }
 
 /** What is looked for, if it makes sense. */

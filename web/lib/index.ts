@@ -16,7 +16,6 @@ import type { Place } from './making.js';
 import { nameInside, openPacked, type Outer } from './packed.js';
 import type { Pool } from './pool.js';
 import type { Part } from './protocol.js';
-import type { ContentPlace } from './protocol-files.js';
 import type { Registry } from './registry-client.js';
 import type { Shell } from './registry-exchange.js';
 import type { PullOptions, RegistryOptions } from './registry-types.js';
@@ -141,8 +140,19 @@ export async function openStore({ name, blobs }: StoreOptions = {}): Promise<Sto
       return openFolder({ name: 'images', files }, {});
     },
     async gather(pieces, sourceOf) {
-      const sources = await Promise.all(pieces.map((piece) => (piece instanceof Uint8Array ? piece : sourceOf(piece))));
-      const source = new Blob(sources as BlobPart[]);
+      const sources = new Map<string, Blob>();
+      const parts: BlobPart[] = [];
+      for (const piece of pieces) {
+        if (piece instanceof Uint8Array) {
+          parts.push(piece as Uint8Array<ArrayBuffer>);
+          continue;
+        }
+        const { digest, size, offset, length } = piece;
+        const blob = sources.get(digest) ?? (await sourceOf({ digest, size }));
+        sources.set(digest, blob);
+        parts.push(blob.slice(offset, offset + length));
+      }
+      const source = new Blob(parts);
       return { source, part: wholeOf(source), release() {} };
     },
     partOf: async (content) => (content instanceof Blob ? wholeOf(content) : content),
@@ -268,8 +278,8 @@ export class Archive extends BaseArchive {
   }
 
   /** @internal */
-  override async contentOf(place: ContentPlace, options: CallOptions): Promise<Part[]> {
-    return [wholeOf(await this.#gathered(this.contentsOf(place, options), ''))];
+  override async join(parts: readonly Part[]): Promise<Part> {
+    return wholeOf(new Blob(parts.map(blobPart)));
   }
 
   async #gathered(batches: AsyncIterable<Part[]>, type: string): Promise<Blob> {

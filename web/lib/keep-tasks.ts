@@ -1,7 +1,7 @@
 /** What the codec's threads do for a store: they put blobs where it keeps them, and read them again. */
 import { isPlain, type Platform } from './codec-tasks.js';
 import { LongshoreError } from './errors.js';
-import { cut } from './parts.js';
+import { cut, within } from './parts.js';
 import type { BlobToKeep, Hashing, Job, KeptBlob, Measured, Part, Tasks } from './protocol.js';
 import type { Limits } from './types.js';
 
@@ -207,7 +207,7 @@ export function* blobsOf(parts: readonly Part[], size: number): Generator<Blob, 
     const length = part.length;
     for (let done = 0; done < length; ) {
       const take = Math.min(room, length - done);
-      for (const { source, offset, length } of cut([range(part, done, take)], take)) {
+      for (const { source, offset, length } of cut([within(part, done, take)], take)) {
         piece.push(source instanceof Blob ? source.slice(offset, offset + length) : bytesOf(source as Uint8Array, offset, length));
       }
       done += take;
@@ -219,10 +219,6 @@ export function* blobsOf(parts: readonly Part[], size: number): Generator<Blob, 
     }
   }
   if (piece.length > 0) yield new Blob(piece);
-}
-
-function range(part: Part, from: number, length: number): Part {
-  return part instanceof Uint8Array ? part.subarray(from, from + length) : { source: part.source, offset: part.offset + from, length };
 }
 
 function bytesOf(source: Uint8Array, offset: number, length: number): Uint8Array<ArrayBuffer> {

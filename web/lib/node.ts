@@ -23,7 +23,6 @@ import { nameInside, openPacked, type Outer } from './packed.js';
 import type { Pool } from './pool.js';
 import { fileStore, nodeShell } from './node-registry.js';
 import type { Backend, Incoming, Operation, Operations, Part, ReadSync, SessionFolder, SessionSource } from './protocol.js';
-import type { ContentPlace } from './protocol-files.js';
 import { openRegistry, type Registry } from './registry-client.js';
 import type { Shell } from './registry-exchange.js';
 import { pullFiles } from './registry-pull.js';
@@ -39,6 +38,9 @@ export type * from './container-types.js';
 export type * from './registry-types.js';
 export type * from './store-types.js';
 export type * from './types.js';
+
+/** Parts as they come. */
+type Batches = AsyncIterable<readonly Part[]> | Iterable<readonly Part[]>;
 
 /** What {@link Archive.save} gives. Nothing is copied before one of its two methods is called. */
 export interface Saved {
@@ -369,8 +371,17 @@ export class Archive extends BaseArchive {
    * is no regular file.
    */
   async readFile(image: string, path: string, options: FileOptions = {}): Promise<Uint8Array> {
+    return this.#whole(this.bytesOf('read', image, path, options));
+  }
+
+  /** @internal */
+  override async join(parts: readonly Part[]): Promise<Part> {
+    return this.#whole([parts]);
+  }
+
+  async #whole(batches: Batches): Promise<Uint8Array> {
     const chunks: Uint8Array[] = [];
-    for await (const chunk of this.#chunks(this.bytesOf('read', image, path, options))) chunks.push(chunk);
+    for await (const chunk of this.#chunks(batches)) chunks.push(chunk);
     const whole = new Uint8Array(chunks.reduce((size, { length }) => size + length, 0));
     let at = 0;
     for (const chunk of chunks) {
@@ -378,13 +389,6 @@ export class Archive extends BaseArchive {
       at += chunk.length;
     }
     return whole;
-  }
-
-  /** @internal */
-  override async contentOf(place: ContentPlace, options: CallOptions): Promise<Part[]> {
-    const found: Part[] = [];
-    for await (const parts of this.contentsOf(place, options)) found.push(...parts);
-    return found;
   }
 
   /** As {@link readFile}, for files that are large. */
@@ -397,7 +401,7 @@ export class Archive extends BaseArchive {
     return streamed(this.#chunks(this.bytesOf('export', image, options.path ?? '', options)));
   }
 
-  async *#chunks(batches: AsyncIterable<Part[]>): AsyncGenerator<Uint8Array, void, undefined> {
+  async *#chunks(batches: Batches): AsyncGenerator<Uint8Array, void, undefined> {
     const files = new Map(this.#files.map((file) => [file.fd, file]));
     for await (const parts of batches) {
       // A piece may be in a buffer that the next one is read into.

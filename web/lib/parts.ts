@@ -1,11 +1,22 @@
 /** The bytes that an archive or a member of it is made of. */
 import type { Part } from './protocol.js';
 
+/** Bytes, and how many. */
+export interface Bytes {
+  size: number;
+  parts: Part[];
+}
+
 /** A range of one source. */
 export interface Range {
   source: Blob | Uint8Array | number;
   offset: number;
   length: number;
+}
+
+/** A range of a part. */
+export function within(part: Part, from: number, length: number): Part {
+  return part instanceof Uint8Array ? part.subarray(from, from + length) : { source: part.source, offset: part.offset + from, length };
 }
 
 /** The parts, cut into ranges of at most `size` bytes. */

@@ -1,5 +1,5 @@
 /** What crosses between the caller and the session about files inside layers. */
-import type { Difference, KeptBlob, LayerPart, OverlayStep, Part } from './protocol.js';
+import type { Content, Difference, LayerPart, OverlayStep, Part } from './protocol.js';
 import type { Limits } from './types.js';
 
 /** Which file system is meant: of an image, up to and with a layer. */
@@ -13,7 +13,8 @@ export type FileTask = Root &
   (
     | { kind: 'list'; path: string; recursive: boolean; from: number | undefined; limit: number | undefined }
     | { kind: 'read'; path: string }
-    | { kind: 'content'; number: number; tar: number | undefined }
+    /** What regular files hold, as they stand in the layers: first each number with the size, then all bytes. */
+    | { kind: 'contents'; numbers: readonly number[]; tar: number | undefined }
     | { kind: 'export'; path: string }
     | { kind: 'search'; path: string; glob: string | undefined; regex: string | undefined; content: Uint8Array | undefined }
     | { kind: 'changes' }
@@ -38,14 +39,16 @@ export interface Upper {
   changes: string;
 }
 
-/** A regular file by its number: of an image, or of a tar that was begun. */
-export type ContentPlace = { number: number } & ({ image: string } | { tar: number });
+/** Where files with numbers are: in an image, or in a tar that was begun. */
+export type Numbered = { image: string } | { tar: number };
 
 /** Operations on a container of an image of the archive. */
 export interface ContainerOperations {
+  /** What is known of the files in layers of `of` is known of the archive's, where they are the same: both are out of one store. */
+  shareIndexes: { args: { handle: number; of: number }; result: undefined };
   /** `operations` is JSON; `copied` has the contents of files of the image that are known. */
   upperApply: {
-    args: { handle: number; operations: string; now: number; copied: [number, KeptBlob][]; limits: Limits } & Upper;
+    args: { handle: number; operations: string; now: number; copied: [number, Content][]; limits: Limits } & Upper;
     result: OverlayStep;
   };
   upperDiff: { args: { handle: number; limits: Limits } & Upper; result: Difference[] };
@@ -55,7 +58,7 @@ export interface ContainerOperations {
   tarBegin: { args: { handle: number; tar: number; parts: Part[]; limits: Limits }; result: undefined };
   /** Unpacks it into a directory; `contents` has those of its regular files that are known. */
   tarUnpack: {
-    args: { handle: number; tar: number; contents: [number, KeptBlob][]; path: string; limits: Limits } & Upper;
+    args: { handle: number; tar: number; contents: [number, Content][]; path: string; limits: Limits } & Upper;
     result: OverlayStep;
   };
   tarEnd: { args: { handle: number; tar: number }; result: undefined };

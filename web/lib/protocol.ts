@@ -173,8 +173,14 @@ export interface BlobToKeep extends KeptBlob {
 /** What operations on a container come to: an edit of its rows, as JSON, or the files whose contents are needed first. */
 export type OverlayStep = { edit: string; wanting?: undefined } | { edit?: undefined; wanting: number[] };
 
-/** A part of the layer that a container's changes are: bytes, or a blob of the store. */
-export type LayerPart = Uint8Array | KeptBlob;
+/** What a file of a container holds: a range of a blob of the store. */
+export interface Content extends KeptBlob {
+  offset: number;
+  length: number;
+}
+
+/** A part of the layer that a container's changes are. */
+export type LayerPart = Uint8Array | Content;
 
 /** A line of `docker diff`. */
 export interface Difference {

@@ -74,7 +74,7 @@ export class SessionFiles {
 
   async begin({ handle, task, work, limits }: FileOperations['fileBegin']['args'], context: Context): Promise<undefined> {
     const handles = [handle];
-    const tar = work.kind === 'content' && work.tar !== undefined ? this.#tar(work.tar) : undefined;
+    const tar = work.kind === 'contents' && work.tar !== undefined ? this.#tar(work.tar) : undefined;
     const tree = tar?.share() ?? (await this.#tree(handle, work, limits, context));
     try {
       const begun = await this.#begin(tree, work, limits, context, handles);
@@ -97,12 +97,25 @@ export class SessionFiles {
     return undefined;
   }
 
+  async share({ handle, of }: ContainerOperations['shareIndexes']['args']): Promise<undefined> {
+    const known = this.#archives.get(of);
+    if (!known) return undefined;
+    const own = this.#own(handle);
+    const shared = own.queue.then(async () => {
+      const files = await this.#files(handle, own);
+      if (known.files) files.know(known.files);
+    });
+    own.queue = shared.catch(() => {});
+    await shared;
+    return undefined;
+  }
+
   async upperApply(
     { handle, operations, now, copied, limits, ...upper }: ContainerOperations['upperApply']['args'],
     context: Context,
   ): Promise<OverlayStep> {
     return this.#onOverlay(handle, upper, limits, context, (overlay) => {
-      for (const [number, { digest, size }] of copied) overlay.copied(number, digest, size);
+      for (const [number, { digest, size, offset, length }] of copied) overlay.copied(number, digest, size, offset, length);
       return overlay.apply(operations, now);
     });
   }
@@ -138,7 +151,7 @@ export class SessionFiles {
     context: Context,
   ): Promise<OverlayStep> {
     return this.#onOverlay(handle, upper, limits, context, (overlay) => {
-      for (const [number, { digest, size }] of contents) overlay.unpacked(number, digest, size);
+      for (const [number, { digest, size, offset, length }] of contents) overlay.unpacked(number, digest, size, offset, length);
       return overlay.unpack(this.#tar(tar), path);
     });
   }
@@ -173,8 +186,12 @@ export class SessionFiles {
       }
       case 'read':
         return this.#stream(tree.read(work.path));
-      case 'content':
-        return this.#stream(tree.readNumber(work.number));
+      case 'contents': {
+        const { order, stream } = tree.readNumbers(Uint32Array.from(work.numbers));
+        const bytes = this.#stream(stream);
+        let given = false;
+        return { ...bytes, next: (context) => (given ? bytes.next(context) : ((given = true), { items: order, parts: [] })) };
+      }
       case 'export':
         return this.#stream(tree.export(work.path));
       case 'search': {
@@ -263,25 +280,13 @@ export class SessionFiles {
 
   /** The file system, made where it is not there. It is the caller's, who frees it. */
   async #tree(handle: number, { image, layer }: Root, limits: Limits, context: Context): Promise<Codec.FileTree> {
-    const opened = this.#opened(handle);
-    let own = this.#archives.get(handle);
-    if (!own) this.#archives.set(handle, (own = new ArchiveFiles()));
-    const archive = own;
+    const archive = this.#own(handle);
     const made = archive.queue.then(async () => {
-      const { Files } = await this.#loadCodec();
-      if (archive.isClosed || context.cancelled) throw context.cancelled ? aborted() : lost();
-      const version = opened.version();
-      if (!archive.files) {
-        archive.files = new Files(opened.parts(), this.#readSync);
-      } else if (archive.version !== version) {
-        // An image may have another name now.
-        archive.forgetTrees();
-        archive.files.refresh(opened.parts(), this.#readSync);
-      }
-      archive.version = version;
+      const files = await this.#files(handle, archive);
+      if (context.cancelled) throw aborted();
       const key = JSON.stringify([image, layer]);
       const known = archive.trees.get(key);
-      const tree = known ?? (await this.#make(archive, archive.files, image, layer, limits, context));
+      const tree = known ?? (await this.#make(archive, files, image, layer, limits, context));
       archive.trees.delete(key);
       archive.trees.set(key, tree);
       for (const [oldest, tree] of archive.trees) {
@@ -293,6 +298,29 @@ export class SessionFiles {
     });
     archive.queue = made.catch(() => {});
     return made;
+  }
+
+  #own(handle: number): ArchiveFiles {
+    const own = this.#archives.get(handle) ?? new ArchiveFiles();
+    this.#archives.set(handle, own);
+    return own;
+  }
+
+  /** The archive's layers as they are now. */
+  async #files(handle: number, archive: ArchiveFiles): Promise<Codec.Files> {
+    const { Files } = await this.#loadCodec();
+    if (archive.isClosed) throw lost();
+    const opened = this.#opened(handle);
+    const version = opened.version();
+    if (!archive.files) {
+      archive.files = new Files(opened.parts(), this.#readSync);
+    } else if (archive.version !== version) {
+      // An image may have another name now.
+      archive.forgetTrees();
+      archive.files.refresh(opened.parts(), this.#readSync);
+    }
+    archive.version = version;
+    return archive.files;
   }
 
   async #make(

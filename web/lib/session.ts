@@ -175,6 +175,7 @@ export class Session {
     fileBegin: (args, context) => this.#files.begin(args, context),
     fileNext: (args, context) => this.#files.next(args, context),
     fileEnd: (args) => this.#files.end(args),
+    shareIndexes: (args) => this.#files.share(args),
     upperApply: (args, context) => this.#files.upperApply(args, context),
     upperDiff: (args, context) => this.#files.upperDiff(args, context),
     upperLayer: (args, context) => this.#files.upperLayer(args, context),
@@ -186,7 +187,6 @@ export class Session {
     memory: () => this.#core.memoryUsed(),
   };
 
-  /** The parts of the archive that is written, when what it needs is known. */
   #shut(handle: number): undefined {
     this.#catalogs.get(handle)?.catalog.free();
     this.#catalogs.delete(handle);

@@ -102,6 +102,18 @@ impl<S: Source + Clone> Recipe<S> {
         }
     }
 
+    /// Appends all of another recipe.
+    pub fn append(&mut self, other: Self) {
+        for part in other.parts {
+            self.push(part);
+        }
+    }
+
+    /// How many of its bytes stand in memory: those of a source take none.
+    pub(crate) fn in_memory(&self) -> u64 {
+        self.parts.iter().filter(|part| matches!(part, Part::Bytes(_))).map(Part::len).sum()
+    }
+
     fn end(&self) -> u64 {
         self.ends.last().copied().unwrap_or(0)
     }

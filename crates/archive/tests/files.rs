@@ -13,7 +13,7 @@ use std::rc::Rc;
 use layers::{Bytes, all, entries, entry, gzip, index, merged, noise, read, recipe, seen};
 use longshore_archive::{
     ChangeKind, Changing, Code, Comparing, Efficiency, Export, FileKind, FileReader, Indexing, LayerChange,
-    Limits, Match, Query, Recipe, Result, Search, Side, Source, Tree, Weighing, merge,
+    Limits, Match, Query, Recipe, Result, Search, Side, Tree, Weighing, merge,
 };
 use longshore_fixtures::{Content, Entry, Kind, NameForm, tar};
 use proptest::prelude::*;
@@ -305,17 +305,41 @@ fn a_packed_layer_is_read_from_the_middle() {
         let file = tree.find(format!("{number:02}").as_bytes(), true).unwrap();
         let mut reader =
             FileReader::new(&tree, file, vec![Recipe::whole(counted.clone())], Limits::default()).unwrap();
-        let mut content = Vec::new();
-        while let Some(piece) = reader.read(100_000).unwrap() {
-            let mut bytes = vec![0; usize::try_from(piece.len()).unwrap()];
-            piece.read_at(0, &mut bytes).unwrap();
-            content.extend(bytes);
-        }
+        let content = all(|| reader.read(100_000)).unwrap();
         let expected = noise(777_777, number + 1);
         let at = content.iter().zip(&expected).position(|(a, b)| a != b);
         assert_eq!((at, content.len()), (None, expected.len()), "{number}");
         let most = 9 << 20;
         assert!(counted.reads().bytes < most, "{number}: {:?} of {}", counted.reads(), packed.len());
+    }
+}
+
+#[test]
+fn several_files_are_read_in_one_pass() {
+    let content = |number: usize| noise(number * 1000 % 7001, u32::try_from(number).unwrap() + 1);
+    let files: Vec<Entry> =
+        (0..3000).map(|number| Entry::file(format!("{number:04}"), content(number))).collect();
+    let plain = tar(&files);
+    for layer in [gzip(&plain), plain] {
+        let tree = Rc::new(merge(vec![index(&layer).unwrap()]).unwrap());
+        let number = |file: usize| tree.find(format!("{file:04}").as_bytes(), true).unwrap();
+        let wanted: Vec<usize> = (0..3000).filter(|file| file % 3 != 1).rev().collect();
+        let numbers: Vec<usize> = wanted.iter().copied().map(number).collect();
+        let counted = Rc::new(longshore_archive::ReadAhead::new(Rc::new(layer.clone())));
+        let layers = vec![Recipe::whole(counted.clone())];
+        let mut reader = FileReader::several(&tree, &numbers, layers, Limits::default()).unwrap();
+        let (order, sizes): (Vec<usize>, Vec<u64>) = reader.files().unzip();
+        let expected: Vec<usize> = wanted.iter().rev().copied().collect();
+        assert_eq!(order, expected.iter().copied().map(number).collect::<Vec<_>>());
+        assert_eq!(sizes, expected.iter().map(|&file| content(file).len() as u64).collect::<Vec<_>>());
+        let bytes = all(|| reader.read(1 << 20)).unwrap();
+        assert!(bytes == expected.into_iter().flat_map(content).collect::<Vec<_>>());
+        assert!(
+            counted.reads().bytes <= layer.len() as u64 + (1 << 20),
+            "{:?} of {}",
+            counted.reads(),
+            layer.len()
+        );
     }
 }
 

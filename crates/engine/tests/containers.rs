@@ -48,7 +48,7 @@ fn names(catalog: &Catalog, filters: &[(&str, &str)]) -> Vec<String> {
 }
 
 fn file(text: &str) -> Node {
-    let content = Content { digest: longshore_archive::sha256(text.as_bytes()), size: text.len() as u64 };
+    let content = Content::whole(longshore_archive::sha256(text.as_bytes()), text.len() as u64);
     Node::There(File {
         kind: Kind::Regular(content),
         mode: 0o644,

@@ -83,7 +83,7 @@ fn node() -> impl Strategy<Value = Node> {
 }
 
 fn content(text: &str) -> Content {
-    Content { digest: longshore_archive::sha256(text.as_bytes()), size: text.len() as u64 }
+    Content::whole(longshore_archive::sha256(text.as_bytes()), text.len() as u64)
 }
 
 /// Archives, and every blob of theirs.

@@ -115,10 +115,12 @@ impl Container {
         Self { layers, overlay, blobs: HashMap::new(), rows: BTreeMap::new() }
     }
 
+    /// Keeps a content between others, in one blob.
     fn keep(&mut self, bytes: &[u8]) -> Content {
-        let digest = sha256(bytes);
-        self.blobs.insert(digest.clone(), bytes.to_vec());
-        Content { digest, size: bytes.len() as u64 }
+        let blob = [b"before".as_slice(), bytes, b"after"].concat();
+        let (digest, size) = (sha256(&blob), blob.len() as u64);
+        self.blobs.insert(digest.clone(), blob);
+        Content { digest, size, offset: 6, length: bytes.len() as u64 }
     }
 
     /// Does operations as an edge does: contents first that have to be copied.
@@ -151,7 +153,10 @@ impl Container {
     fn layer(&self) -> Vec<u8> {
         let parts = self.overlay.layer().map(|part| match part {
             LayerPart::Bytes(bytes) => bytes,
-            LayerPart::Content(content) => self.blobs[&content.digest].clone(),
+            LayerPart::Content(Content { digest, offset, length, .. }) => {
+                let range = usize::try_from(offset).unwrap()..usize::try_from(offset + length).unwrap();
+                self.blobs[&digest][range].to_vec()
+            }
         });
         parts.collect::<Vec<_>>().concat()
     }
@@ -299,7 +304,7 @@ fn refusals() {
 
 #[test]
 fn operations_are_read_from_json() {
-    let text = r#"[{"do":"write","path":"/100%","content":{"digest":"sha256:00","size":1},"attributes":{"mode":384}},
+    let text = r#"[{"do":"write","path":"/100%","content":{"digest":"sha256:00","size":9,"offset":2,"length":1},"attributes":{"mode":384}},
         {"do":"mkdir","path":"a/b","parents":true},{"do":"move","from":"a","to":"b"}]"#;
     let operations: Vec<Operation> = serde_json::from_str(text).unwrap();
     assert_eq!(operations.len(), 3);

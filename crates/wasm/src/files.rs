@@ -7,9 +7,9 @@ use std::rc::Rc;
 
 use js_sys::{Array, Function};
 use longshore_archive::{
-    Archive, Changing, Code, Comparing, Dropping, Error, Export, FileEntry, FileReader, Indexing, Limits,
-    Merging, Part, Query, Recipe, Rewrite, Search, SharedIndex, Side, Source, Squashing, Tree, Weighing,
-    merge,
+    Archive, Changing, Code, Comparing, Dropping, Error, Export, FileEntry, FileReader, Indexing, Layer,
+    Limits, Merging, Part, Query, Recipe, Rewrite, Search, SharedIndex, Side, Source, Squashing, Tree,
+    Weighing, merge,
 };
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
@@ -93,6 +93,21 @@ impl Files {
         Ok(())
     }
 
+    /// Takes over what another archive knows of layers that this has too, by their blobs' digests. Both have to be out of one
+    /// store, which has seen to it that its blobs are what their digests say.
+    pub fn know(&mut self, other: &Files) {
+        let known: HashMap<String, &SharedIndex> = other
+            .digests()
+            .into_iter()
+            .filter_map(|(digest, key)| Some((digest, other.indexes.get(&key)?)))
+            .collect();
+        for (digest, key) in self.digests() {
+            if let Some(&index) = known.get(&digest) {
+                self.indexes.insert(key, index.clone());
+            }
+        }
+    }
+
     /// Begins to make the file system of an image, up to and with a layer, or with all of them.
     pub fn begin(
         &mut self,
@@ -139,6 +154,19 @@ impl Files {
         let all = self.core.images().get(image).map_or(0, |image| image.layers.len());
         let wanted = layer.map_or(0..all, |layer| 0..layer as usize + 1);
         wanted.map(|layer| self.core.layer_data(image, layer)).collect()
+    }
+
+    /// The digest of each layer of each image, and where it stands.
+    fn digests(&self) -> Vec<(String, Key)> {
+        let mut digests = Vec::new();
+        for (number, image) in self.core.images().iter().enumerate() {
+            for (layer, Layer { digest, .. }) in image.layers.iter().enumerate() {
+                if let (Some(digest), Ok(data)) = (digest, self.core.layer_data(number, layer)) {
+                    digests.push((digest.clone(), key_of(&data)));
+                }
+            }
+        }
+        digests
     }
 
     fn advance(&mut self, work: &mut Work) -> longshore_archive::Result<Option<Tree>> {
@@ -257,12 +285,21 @@ impl FileTree {
         Ok(FileStream { stream: Stream::File(Box::new(reader)) })
     }
 
-    /// Begins to read the file of that number.
-    #[wasm_bindgen(js_name = readNumber)]
-    pub fn read_number(&self, number: u32) -> JsResult<FileStream> {
-        let (layers, limits) = (self.layers.clone(), self.limits);
-        let reader = FileReader::new(&self.tree, number as usize, layers, limits).map_err(to_throw)?;
-        Ok(FileStream { stream: Stream::File(Box::new(reader)) })
+    /// Begins to read the files of these numbers, one after the other: `order` has each with its size, as they come.
+    #[wasm_bindgen(js_name = readNumbers, unchecked_return_type = "{ order: [number: number, size: number][], stream: FileStream }")]
+    pub fn read_numbers(&self, numbers: Vec<u32>) -> JsResult {
+        let numbers: Vec<usize> = numbers.into_iter().map(|number| number as usize).collect();
+        let reader =
+            FileReader::several(&self.tree, &numbers, self.layers.clone(), self.limits).map_err(to_throw)?;
+        let order = to_js(&reader.files().collect::<Vec<_>>())?;
+        let begun = js_sys::Object::new();
+        js_sys::Reflect::set(&begun, &"order".into(), &order)?;
+        js_sys::Reflect::set(
+            &begun,
+            &"stream".into(),
+            &FileStream { stream: Stream::File(Box::new(reader)) }.into(),
+        )?;
+        Ok(begun.into())
     }
 
     /// Begins to make a tar of a file or a directory.

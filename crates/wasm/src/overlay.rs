@@ -18,7 +18,7 @@ const PAGE: usize = 1000;
 /// A container's changes over the file system of its image. An operation says what it changes, for the engine's `edit`.
 ///
 /// What the image has of a file that is changed in any way has to be among the blobs first: such an operation gives numbers
-/// of files, and does nothing. The caller reads each by the tree's `readNumber`, keeps it, says so by `copied`, and asks again.
+/// of files, and does nothing. The caller reads them by the tree's `readNumbers`, keeps them, says so by `copied`, and asks again.
 #[wasm_bindgen]
 pub struct Overlay {
     core: Core,
@@ -46,7 +46,7 @@ impl Overlay {
     }
 
     /// Does operations, all or none: JSON, a list of objects. `do` says what:
-    /// `write` (`path`, `content: { digest, size }`, `attributes`), `mkdir` (`path`, `parents`, `attributes`), `symlink` (`path`,
+    /// `write` (`path`, `content: { digest, size, offset, length }`, `attributes`), `mkdir` (`path`, `parents`, `attributes`), `symlink` (`path`,
     /// `target`), `remove` (`path`), `move` (`from`, `to`), `change` (`path`, `attributes`). `attributes` are `mode`, `uid`,
     /// `gid` and `mtime`, each of which may be left out. `now` is in seconds since 1970.
     #[wasm_bindgen(unchecked_return_type = "OverlayStep")]
@@ -57,9 +57,9 @@ impl Overlay {
         step(applied)
     }
 
-    /// Says that the content of the image's file of that number is among the blobs.
-    pub fn copied(&mut self, number: u32, digest: String, size: f64) {
-        self.core.copied(number as usize, content(digest, size));
+    /// Says where in which blob the content of the image's file of that number is.
+    pub fn copied(&mut self, number: u32, digest: String, size: f64, offset: f64, length: f64) {
+        self.core.copied(number as usize, content(digest, size, offset, length));
     }
 
     /// Unpacks a tar into a directory, as `docker cp` does. What it wants are files of the tar: to be told by `unpacked`.
@@ -72,9 +72,9 @@ impl Overlay {
         step(applied)
     }
 
-    /// Says that the content of the tar's file of that number is among the blobs.
-    pub fn unpacked(&mut self, number: u32, digest: String, size: f64) {
-        self.unpacked.insert(number as usize, content(digest, size));
+    /// Says where in which blob the content of the tar's file of that number is.
+    pub fn unpacked(&mut self, number: u32, digest: String, size: f64, offset: f64, length: f64) {
+        self.unpacked.insert(number as usize, content(digest, size, offset, length));
     }
 
     /// `docker diff`.
@@ -94,7 +94,7 @@ impl Overlay {
         self.layer = Some(self.core.layer());
     }
 
-    /// The next of the layer's parts, which follow each other: bytes, or blobs of the store; `undefined` at the end.
+    /// The next of the layer's parts, which follow each other: bytes, or ranges of blobs of the store; `undefined` at the end.
     #[wasm_bindgen(js_name = nextLayerParts, unchecked_return_type = "LayerPart[] | undefined")]
     pub fn next_layer_parts(&mut self) -> JsResult {
         let parts = Array::new();
@@ -112,9 +112,9 @@ impl Overlay {
     }
 }
 
-fn content(digest: String, size: f64) -> Content {
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // below 2^53
-    Content { digest, size: size as u64 }
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // below 2^53
+fn content(digest: String, size: f64, offset: f64, length: f64) -> Content {
+    Content { digest, size: size as u64, offset: offset as u64, length: length as u64 }
 }
 
 fn step(applied: Applied) -> JsResult {

@@ -59,7 +59,7 @@ fuzz_target!(|data: &[u8]| {
                 break;
             }
         }
-        assert!(given <= reader.size());
+        assert!(given <= reader.files().map(|(_, size)| size).sum());
     }
     let mut changing = Changing::new(indexes.clone()).unwrap();
     while !changing.step(10) {}

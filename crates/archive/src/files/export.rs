@@ -98,11 +98,11 @@ impl<S: Source + Clone> Export<S> {
         while fresh < max && headers < HEADERS {
             if let Some(file) = &mut self.file {
                 if let Some(bytes) = self.contents.next(file, max)? {
-                    recipe.push_slice(&bytes, 0..bytes.len());
                     if bytes.is_empty() {
                         break;
                     }
-                    fresh += if copied(&bytes) { usize::try_from(bytes.len()).unwrap_or(max) } else { 0 };
+                    fresh += usize::try_from(bytes.in_memory()).unwrap_or(max);
+                    recipe.append(bytes);
                     continue;
                 }
                 let size = file.position();
@@ -138,11 +138,6 @@ impl<S: Source + Clone> Export<S> {
         let kind = tree.kind(number);
         (header::header(path(number), kind, found, Holes::Filled), kind == FileKind::File)
     }
-}
-
-/// Whether bytes stand in memory: those that stand in a source take none.
-fn copied<S: Source + Clone>(recipe: &Recipe<S>) -> bool {
-    recipe.parts().iter().any(|part| matches!(part, crate::recipe::Part::Bytes(_)))
 }
 
 impl<S: Source + Clone> std::fmt::Debug for Export<S> {

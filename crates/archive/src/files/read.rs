@@ -13,6 +13,8 @@ use crate::unpack::Limits;
 
 /// How much is unpacked at a time to get to where a file begins.
 const SKIP: u64 = 1 << 20;
+/// The most parts of one step.
+const PARTS: usize = 1024;
 
 /// Layers whose files can be read: the bytes of each as they are stored, and its index.
 ///
@@ -154,10 +156,12 @@ impl<S: Source + Clone> Contents<S> {
     }
 }
 
-/// A file that is being read, a bounded number of bytes at a time.
+/// Files that are being read, one after the other, a bounded number of bytes at a time.
 pub struct FileReader<S: Source + Clone> {
     contents: Contents<S>,
-    cursor: Cursor,
+    files: Vec<(usize, Cursor)>,
+    /// Which of them is being read.
+    at: usize,
 }
 
 impl<S: Source + Clone> FileReader<S> {
@@ -165,28 +169,60 @@ impl<S: Source + Clone> FileReader<S> {
     ///
     /// Fails with `invalid-argument` where the file is none that has bytes.
     pub fn new(tree: &Rc<Tree>, number: usize, layers: Vec<Recipe<S>>, limits: Limits) -> Result<Self> {
-        let cursor = Cursor::new(tree, number).ok_or_else(|| {
-            let path = String::from_utf8_lossy(&tree.path(number)).into_owned();
-            Error::new(Code::InvalidArgument, format!("/{path} is not a regular file.")).with("entry", path)
-        })?;
-        Ok(Self { contents: Contents::new(layers, tree.layers().to_vec(), limits), cursor })
+        Self::several(tree, &[number], layers, limits)
     }
 
-    /// Bytes of the file.
-    pub fn size(&self) -> u64 {
-        self.cursor.size
+    /// Begins to read several: in the order in which they stand, so that each layer is unpacked once; see [`Self::files`].
+    /// Fails as [`Self::new`] does.
+    pub fn several(
+        tree: &Rc<Tree>,
+        numbers: &[usize],
+        layers: Vec<Recipe<S>>,
+        limits: Limits,
+    ) -> Result<Self> {
+        let file = |&number: &usize| {
+            let cursor = Cursor::new(tree, number).ok_or_else(|| {
+                let path = String::from_utf8_lossy(&tree.path(number)).into_owned();
+                Error::new(Code::InvalidArgument, format!("/{path} is not a regular file."))
+                    .with("entry", path)
+            })?;
+            Ok((number, cursor))
+        };
+        let mut files = numbers.iter().map(file).collect::<Result<Vec<_>>>()?;
+        files.sort_by_key(|(_, cursor)| (cursor.layer, cursor.record.block));
+        Ok(Self { contents: Contents::new(layers, tree.layers().to_vec(), limits), files, at: 0 })
+    }
+
+    /// The files' numbers, and how many bytes each has, in the order in which these come.
+    pub fn files(&self) -> impl Iterator<Item = (usize, u64)> {
+        self.files.iter().map(|(number, cursor)| (*number, cursor.size))
     }
 
     /// The next bytes, about `max` of them; `None` at the end. There may be none, where it took long to get to them.
     ///
     /// Ranges of a layer that is not compressed are not copied, and may be longer. Fails as unpacking does.
     pub fn read(&mut self, max: usize) -> Result<Option<Recipe<S>>> {
-        self.contents.next(&mut self.cursor, max)
+        let mut read = Recipe::default();
+        let mut room = max as u64;
+        while room > 0 && read.parts().len() < PARTS {
+            let Some((_, cursor)) = self.files.get_mut(self.at) else {
+                return Ok((!read.is_empty()).then_some(read));
+            };
+            match self.contents.next(cursor, max)? {
+                None => self.at += 1,
+                Some(bytes) if bytes.is_empty() => break,
+                Some(bytes) => {
+                    room = room.saturating_sub(bytes.in_memory());
+                    read.append(bytes);
+                }
+            }
+        }
+        Ok(Some(read))
     }
 }
 
 impl<S: Source + Clone> std::fmt::Debug for FileReader<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("FileReader").field("cursor", &self.cursor).finish_non_exhaustive()
+        f.debug_struct("FileReader").field("files", &self.files.len()).finish_non_exhaustive()
     }
 }

@@ -35,7 +35,7 @@ pub(crate) fn entries(tree: &Tree) -> Vec<FileEntry> {
     (0..tree.len()).map(|number| tree.entry(number).unwrap()).collect()
 }
 
-pub(crate) fn all(mut next: impl FnMut() -> Result<Option<Recipe<Bytes>>>) -> Result<Vec<u8>> {
+pub(crate) fn all<S: Source + Clone>(mut next: impl FnMut() -> Result<Option<Recipe<S>>>) -> Result<Vec<u8>> {
     let mut out = Vec::new();
     while let Some(piece) = next()? {
         let mut bytes = vec![0; usize::try_from(piece.len()).unwrap()];

@@ -85,7 +85,7 @@ impl Mine {
 
     fn keep(&mut self, bytes: Vec<u8>) -> Content {
         let size = bytes.len() as u64;
-        Content { digest: self.ours.keep(bytes), size }
+        Content::whole(self.ours.keep(bytes), size)
     }
 
     fn read(&self, number: usize) -> Result<Vec<u8>, Box<dyn Error>> {
@@ -187,8 +187,10 @@ impl Mine {
         for part in self.overlay.layer() {
             match part {
                 LayerPart::Bytes(part) => bytes.extend(part),
-                LayerPart::Content(content) => {
-                    bytes.extend(self.ours.blob(&content.digest).ok_or("a content is not kept")?.iter());
+                LayerPart::Content(Content { digest, offset, length, .. }) => {
+                    let blob = self.ours.blob(&digest).ok_or("a content is not kept")?;
+                    let (from, to) = (usize::try_from(offset)?, usize::try_from(offset + length)?);
+                    bytes.extend(blob.get(from..to).ok_or("a content is beyond its blob")?);
                 }
             }
         }

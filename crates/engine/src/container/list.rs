@@ -78,7 +78,7 @@ impl Catalog {
             created: container.created.clone(),
             status: "Created",
             changes: self.upper(&container.id).count(),
-            size: contents.fold(0, |sum, content| sum.saturating_add(content.size)),
+            size: contents.fold(0, |sum, content| sum.saturating_add(content.length)),
         }
     }
 

@@ -72,13 +72,17 @@ pub enum Kind {
     Fifo,
 }
 
-/// The content of a file: a blob of the store.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// The content of a file: a range of a blob of the store, which may have those of other files too.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Content {
     /// The blob's digest.
     pub digest: String,
-    /// Bytes.
+    /// Bytes of the blob.
     pub size: u64,
+    /// Where in the blob the content begins.
+    pub offset: u64,
+    /// Bytes of the content.
+    pub length: u64,
 }
 
 /// A node as a row has it.
@@ -180,11 +184,19 @@ impl From<Node> for Row {
 }
 
 impl Content {
-    /// Fails with `invalid-argument` for a digest that is none and a size that nothing has.
+    /// All of a blob, of that digest and size.
+    pub fn whole(digest: impl Into<String>, size: u64) -> Self {
+        Self { digest: digest.into(), size, offset: 0, length: size }
+    }
+
+    /// Fails with `invalid-argument` for a digest that is none, a size that nothing has, and a range beyond it.
     pub(crate) fn check(&self) -> Result<()> {
-        if Algorithm::of(&self.digest).is_none() || self.size > MAX_LEN {
-            let sentence =
-                format!("The blob {:?} has no digest or size that could be one.", self.digest.as_str());
+        let is_inside = self.offset.checked_add(self.length).is_some_and(|end| end <= self.size);
+        if Algorithm::of(&self.digest).is_none() || self.size > MAX_LEN || !is_inside {
+            let sentence = format!(
+                "The blob {:?} has no digest, size or range that could be one.",
+                self.digest.as_str()
+            );
             return Err(Error::new(Code::InvalidArgument, sentence).with("digest", self.digest.as_str()));
         }
         Ok(())

@@ -107,7 +107,7 @@ impl Overlay {
         }
         let is_same = match &file.kind {
             Kind::Directory { .. } => return false,
-            Kind::Regular(content) => content.size == size,
+            Kind::Regular(content) => content.length == size,
             Kind::Symlink { target } => self.base.link(number) == Some(target),
             Kind::CharacterDevice(major, minor) | Kind::BlockDevice(major, minor) => {
                 device == Some((*major, *minor))

@@ -18,7 +18,7 @@ const PIECE: usize = 64 << 10;
 pub enum LayerPart {
     /// These bytes: headers, and what fills up blocks.
     Bytes(Vec<u8>),
-    /// A blob of the store.
+    /// Of a blob of the store.
     Content(Content),
 }
 
@@ -76,7 +76,7 @@ impl Iterator for LayerParts {
         let bytes = std::mem::take(&mut self.bytes);
         // What fills up the content's last block comes after it.
         if let Some(content) = &self.content {
-            self.bytes.resize(TarMember::padding(content.size), 0);
+            self.bytes.resize(TarMember::padding(content.length), 0);
         }
         (!bytes.is_empty()).then_some(LayerPart::Bytes(bytes))
     }
@@ -90,7 +90,9 @@ impl LayerParts {
             Some(Node::There(file)) => file.clone(),
             // Only a directory is there without having been changed.
             None => {
-                match in_base(&self.base, path).and_then(|number| file_of(&self.base, number, no_content)) {
+                match in_base(&self.base, path)
+                    .and_then(|number| file_of(&self.base, number, Content::default))
+                {
                     Some(file) => file,
                     None => return,
                 }
@@ -111,8 +113,8 @@ impl LayerParts {
         let mut is_opaque = false;
         match kind {
             Kind::Regular(content) => {
-                member.size = content.size;
-                self.content = Some(content).filter(|content| content.size > 0);
+                member.size = content.length;
+                self.content = Some(content).filter(|content| content.length > 0);
             }
             Kind::Directory { opaque } => is_opaque = opaque,
             Kind::Symlink { target } => member.link = target,
@@ -139,8 +141,4 @@ impl LayerParts {
         let member = TarMember { kind: FileKind::File, path, mode: 0, ..TarMember::default() };
         self.bytes.append(&mut member.header());
     }
-}
-
-fn no_content() -> Content {
-    Content { digest: String::new(), size: 0 }
 }

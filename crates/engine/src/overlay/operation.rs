@@ -300,7 +300,7 @@ impl Overlay {
         let mut wanted = false;
         let file = file_of(&self.base, number, || {
             wanted = known.is_none();
-            known.unwrap_or_else(|| Content { digest: String::new(), size: 0 })
+            known.unwrap_or_default()
         });
         if wanted {
             self.wanting.push(number);
@@ -346,7 +346,7 @@ impl Overlay {
             let file = file_of(files, number, || {
                 contents.get(&number).cloned().unwrap_or_else(|| {
                     wanting.push(number);
-                    Content { digest: String::new(), size: 0 }
+                    Content::default()
                 })
             });
             let Some(file) = file else { continue };
