@@ -6,6 +6,7 @@ import { existsSync } from 'node:fs';
 import { copyFile, mkdir, mkdtemp, readFile, readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
+import { after } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const LIMIT = 30_000;
@@ -37,11 +38,22 @@ export function skipUnlessBrowser(engine) {
   return `skipped: ${reason}`;
 }
 
+/** One browser of each kind for all tests of a file: to start one takes longer than most of them. */
+const browsers = new Map();
+after(async () => {
+  for (const browser of browsers.values()) await (await browser).close();
+});
+
+function shared(engine, start) {
+  if (!browsers.has(engine)) browsers.set(engine, start());
+  return browsers.get(engine);
+}
+
 /**
- * Opens a page in a new browser, calls `use(page)`, and closes the browser. `origin` is the only one that the page
- * may talk to. `options.expectErrors` keeps what the page logs from failing the test: it is in `page.problems` then. In a
- * folder `options.profile` the browser keeps what it stores; what was there is there again for the next browser. `use` may
- * end its browser itself by `page.kill()`, as a crash would.
+ * Opens a page that shares nothing with others, calls `use(page)`, and closes it. `origin` is the only one that the page
+ * may talk to. `options.expectErrors` keeps what the page logs from failing the test: it is in `page.problems` then. With a
+ * folder `options.profile` it has a browser of its own, which keeps there what it stores; what was there is there again for the
+ * next. Such a browser `use` may end itself by `page.kill()`, as a crash would.
  */
 export async function withPage(engine, origin, use, { expectErrors = false, profile } = {}) {
   const directory = await mkdtemp(join(tmpdir(), 'longshore-browser-'));
@@ -144,12 +156,10 @@ class ChromiumPage extends Page {
     const { chromium } = await import('playwright-core');
     const start = { executablePath: executable('chromium'), args: CHROMIUM_ARGUMENTS };
     const look = { acceptDownloads: true, viewport: { width: 1280, height: 800 } };
-    const kept = profile && (await chromium.launchPersistentContext(profile, { ...start, ...look }));
-    const browser = kept ?? (await chromium.launch(start));
-    const context = kept ?? (await browser.newContext(look));
+    const browser = profile ? undefined : await shared('chromium', () => chromium.launch(start));
+    const context = await (browser ? browser.newContext(look) : chromium.launchPersistentContext(profile, { ...start, ...look }));
     context.setDefaultTimeout(LIMIT);
-    const self = new ChromiumPage(origin, directory, kept ? 'Chromium' : `Chromium ${browser.version()}`);
-    self.browser = browser;
+    const self = new ChromiumPage(origin, directory, browser ? `Chromium ${browser.version()}` : 'Chromium');
     self.context = context;
     self.profile = profile;
     self.page = await context.newPage();
@@ -201,32 +211,42 @@ class ChromiumPage extends Page {
   }
 
   close() {
-    return this.browser.close();
+    return this.context.close();
   }
 }
 
 class FirefoxPage extends Page {
   static async open(origin, directory, profile) {
     const { default: puppeteer } = await import('puppeteer-core');
-    const downloads = join(directory, 'downloads');
-    await mkdir(downloads);
-    const browser = await puppeteer.launch({
-      browser: 'firefox',
-      executablePath: executable('firefox'),
-      headless: true,
-      ...(profile && { userDataDir: profile }),
-      extraPrefsFirefox: {
-        'browser.download.dir': downloads,
-        'browser.download.folderList': 2,
-        'browser.download.alwaysOpenPanel': false,
-        'browser.helperApps.neverAsk.saveToDisk': 'application/x-tar,application/octet-stream,application/json',
-      },
-    });
+    const start = async () => {
+      // It has one place for all downloads, and does not say which came from where: each is looked for by itself.
+      const downloads = await mkdtemp(join(tmpdir(), 'longshore-downloads-'));
+      const browser = await puppeteer.launch({
+        browser: 'firefox',
+        executablePath: executable('firefox'),
+        headless: true,
+        ...(profile && { userDataDir: profile }),
+        extraPrefsFirefox: {
+          'browser.download.dir': downloads,
+          'browser.download.folderList': 2,
+          'browser.download.alwaysOpenPanel': false,
+          'browser.helperApps.neverAsk.saveToDisk': 'application/x-tar,application/octet-stream,application/json',
+        },
+      });
+      const close = async () => {
+        await browser.close();
+        await rm(downloads, { recursive: true, force: true });
+      };
+      return { browser, downloads, close };
+    };
+    const { browser, downloads, close } = await (profile ? start() : shared('firefox', start));
+    const context = profile ? browser.defaultBrowserContext() : await browser.createBrowserContext();
     const self = new FirefoxPage(origin, directory, await browser.version());
-    self.browser = browser;
+    self.context = context;
     self.profile = profile;
     self.downloads = downloads;
-    self.page = await browser.newPage();
+    self.close = profile ? close : () => context.close();
+    self.page = await context.newPage();
     await self.page.setViewport({ width: 1280, height: 800 });
     self.page.setDefaultTimeout(LIMIT);
     self.watch(self.page);
@@ -236,7 +256,7 @@ class FirefoxPage extends Page {
   /** One more tab of the same browser. */
   async tab() {
     const tab = Object.assign(Object.create(Object.getPrototypeOf(this)), this);
-    tab.page = await this.browser.newPage();
+    tab.page = await this.context.newPage();
     tab.page.setDefaultTimeout(LIMIT);
     tab.watch(tab.page);
     return tab;
@@ -284,9 +304,5 @@ class FirefoxPage extends Page {
       if (Date.now() > deadline) throw new Error('the download does not end');
       await sleep(100);
     }
-  }
-
-  close() {
-    return this.browser.close();
   }
 }

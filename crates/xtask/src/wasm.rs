@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Child, Command, ExitStatus};
 
 use wasm_bindgen_cli_support::Bindgen;
 
@@ -22,21 +22,25 @@ const FEATURES: [&str; 8] = [
     "--enable-multivalue",
 ];
 
-/// The modules: each is made of the one crate by the feature and the profile of its name.
-const MODULES: [&str; 4] = ["core", "codec", "engine", "registry"];
+/// The modules, the largest first: each is made of the one crate by the feature and the profile of its name.
+const MODULES: [&str; 4] = ["codec", "core", "engine", "registry"];
 
 /// Builds for each module NAME `dist/lib/NAME.js`, `NAME_bg.wasm` and `NAME.d.ts`.
 pub(crate) fn build(optimise: bool) -> Result<()> {
     let root = root();
     let out = root.join("dist/lib");
     fs::create_dir_all(&out).map_err(failed("making dist/lib"))?;
-    for name in MODULES {
+    let mut optimising = Vec::new();
+    let made = MODULES.iter().try_for_each(|name| {
         module(&root, &out, name)?;
         if optimise {
-            wasm_opt(&root, &out.join(format!("{name}_bg.wasm")))?;
+            // It runs on one processor, as does the end of a build: the next module is built meanwhile.
+            optimising.push(wasm_opt(&root, &out.join(format!("{name}_bg.wasm")))?);
         }
-    }
-    Ok(())
+        Ok(())
+    });
+    let optimised = optimising.into_iter().map(|mut child| ended("wasm-opt", child.wait()));
+    optimised.fold(made, Result::and)
 }
 
 fn module(root: &Path, out: &Path, name: &str) -> Result<()> {
@@ -58,17 +62,23 @@ fn module(root: &Path, out: &Path, name: &str) -> Result<()> {
     fs::remove_file(&raw).map_err(failed(raw.display()))
 }
 
-/// Runs npm's build of Binaryen over the module, in place.
-fn wasm_opt(root: &Path, wasm: &Path) -> Result<()> {
+/// Starts npm's build of Binaryen over the module, in place.
+fn wasm_opt(root: &Path, wasm: &Path) -> Result<Child> {
     let tool = root.join("node_modules/binaryen/bin/wasm-opt");
     if !tool.exists() {
         return Err("wasm-opt is not there: run `npm ci` first, or `cargo xtask wasm --dev`.".to_owned());
     }
-    run(Command::new("node").arg(tool).args(FEATURES).arg("-O3").arg(wasm).arg("-o").arg(wasm))
+    let mut command = Command::new("node");
+    command.arg(tool).args(FEATURES).arg("-O3").arg(wasm).arg("-o").arg(wasm);
+    command.spawn().map_err(failed("wasm-opt"))
 }
 
 fn run(command: &mut Command) -> Result<()> {
     let program = command.get_program().to_string_lossy().into_owned();
-    let status = command.status().map_err(failed(&program))?;
+    ended(&program, command.status())
+}
+
+fn ended(program: &str, status: std::io::Result<ExitStatus>) -> Result<()> {
+    let status = status.map_err(failed(program))?;
     if status.success() { Ok(()) } else { Err(format!("{program}: {status}")) }
 }
