@@ -127,7 +127,9 @@ export interface StoreOptions {
  * Fails with `store-failed` where the browser keeps nothing, as in some private windows.
  */
 export async function openStore({ name, blobs }: StoreOptions = {}): Promise<Store> {
-  const [{ BaseStore }, { databaseKeeping }] = await loaded(() => Promise.all([import('./store.js'), import('./database-keeping.js')]));
+  const [{ BaseStore }, { databaseKeeping }, { gatherToBlob }] = await loaded(() =>
+    Promise.all([import('./store.js'), import('./database-keeping.js'), import('./gathering.js')]),
+  );
   const store: Store = new BaseStore<Archive, Saved, ArchiveInput, Blob>({
     backend: client,
     pool,
@@ -140,19 +142,7 @@ export async function openStore({ name, blobs }: StoreOptions = {}): Promise<Sto
       return openFolder({ name: 'images', files }, {});
     },
     async gather(pieces, sourceOf) {
-      const sources = new Map<string, Blob>();
-      const parts: BlobPart[] = [];
-      for (const piece of pieces) {
-        if (piece instanceof Uint8Array) {
-          parts.push(piece as Uint8Array<ArrayBuffer>);
-          continue;
-        }
-        const { digest, size, offset, length } = piece;
-        const blob = sources.get(digest) ?? (await sourceOf({ digest, size }));
-        sources.set(digest, blob);
-        parts.push(blob.slice(offset, offset + length));
-      }
-      const source = new Blob(parts);
+      const source = await gatherToBlob(pieces, sourceOf);
       return { source, part: wholeOf(source), release() {} };
     },
     partOf: async (content) => (content instanceof Blob ? wholeOf(content) : content),
