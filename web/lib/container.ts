@@ -169,7 +169,8 @@ export class Container<A extends BaseArchive, Source> {
       const layer = await this.#layer(calls);
       try {
         const archive = await this.#host.assemble(this.id, layer);
-        await archive.shareIndexes(await this.#opened());
+        // Without them it is slower, and no worse.
+        await archive.shareIndexes(await this.#opened()).catch(() => {});
         return archive;
       } catch (thrown) {
         layer.release();

@@ -300,7 +300,9 @@ export class SessionFiles {
     return made;
   }
 
+  /** What there is of an open archive's files. */
   #own(handle: number): ArchiveFiles {
+    this.#opened(handle);
     const own = this.#archives.get(handle) ?? new ArchiveFiles();
     this.#archives.set(handle, own);
     return own;
