@@ -1,0 +1,38 @@
+//! Content management, and what is the same for all.
+
+use longshore_archive::Code;
+use longshore_registry::{Credentials, Exchange, Failure, Outcome, Settings};
+
+use super::{Reply, code, drive, image, reply, session, with};
+
+#[test]
+fn deleting() {
+    let mut delete = Exchange::delete(&session(Settings::default()), "a", "1");
+    let (asked, outcome) = drive(&mut delete, &Credentials::Anonymous, with(vec![reply(202)]));
+    assert_eq!((asked, outcome.unwrap()), (vec!["DELETE a/manifests/1".to_owned()], Outcome::Deleted));
+    let mut delete = Exchange::delete(&session(Settings::default()), "a", "1");
+    let (_, outcome) = drive(&mut delete, &Credentials::Anonymous, with(vec![reply(405)]));
+    assert_eq!(code(outcome), Code::RegistryRefused);
+}
+
+#[test]
+fn storms_pass_or_are_given_up() {
+    let get = || Exchange::manifest(&session(Settings::default()), "a", "1");
+    let fine = || reply(200).with_body(&image());
+    let answers = vec![reply(429).with("Retry-After", "7"), reply(503), reply(500), fine()];
+    let (asked, outcome) = drive(&mut get(), &Credentials::Anonymous, with(answers));
+    assert!(outcome.is_ok());
+    let waits: Vec<&String> = asked.iter().filter(|line| line.starts_with("wait")).collect();
+    assert_eq!(waits, ["wait 7000", "wait 1000", "wait 2000"]);
+    let (asked, outcome) = drive(&mut get(), &Credentials::Anonymous, with(vec![reply(500); 6]));
+    assert_eq!(code(outcome), Code::RegistryFailed);
+    assert_eq!(asked.len(), 11);
+    // Who has never answered is not asked often; whom nobody may trust, once.
+    let table = [(Failure::Network, 2), (Failure::Timeout, 2), (Failure::Certificate, 1), (Failure::Cors, 1)];
+    for (failure, tries) in table {
+        let replies = (0..tries).map(|_| Reply::Not(failure)).collect();
+        let error = drive(&mut get(), &Credentials::Anonymous, replies).1.unwrap_err();
+        assert_eq!(error.code(), Code::Unreachable, "{failure:?}");
+        assert_eq!(error.detail()["reason"], longshore_archive::Fact::from(failure.as_str()));
+    }
+}
