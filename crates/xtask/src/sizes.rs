@@ -36,7 +36,6 @@ const LATER: &[&str] = &[
     "database-shelf.js",
     "engine.js",
     "engine_bg.wasm",
-    "gathering.js",
     "keep-tasks.js",
     "keeper.js",
     "keeping.js",

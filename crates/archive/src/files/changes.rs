@@ -52,7 +52,7 @@ impl Changing {
                 Outcome::Nothing => {}
                 Outcome::Removed(removed) => {
                     for one in removed {
-                        if let Some(file) = self.merging.describe(one.node, one.inode) {
+                        if let Some(file) = self.merging.files().describe(one.node, one.inode) {
                             self.changes.push(Change::Deleted(Box::new(file), one.bytes));
                         }
                     }
@@ -85,7 +85,7 @@ impl Changing {
     pub fn get(&self, number: usize) -> Option<LayerChange> {
         Some(match self.changes.get(number)? {
             Change::Placed(change, record) => {
-                let file = self.merging.layers().get(self.layer)?.entry(*record as usize)?;
+                let file = self.merging.files().layers().get(self.layer)?.entry(*record as usize)?;
                 LayerChange { change: *change, bytes: file.size, file }
             }
             Change::Deleted(file, bytes) => {

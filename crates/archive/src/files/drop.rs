@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use super::growing::Growing;
 use super::header::{self, Holes};
 use super::indexing::{normal, split};
 use super::layer::{FileKind, Record, SharedIndex, join};
@@ -161,7 +162,7 @@ impl Dropping {
         let went_on = next.is_some();
         if !went_on {
             for wanted in wanted {
-                wanted.look(merging);
+                wanted.look(merging.files());
             }
         }
         went_on
@@ -185,10 +186,10 @@ impl Dropping {
     fn gather(&mut self) -> bool {
         let Some((_, _, outcome)) = self.merging.next(|_, _, _| {}) else { return false };
         if let Outcome::Placed(_, node) = outcome
-            && !self.merging.is_directory(node)
-            && self.is_gone(&self.merging.path(node))
+            && !self.merging.files().is_directory(node)
+            && self.is_gone(&self.merging.files().path(node))
         {
-            self.files.extend(self.merging.origin(node));
+            self.files.extend(self.merging.files().origin(node));
         }
         true
     }
@@ -198,7 +199,7 @@ impl Dropping {
         if let Outcome::Placed(_, node) = outcome
             && self.is_of_them(node)
         {
-            let path = self.merging.path(node);
+            let path = self.merging.files().path(node);
             if !self.is_gone(&path) {
                 self.names.entry(path).or_default().push((layer, number));
             }
@@ -208,8 +209,8 @@ impl Dropping {
 
     /// Whether what is at a node is one of the files that go.
     fn is_of_them(&self, node: u32) -> bool {
-        !self.merging.is_directory(node)
-            && self.merging.origin(node).is_some_and(|file| self.files.contains(&file))
+        !self.merging.files().is_directory(node)
+            && self.merging.files().origin(node).is_some_and(|file| self.files.contains(&file))
     }
 
     fn decide(&mut self) -> bool {
@@ -257,7 +258,7 @@ impl Dropping {
         let (directory, name) = split(&path);
         let or_goes = |goes: bool, other: Fate| if goes { Fate::Goes } else { other };
         if let &Outcome::Placed(change, node) = outcome {
-            let real = self.merging.path(node);
+            let real = self.merging.files().path(node);
             if self.is_gone(&real) || self.is_outdone(&real, layer, number) {
                 return Fate::Goes;
             }
@@ -287,10 +288,15 @@ impl Dropping {
 
     /// Directories that are there because the entry that goes was in them, and stay.
     fn implied(&self, directory: &[u8]) -> Vec<Vec<u8>> {
-        let way = self.merging.way(directory).into_iter().filter(|&node| self.merging.is_implied(node));
+        let way = self
+            .merging
+            .files()
+            .way(directory)
+            .into_iter()
+            .filter(|&node| self.merging.files().is_implied(node));
         let goes =
             |path: &Vec<u8>| ways(path).any(|way| self.gone.contains(way) || self.names.contains_key(way));
-        way.map(|node| self.merging.path(node)).filter(|path| !goes(path)).collect()
+        way.map(|node| self.merging.files().path(node)).filter(|path| !goes(path)).collect()
     }
 
     /// Whether what is at that path goes: it or a directory above it.
@@ -334,7 +340,7 @@ impl Wanted {
     }
 
     /// Notes where the path leads now.
-    fn look(&mut self, state: &Merging) {
+    fn look(&mut self, state: &Growing) {
         let real = state.look_up(&self.path, false).map(|node| state.path(node));
         match real.filter(|real| !real.is_empty()) {
             Some(real) if real == self.path => self.is_there = true,
@@ -358,7 +364,7 @@ struct Way {
 
 impl Way {
     fn of(
-        state: &Merging,
+        state: &Growing,
         record: Record,
         gone: &BTreeSet<Vec<u8>>,
         names: &BTreeMap<Vec<u8>, Vec<(usize, u32)>>,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::growing::Growing;
 use super::layer::{FileKind, Record, SharedIndex};
 use super::merge::{Merging, Outcome, hidden};
 use crate::error::Result;
@@ -84,7 +85,7 @@ impl Weighing {
             let layer = u32::try_from(layer).unwrap_or(u32::MAX);
             let found = match outcome {
                 Outcome::Placed(_, node) => {
-                    let index = self.merging.layers().get(layer as usize);
+                    let index = self.merging.files().layers().get(layer as usize);
                     let record = index.and_then(|index| Some((index, index.record(record)?)));
                     record
                         .filter(|(_, record)| record.kind() == FileKind::File)
@@ -96,7 +97,7 @@ impl Weighing {
             if let Some((node, bytes)) = found {
                 let node = node as usize;
                 if node >= self.seen.len() {
-                    self.seen.resize(self.merging.names().max(node + 1), Seen::default());
+                    self.seen.resize(self.merging.files().names().max(node + 1), Seen::default());
                 }
                 if let Some(seen) = self.seen.get_mut(node) {
                     seen.add(layer, bytes);
@@ -156,14 +157,14 @@ impl Weighing {
 }
 
 /// What a whiteout hides: which name, and how many bytes are below it, if it is a directory.
-fn hidden_bytes(merging: &Merging, record: Record) -> Option<(u32, u64)> {
-    let index = merging.layers().get(merging.layer())?;
+fn hidden_bytes(files: &Growing, record: Record) -> Option<(u32, u64)> {
+    let index = files.layers().get(files.layer())?;
     let path = index.path(record);
     let (directory, name) = hidden(&path)?;
-    let parent = merging.look_up(directory, true)?;
-    let node = merging.slot(parent, name)?;
-    let directory = merging.child(parent, name).filter(|&node| merging.is_directory(node));
-    Some((node, directory.map_or(0, |node| merging.total(node))))
+    let parent = files.look_up(directory, true)?;
+    let node = files.slot(parent, name)?;
+    let directory = files.child(parent, name).filter(|&node| files.is_directory(node));
+    Some((node, directory.map_or(0, |node| files.total(node))))
 }
 
 impl std::fmt::Debug for Weighing {

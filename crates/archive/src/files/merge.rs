@@ -1,39 +1,15 @@
-//! The file system that layers come to: they are unpacked one after the other, without a file being written.
+//! Layers unpacked one after the other: what each of their entries does (OCI image specification, `layer.md`).
 
 use std::collections::HashMap;
-use std::hash::Hasher;
 
-use hashbrown::HashTable;
-
+use super::growing::{Growing, NONE, ROOT, Removed};
 use super::indexing::split;
 use super::layer::{FileKind, Record, SharedIndex};
-use super::paths::{Step, follow};
-use super::tree::{Inode, Named, Tree};
+use super::tree::{Named, Tree};
 use crate::error::{Code, Error, Result};
 
 /// The most entries of all layers of one image together.
 const MAX_ENTRIES: usize = 8_000_000;
-
-/// No node, no file.
-const NONE: u32 = u32::MAX;
-/// The root's number.
-const ROOT: u32 = 0;
-
-/// A name in a directory. It stays when its file goes: another may come.
-struct Node {
-    parent: u32,
-    name: Named,
-    /// Which file has that name, or [`NONE`].
-    inode: u32,
-    /// Its children are those that were born in this one: so all go at once.
-    generation: u32,
-    born: u32,
-    /// Its first child, and the next of its parent's.
-    first: u32,
-    next: u32,
-    /// Whether it is among its parent's children.
-    listed: bool,
-}
 
 /// What a layer does to a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
@@ -45,15 +21,6 @@ pub enum ChangeKind {
     Changed,
     /// What was there is no more.
     Deleted,
-}
-
-/// A file that is no more, with all that was below it.
-pub(super) struct Removed {
-    pub(super) node: u32,
-    /// Which it was: the node has none now.
-    pub(super) inode: u32,
-    /// Bytes of all of them.
-    pub(super) bytes: u64,
 }
 
 /// What follows from one entry.
@@ -68,18 +35,11 @@ pub(super) enum Outcome {
 
 /// Layers that are being merged, a bounded number of entries at a time.
 pub struct Merging {
-    layers: Vec<SharedIndex>,
-    nodes: Vec<Node>,
-    inodes: Vec<Inode>,
-    /// Names that no entry has: of directories above those that have one.
-    implied: Vec<Box<[u8]>>,
-    table: HashTable<u32>,
-    /// Which layer and which of its entries come next.
-    layer: u32,
+    files: Growing,
+    /// Which entry of the layer comes next.
     record: u32,
-    /// Where the directories of this layer are, as long as nothing was taken away.
+    /// Where the directories of this layer are, as of an epoch.
     places: Vec<(u32, u32)>,
-    epoch: u32,
     /// Files of `.wh..wh.plnk`, where AUFS kept what has several names.
     aufs: HashMap<Vec<u8>, u32>,
 }
@@ -94,31 +54,20 @@ impl Merging {
                 .with("expected", MAX_ENTRIES)
                 .with("actual", entries));
         }
-        let root = Inode { layer: 0, record: NONE, links: 1 };
-        let node = Node {
-            parent: ROOT,
-            name: Named::Implied(0),
-            inode: 0,
-            generation: 0,
-            born: 0,
-            first: NONE,
-            next: NONE,
-            listed: true,
-        };
-        let mut merging = Self {
-            layers,
-            nodes: vec![node],
-            inodes: vec![root],
-            implied: vec![Box::default()],
-            table: HashTable::new(),
-            layer: 0,
-            record: 0,
-            places: Vec::new(),
-            epoch: 1,
-            aufs: HashMap::new(),
-        };
+        let mut merging =
+            Self { files: Growing::new(layers), record: 0, places: Vec::new(), aufs: HashMap::new() };
         merging.enter();
         Ok(merging)
+    }
+
+    /// The files as they are now.
+    pub(super) fn files(&self) -> &Growing {
+        &self.files
+    }
+
+    /// The file system. To be called at the end.
+    pub fn finish(self) -> Tree {
+        self.files.finish()
     }
 
     /// Goes on for that many entries; `true` at the end.
@@ -126,34 +75,21 @@ impl Merging {
         (0..entries).any(|_| self.next(|_, _, _| {}).is_none())
     }
 
-    /// How many layers are merged completely.
-    pub(super) fn layer(&self) -> usize {
-        self.layer as usize
-    }
-
-    pub(super) fn layers(&self) -> &[SharedIndex] {
-        &self.layers
-    }
-
-    /// How many names there are or were.
-    pub(super) fn names(&self) -> usize {
-        self.nodes.len()
-    }
-
     /// Unpacks the next entry; `None` at the end. `before` sees it first.
     pub(super) fn next(
         &mut self,
-        mut before: impl FnMut(&Self, u32, Record),
+        mut before: impl FnMut(&Growing, u32, Record),
     ) -> Option<(usize, u32, Outcome)> {
         loop {
-            let index = self.layers.get(self.layer as usize)?.clone();
+            let layer = self.files.layer();
+            let index = self.files.layers().get(layer)?.clone();
             let Some(record) = index.record(self.record) else {
-                self.layer += 1;
+                self.files.enter_next();
                 self.enter();
                 continue;
             };
-            before(self, self.record, record);
-            let (layer, number) = (self.layer as usize, self.record);
+            before(&self.files, self.record, record);
+            let number = self.record;
             self.record += 1;
             let outcome = self.apply(number, record).unwrap_or(Outcome::Nothing);
             return Some((layer, number, outcome));
@@ -162,14 +98,15 @@ impl Merging {
 
     fn enter(&mut self) {
         self.record = 0;
-        let directories = self.layers.get(self.layer as usize).map_or(0, |index| index.directories.len());
+        let directories =
+            self.files.layers().get(self.files.layer()).map_or(0, |index| index.directories.len());
         self.places.clear();
         self.places.resize(directories, (0, NONE));
     }
 
     /// What the entry does; nothing where it has no place.
     fn apply(&mut self, number: u32, record: Record) -> Option<Outcome> {
-        let index = self.layers.get(self.layer as usize)?.clone();
+        let index = self.files.layers().get(self.files.layer())?.clone();
         let name = index.name(record);
         let directory = index.directory(record.directory);
         // What AUFS noted for itself, but for the files that have several names.
@@ -177,27 +114,27 @@ impl Merging {
             || (directory.is_empty() && name.starts_with(b".wh..wh.") && name != OPAQUE)
         {
             if directory == AUFS_LINKS && record.kind() == FileKind::File {
-                let inode = self.inode(number)?;
+                let inode = self.files.inode(number)?;
                 self.aufs.insert(index.path(record), inode);
             }
             return None;
         }
         if name.is_empty() {
             if record.kind() == FileKind::Directory {
-                let inode = self.inode(number)?;
-                self.node_mut(ROOT)?.inode = inode;
+                let inode = self.files.inode(number)?;
+                self.files.replace(ROOT, inode)?;
             }
             return None;
         }
         if let Some(hidden) = name.strip_prefix(b".wh.") {
             // A whiteout in a directory that is not there hides nothing.
-            let parent = self.look_up(directory, true)?;
+            let parent = self.files.look_up(directory, true)?;
             let mut removed = Vec::new();
             if name == OPAQUE {
-                self.remove_lower_children(parent, &mut removed);
+                self.files.remove_lower_children(parent, &mut removed);
             } else if !matches!(hidden, b"" | b"." | b"..") {
-                let node = self.child(parent, hidden)?;
-                self.remove_lower(node, &mut removed);
+                let node = self.files.child(parent, hidden)?;
+                self.files.remove_lower(node, &mut removed);
             }
             return Some(Outcome::Removed(removed));
         }
@@ -207,31 +144,30 @@ impl Merging {
             _ => None,
         };
         let parent = self.place(&index, record.directory)?;
-        let existing = self.child(parent, name);
+        let existing = self.files.child(parent, name);
         let is_directory = record.kind() == FileKind::Directory;
         if let Some(node) = existing
             && is_directory
-            && self.kind(node) == Some(FileKind::Directory)
+            && self.files.kind(node) == Some(FileKind::Directory)
         {
-            let inode = self.inode(number)?;
-            self.node_mut(node)?.inode = inode;
+            let inode = self.files.inode(number)?;
+            self.files.replace(node, inode)?;
             return Some(Outcome::Placed(ChangeKind::Changed, node));
         }
         if let Some(node) = existing {
-            self.remove(node);
-            // Ways that ended at a file may go on now.
-            self.epoch += u32::from(is_directory);
+            self.files.make_room(node, is_directory);
         }
-        let inode = linked.or_else(|| self.inode(number))?;
-        let node = self.put(parent, name, Named::Entry { layer: self.layer, record: number }, inode)?;
+        let inode = linked.or_else(|| self.files.inode(number))?;
+        let named = Named::Entry { layer: u32::try_from(self.files.layer()).ok()?, record: number };
+        let node = self.files.put(parent, name, named, inode)?;
         Some(Outcome::Placed(if existing.is_some() { ChangeKind::Changed } else { ChangeKind::Added }, node))
     }
 
     /// The file that a hard link leads to.
     fn linked(&self, target: &[u8]) -> Option<u32> {
         let known = self.aufs.get(target).copied();
-        let inode = known.or_else(|| Some(self.node(self.look_up(target, false)?)?.inode))?;
-        (self.kind_of(inode)? != FileKind::Directory).then_some(inode)
+        let inode = known.or_else(|| self.files.file(self.files.look_up(target, false)?))?;
+        (self.files.kind_of(inode)? != FileKind::Directory).then_some(inode)
     }
 
     /// The directory with that number in the layer's index, made where it is not there.
@@ -240,358 +176,17 @@ impl Merging {
             return Some(ROOT);
         }
         if let Some(&(epoch, node)) = self.places.get(directory as usize)
-            && epoch == self.epoch
+            && epoch == self.files.epoch()
         {
             return (node != NONE).then_some(node);
         }
         let path = index.directory(directory);
-        let found = Way(self).follow(path);
-        let epoch = self.epoch;
+        let found = self.files.make_way(path);
+        let epoch = self.files.epoch();
         if let Some(place) = self.places.get_mut(directory as usize) {
             *place = (epoch, found.unwrap_or(NONE));
         }
         found
-    }
-
-    /// What stands at a path; through a link at its end too, if `last` says so.
-    pub(super) fn look_up(&self, path: &[u8], last: bool) -> Option<u32> {
-        follow(
-            path,
-            last,
-            ROOT,
-            |node| self.parent(node),
-            |directory, name| {
-                let node = self.child(directory, name)?;
-                Some(Step { node, link: self.link(node) })
-            },
-        )
-    }
-
-    /// All that a path leads through, as far as it leads, the links on it included.
-    pub(super) fn way(&self, path: &[u8]) -> Vec<u32> {
-        let passed = std::cell::RefCell::new(Vec::new());
-        let step = |directory, name: &[u8]| {
-            let node = self.child(directory, name)?;
-            passed.borrow_mut().push(node);
-            Some(Step { node, link: self.link(node) })
-        };
-        follow(path, true, ROOT, |node| self.parent(node), step);
-        passed.into_inner()
-    }
-
-    fn parent(&self, node: u32) -> u32 {
-        self.node(node).map_or(ROOT, |node| node.parent)
-    }
-
-    fn link(&self, node: u32) -> Option<Vec<u8>> {
-        let inode = self.inodes.get(self.node(node)?.inode as usize)?;
-        let index = self.layers.get(inode.layer as usize)?;
-        let record = index.record(inode.record)?;
-        (record.kind() == FileKind::Symlink).then(|| index.link(record).unwrap_or_default().to_vec())
-    }
-
-    fn node(&self, node: u32) -> Option<&Node> {
-        self.nodes.get(node as usize)
-    }
-
-    fn node_mut(&mut self, node: u32) -> Option<&mut Node> {
-        self.nodes.get_mut(node as usize)
-    }
-
-    pub(super) fn kind(&self, node: u32) -> Option<FileKind> {
-        self.kind_of(self.node(node)?.inode)
-    }
-
-    fn kind_of(&self, inode: u32) -> Option<FileKind> {
-        let inode = self.inodes.get(inode as usize)?;
-        Some(match self.layers.get(inode.layer as usize)?.record(inode.record) {
-            Some(record) => record.kind(),
-            None => FileKind::Directory,
-        })
-    }
-
-    pub(super) fn is_directory(&self, node: u32) -> bool {
-        self.kind(node) == Some(FileKind::Directory)
-    }
-
-    /// Bytes of the file at a node.
-    pub(super) fn size(&self, node: u32) -> u64 {
-        let size = || {
-            let inode = self.inodes.get(self.node(node)?.inode as usize)?;
-            let index = self.layers.get(inode.layer as usize)?;
-            Some(index.size(index.record(inode.record)?))
-        };
-        size().unwrap_or(0)
-    }
-
-    /// The file that a node had, described as it was there.
-    pub(super) fn describe(&self, node: u32, inode: u32) -> Option<super::layer::FileEntry> {
-        let path = self.path(node);
-        let inode = self.inodes.get(inode as usize)?;
-        Some(inode.describe(&self.layers, &path))
-    }
-
-    /// The layer and the entry of the file at a node.
-    pub(super) fn origin(&self, node: u32) -> Option<(u32, u32)> {
-        let inode = self.inodes.get(self.node(node)?.inode as usize)?;
-        Some((inode.layer, inode.record))
-    }
-
-    /// Whether there is a directory at a node that this layer is the first to imply, and that no entry tells of.
-    pub(super) fn is_implied(&self, node: u32) -> bool {
-        self.origin(node) == Some((self.layer, NONE))
-    }
-
-    /// The way to a node.
-    pub(super) fn path(&self, mut node: u32) -> Vec<u8> {
-        let mut names = Vec::new();
-        while node != ROOT {
-            let Some(own) = self.node(node) else { break };
-            names.push(own.name.of(&self.layers, &self.implied));
-            node = own.parent;
-        }
-        names.reverse();
-        names.join(&b'/')
-    }
-
-    /// The number of a name, whether there is a file now or not.
-    pub(super) fn slot(&self, parent: u32, name: &[u8]) -> Option<u32> {
-        let same = |&node: &u32| self.is_named(node, parent, name);
-        self.table.find(hash(parent, name), same).copied()
-    }
-
-    fn is_named(&self, node: u32, parent: u32, name: &[u8]) -> bool {
-        self.node(node)
-            .is_some_and(|node| node.parent == parent && node.name.of(&self.layers, &self.implied) == name)
-    }
-
-    /// The file that a directory has under a name.
-    pub(super) fn child(&self, parent: u32, name: &[u8]) -> Option<u32> {
-        self.slot(parent, name).filter(|&node| self.is_live(node))
-    }
-
-    /// Whether a node whose parent is there is there too.
-    fn is_live(&self, node: u32) -> bool {
-        let node = self.node(node).filter(|node| node.inode != NONE);
-        node.is_some_and(|node| self.node(node.parent).is_some_and(|parent| parent.generation == node.born))
-    }
-
-    /// The file of the entry with that number in the layer that is being unpacked.
-    fn inode(&mut self, record: u32) -> Option<u32> {
-        let number = u32::try_from(self.inodes.len()).ok()?;
-        self.inodes.push(Inode { layer: self.layer, record, links: 0 });
-        Some(number)
-    }
-
-    /// Gives a file a name that is free.
-    fn put(&mut self, parent: u32, name: &[u8], named: Named, inode: u32) -> Option<u32> {
-        let born = self.node(parent)?.generation;
-        let number = if let Some(known) = self.slot(parent, name) {
-            known
-        } else {
-            let number = u32::try_from(self.nodes.len()).ok()?;
-            let (next, first) = (NONE, NONE);
-            self.nodes.push(Node {
-                parent,
-                name: named,
-                inode: NONE,
-                generation: 0,
-                born,
-                first,
-                next,
-                listed: false,
-            });
-            let (nodes, layers, implied) = (&self.nodes, &self.layers, &self.implied);
-            self.table.insert_unique(hash(parent, name), number, |&node| {
-                let node = nodes.get(node as usize);
-                node.map_or(0, |node| hash(node.parent, node.name.of(layers, implied)))
-            });
-            number
-        };
-        let first = self.node(parent)?.first;
-        let node = self.node_mut(number)?;
-        // The same text, but of the entry that put it there last.
-        node.name = named;
-        node.inode = inode;
-        node.born = born;
-        // What was below it before is not.
-        node.generation += 1;
-        if !std::mem::replace(&mut node.listed, true) {
-            node.next = first;
-            self.node_mut(parent)?.first = number;
-        }
-        Some(number)
-    }
-
-    /// Takes away a file with all that is below it.
-    fn remove(&mut self, node: u32) {
-        let matters = matches!(self.kind(node), Some(FileKind::Directory | FileKind::Symlink));
-        if let Some(node) = self.node_mut(node) {
-            node.inode = NONE;
-            node.generation += 1;
-        }
-        // Ways may lead elsewhere now.
-        self.epoch += u32::from(matters);
-    }
-
-    fn children(&self, node: u32) -> Vec<u32> {
-        let first = self.node(node).map_or(NONE, |node| node.first);
-        let next = |&node: &u32| self.node(node).map(|node| node.next);
-        let all = std::iter::successors(Some(first), next).take_while(|&node| node != NONE);
-        all.filter(|&node| self.is_live(node)).collect()
-    }
-
-    /// Forgets the children that are no more: a list is not to grow with what has been in it.
-    fn tidy(&mut self, node: u32) {
-        let mut at = self.node(node).map_or(NONE, |node| node.first);
-        let mut kept = NONE;
-        while let Some(next) = self.node(at).map(|node| node.next) {
-            let live = self.is_live(at);
-            if let Some(own) = self.node_mut(at) {
-                own.listed = live;
-                if live {
-                    own.next = kept;
-                    kept = at;
-                }
-            }
-            at = next;
-        }
-        if let Some(node) = self.node_mut(node) {
-            node.first = kept;
-        }
-    }
-
-    /// Whiteouts hide what lower layers have: what this one has stays, and what leads to it.
-    fn remove_lower(&mut self, top: u32, removed: &mut Vec<Removed>) {
-        // Children before their parents, without recursion: paths may be deep.
-        let mut order = vec![top];
-        let mut at = 0;
-        while let Some(&node) = order.get(at) {
-            if self.is_directory(node) {
-                order.extend(self.children(node));
-            }
-            at += 1;
-        }
-        let mut gone = Vec::new();
-        let mut sums: HashMap<u32, u64> = HashMap::new();
-        for &node in order.iter().rev() {
-            if self.is_own(node) {
-                continue;
-            }
-            if self.is_directory(node) {
-                self.tidy(node);
-                if self.node(node).is_some_and(|node| node.first != NONE) {
-                    continue;
-                }
-            }
-            let bytes = self.size(node) + sums.remove(&node).unwrap_or(0);
-            *sums.entry(self.parent(node)).or_default() += bytes;
-            gone.push(Removed { node, inode: self.node(node).map_or(NONE, |node| node.inode), bytes });
-            self.remove(node);
-        }
-        // Of what went only the uppermost are told: the others went with them.
-        gone.retain(|one| one.node == top || self.is_there(self.parent(one.node)));
-        removed.append(&mut gone);
-    }
-
-    /// Whether an entry of this layer has put there what is at a node; a link may lead to a file of a lower one.
-    fn is_own(&self, node: u32) -> bool {
-        let Some(own) = self.node(node) else { return false };
-        if !self.is_directory(node) {
-            return matches!(own.name, Named::Entry { layer, .. } if layer == self.layer);
-        }
-        let inode = self.inodes.get(own.inode as usize);
-        inode.is_some_and(|inode| inode.layer == self.layer && inode.record != NONE)
-    }
-
-    fn is_there(&self, node: u32) -> bool {
-        self.node(node).is_some_and(|node| node.inode != NONE)
-    }
-
-    fn remove_lower_children(&mut self, directory: u32, removed: &mut Vec<Removed>) {
-        for child in self.children(directory) {
-            self.remove_lower(child, removed);
-        }
-        self.tidy(directory);
-    }
-
-    /// Bytes of all files below a directory; of a file, its own.
-    pub(super) fn total(&self, node: u32) -> u64 {
-        let (mut sum, mut todo) = (0, vec![node]);
-        while let Some(node) = todo.pop() {
-            sum += self.size(node);
-            todo.extend(self.children(node));
-        }
-        sum
-    }
-
-    /// The file system. To be called at the end.
-    pub fn finish(mut self) -> Tree {
-        self.table = HashTable::new();
-        let mut tree = Tree::new(std::mem::take(&mut self.layers), std::mem::take(&mut self.implied));
-        let mut todo = vec![(ROOT, 0)];
-        let mut numbers: HashMap<u32, u32> = HashMap::new();
-        while let Some((node, parent)) = todo.pop() {
-            let Some(own) = self.node(node) else { continue };
-            let (name, inode) = (own.name, own.inode);
-            let Some(file) = self.inodes.get(inode as usize).copied() else { continue };
-            let known = numbers.get(&inode).copied();
-            let (number, inode_number) = tree.push(parent, name, known, file);
-            if file.record != NONE {
-                numbers.insert(inode, inode_number);
-            }
-            let mut children: Vec<u32> = Vec::new();
-            let first = own.first;
-            let mut at = first;
-            while let Some(child) = self.node(at) {
-                if child.inode != NONE && child.born == own.generation {
-                    children.push(at);
-                }
-                at = child.next;
-            }
-            // The last is popped first.
-            children.sort_by(|&a, &b| {
-                let name =
-                    |node: u32| self.node(node).map(|node| node.name.of(tree.layers(), tree.implied()));
-                name(b).cmp(&name(a))
-            });
-            todo.extend(children.into_iter().map(|child| (child, number)));
-        }
-        tree.close();
-        tree
-    }
-}
-
-/// A way through a merge that makes directories.
-struct Way<'a>(&'a mut Merging);
-
-impl Way<'_> {
-    fn follow(self, path: &[u8]) -> Option<u32> {
-        let cell = std::cell::RefCell::new(self.0);
-        let parent = |node: u32| cell.borrow().parent(node);
-        follow(path, true, ROOT, parent, |directory, name| {
-            let mut merging = cell.borrow_mut();
-            let node = match merging.child(directory, name) {
-                Some(node) => node,
-                None => merging.imply(directory, name)?,
-            };
-            let link = merging.link(node);
-            if link.is_none() && merging.kind(node) != Some(FileKind::Directory) {
-                return None;
-            }
-            Some(Step { node, link })
-        })
-    }
-}
-
-impl Merging {
-    /// A directory that no entry tells of.
-    fn imply(&mut self, parent: u32, name: &[u8]) -> Option<u32> {
-        let number = u32::try_from(self.implied.len()).ok()?;
-        self.implied.push(name.into());
-        let inode = u32::try_from(self.inodes.len()).ok()?;
-        self.inodes.push(Inode { layer: self.layer, record: NONE, links: 0 });
-        self.put(parent, name, Named::Implied(number), inode)
     }
 }
 
@@ -600,19 +195,11 @@ pub(super) const OPAQUE: &[u8] = b".wh..wh..opq";
 /// Where AUFS kept files that have several names.
 const AUFS_LINKS: &[u8] = b".wh..wh.plnk";
 
-fn hash(parent: u32, name: &[u8]) -> u64 {
-    #[allow(deprecated)] // the hasher of `HashMap`, which has keys of its own where there is no random
-    let mut hasher = std::hash::SipHasher::new();
-    hasher.write_u32(parent);
-    hasher.write(name);
-    hasher.finish()
-}
-
 impl std::fmt::Debug for Merging {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Merging")
-            .field("layer", &self.layer)
-            .field("names", &self.names())
+            .field("layer", &self.files.layer())
+            .field("names", &self.files.names())
             .finish_non_exhaustive()
     }
 }

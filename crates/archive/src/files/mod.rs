@@ -10,6 +10,7 @@ mod compare;
 mod drop;
 mod efficiency;
 mod export;
+mod growing;
 mod gzip;
 mod header;
 mod indexing;
