@@ -23,6 +23,8 @@ export class FileSource {
   readonly #identity: Identity;
   #reading = 0;
   #state: 'open' | 'closing' | 'closed' = 'open';
+  #end = () => {};
+  readonly #ended = new Promise<void>((resolve) => (this.#end = resolve));
 
   /** Opens the file at `path`, or takes over one that is open already. */
   constructor(path: string, fd?: number) {
@@ -68,10 +70,14 @@ export class FileSource {
     if (!this.#isSame(fstatSync(this.fd))) throw this.#changed();
   }
 
-  /** Closes the file. What still reads fails with `closed`; the descriptor is only given back when nothing does. */
-  close(): void {
+  /**
+   * Closes the file. What begins to read fails with `closed`; the descriptor is only given back when nothing reads any more: then
+   * it resolves.
+   */
+  close(): Promise<void> {
     if (this.#state === 'open') this.#state = 'closing';
     this.#settle();
+    return this.#ended;
   }
 
   #settle(): void {
@@ -79,6 +85,7 @@ export class FileSource {
     if (this.#state !== 'closing' || this.#reading > 0) return;
     this.#state = 'closed';
     closeSync(this.fd);
+    this.#end();
   }
 
   #assertOpen(): void {

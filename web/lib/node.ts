@@ -360,7 +360,7 @@ export class Archive extends BaseArchive {
       release: async () => {
         const made = this.#made.get(fd);
         this.#made.delete(fd);
-        if (made) made.close();
+        if (made) await made.close();
         else closeSync(fd);
       },
     };
@@ -443,7 +443,7 @@ export class Archive extends BaseArchive {
     try {
       await super.close();
     } finally {
-      for (const file of this.#files) file.close();
+      await Promise.all(this.#files.map((file) => file.close()));
     }
   }
 }
