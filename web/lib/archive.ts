@@ -1,5 +1,5 @@
 /** An open archive, as both entries of the package give it. */
-import { invalid, newHandle, text } from './checks.js';
+import { invalid, limitsOf, newHandle, text } from './checks.js';
 import { LongshoreError, aborted } from './errors.js';
 import type {
   CompareOptions,
@@ -19,7 +19,7 @@ import type {
 } from './file-types.js';
 import { contents, count, described, layerOf, listed, results, searching, type NumberedBytes, type Run } from './files.js';
 import { together, type Beside } from './lanes.js';
-import { PackedLayers, findOut, gzipped, type Known, type KnownPackings, type Place } from './making.js';
+import { PackedLayers, Places, findOut, gzipped, type Known, type KnownPackings, type Place } from './making.js';
 import { measureAll } from './measuring.js';
 import type { Outer } from './packed.js';
 import type { Pool } from './pool.js';
@@ -28,7 +28,8 @@ import type { Backend, Edited, Incoming, LayersMade, Operation, Operations, Part
 import type { Shell } from './registry-exchange.js';
 import type { PackedBlob, Port, Shipping } from './registry-push.js';
 import type { MirrorOptions, MirrorReport, PushOptions, PushReport } from './registry-types.js';
-import type { How } from './rewriting.js';
+import type * as Rewriting from './rewriting.js';
+import type { HowFor } from './rewriting.js';
 import { Running } from './running.js';
 import type {
   ArchiveView,
@@ -53,6 +54,9 @@ import type {
   WriteFormat,
 } from './types.js';
 
+/** What is to be done to layers, by what knows how. */
+type Which = (rewriting: typeof Rewriting) => HowFor;
+
 /** What a file is written from. */
 export interface Made {
   parts: Part[];
@@ -61,8 +65,6 @@ export interface Made {
   /** Lets go of what had to be made for it. */
   release(): Promise<void>;
 }
-
-export { invalid, newHandle, text };
 
 /**
  * An open archive. Its properties are what it is now, after all edits; nothing is written before it is saved, and the
@@ -213,12 +215,12 @@ export abstract class BaseArchive {
    * archive in the format of Docker 1.9, as {@link files} does, with `write-failed`, `closed`, and `aborted`.
    */
   async squash(image: string, options: SquashOptions = {}): Promise<string[]> {
-    return this.#rewrite(image, squashing(options), options);
+    return this.#rewrite(image, ({ squashing }) => squashing(options), options);
   }
 
   /** What {@link squash} would do: for each image that is meant. Fails as that does. */
   async planSquash(image: string, options: SquashOptions = {}): Promise<RewritePlan[]> {
-    return this.#plan(image, squashing(options), options);
+    return this.#plan(image, ({ squashing }) => squashing(options), options);
   }
 
   /**
@@ -230,26 +232,25 @@ export abstract class BaseArchive {
    * Fails as {@link squash} does, and with `no-such-file` where no layer of any image that is meant has anything at a path.
    */
   async drop(image: string, paths: readonly string[], options: UnpackOptions = {}): Promise<string[]> {
-    return this.#rewrite(image, dropping(paths), options);
+    return this.#rewrite(image, ({ dropping }) => dropping(paths), options);
   }
 
   /** What {@link drop} would do: for each image that is meant. Fails as that does. */
   async planDrop(image: string, paths: readonly string[], options: UnpackOptions = {}): Promise<RewritePlan[]> {
-    return this.#plan(image, dropping(paths), options);
+    return this.#plan(image, ({ dropping }) => dropping(paths), options);
   }
 
-  async #plan(name: string, how: HowFor, options: UnpackOptions): Promise<RewritePlan[]> {
-    const { described } = await import('./rewriting.js');
-    const plans = await this.#planned(name, how, options);
+  async #plan(name: string, which: Which, options: UnpackOptions): Promise<RewritePlan[]> {
+    const rewriting = await import('./rewriting.js');
+    const plans = await this.#planned(name, rewriting, which(rewriting), options);
     const meant = new Set(plans.map(([{ id }]) => id));
     const others = this.images.filter(({ id }) => !meant.has(id));
-    return plans.map(([image, plan]) => described(image, plan, others));
+    return plans.map(([image, plan]) => rewriting.described(image, plan, others));
   }
 
-  async #planned(name: string, how: HowFor, options: UnpackOptions): Promise<[Image, LayersMade][]> {
+  async #planned(name: string, { planned }: typeof Rewriting, how: HowFor, options: UnpackOptions): Promise<[Image, LayersMade][]> {
     const limits = limitsOf(options.limits);
     const ids = await this.run('choose', { image: text(name, 'image') });
-    const { planned } = await import('./rewriting.js');
     const plans: [Image, LayersMade][] = [];
     let missing: unknown;
     for (const image of this.images.filter(({ id }, at) => ids.includes(id) && this.images.findIndex((one) => one.id === id) === at)) {
@@ -265,23 +266,17 @@ export abstract class BaseArchive {
     return plans;
   }
 
-  async #rewrite(name: string, how: HowFor, options: UnpackOptions): Promise<string[]> {
+  async #rewrite(name: string, which: Which, options: UnpackOptions): Promise<string[]> {
     const limits = limitsOf(options.limits);
-    const { made } = await import('./rewriting.js');
+    const rewriting = await import('./rewriting.js');
+    const how = which(rewriting);
     return this.#running.run(options.signal, async (signal) => {
       const calls = { ...options, signal };
-      const places: Place[] = [];
-      const release = async () => {
-        for (const place of places.splice(0)) await place.release();
-      };
-      const place = async () => {
-        const place = await this.place();
-        places.push(place);
-        return place;
-      };
+      const places = new Places(() => this.place());
+      const release = () => places.release();
       try {
-        const plans = (await this.#planned(name, how, calls)).map(([{ id }, plan]) => [id, plan] as const);
-        const images = await made(this.#pool, plans, limits, place, calls);
+        const plans = (await this.#planned(name, rewriting, how, calls)).map(([{ id }, plan]) => [id, plan] as const);
+        const images = await rewriting.made(this.#pool, plans, limits, places.next, calls);
         if (signal.aborted) throw aborted(signal);
         const { ids, view } = await this.run('relayer', { images });
         this.#view = view;
@@ -483,27 +478,19 @@ export abstract class BaseArchive {
     const limits = limitsOf(options.limits);
     const wanted = checked(options);
     return this.#running.run(options.signal, async (signal) => {
-      const places: Place[] = [];
+      const [layers, whole] = [new Places(() => this.place()), new Places(() => this.place())];
       const release = async () => {
         this.#releases.delete(release);
-        for (const place of places.splice(0)) await place.release();
-      };
-      const place = async () => {
-        const place = await this.place();
-        places.push(place);
-        return place;
+        await layers.release();
+        await whole.release();
       };
       const calls = { ...options, signal };
       try {
         const same = async () => ({ parts: await this.run('parts', {}), leftOut: [] });
-        let { parts, leftOut } = wanted.isSame ? await same() : await this.#write(wanted, limits, place, calls);
+        let { parts, leftOut } = wanted.isSame ? await same() : await this.#write(wanted, limits, layers.next, calls);
         if (options.gzip) {
-          const layers = places.splice(0);
-          try {
-            parts = await gzipped(this.#pool, parts, await place(), calls);
-          } finally {
-            for (const layer of layers) await layer.release();
-          }
+          parts = await gzipped(this.#pool, parts, await whole.next(), calls);
+          await layers.release();
         }
         if (signal.aborted) throw aborted(signal);
         this.#releases.add(release);
@@ -524,22 +511,17 @@ export abstract class BaseArchive {
     use: (incoming: Incoming, signal: AbortSignal) => Promise<T>,
   ): Promise<T> {
     return this.#running.run(options.signal, async (signal) => {
-      const places: Place[] = [];
-      const place = async () => {
-        const place = await this.place();
-        places.push(place);
-        return place;
-      };
+      const places = new Places(() => this.place());
       const wanted = { ...checked({}), format: 'store' as const };
       try {
         return await use(
-          await this.#written(wanted, limits, place, { ...options, signal }, (writing, known) =>
+          await this.#written(wanted, limits, places.next, { ...options, signal }, (writing, known) =>
             this.#backend.call('incoming', { writing, rules, ...known }),
           ),
           signal,
         );
       } finally {
-        for (const place of places) await place.release();
+        await places.release();
       }
     });
   }
@@ -674,14 +656,6 @@ export abstract class BaseArchive {
   }
 }
 
-/** The limits, if they are some. */
-export function limitsOf(limits: unknown = {}): Limits {
-  const { bytes, ratio } = (limits ?? {}) as Limits;
-  const isLimit = (value: unknown) => value === undefined || (Number.isSafeInteger(value) && (value as number) > 0);
-  if (!isLimit(bytes) || !isLimit(ratio)) throw invalid('limits must be whole numbers');
-  return { ...(bytes && { bytes }), ...(ratio && { ratio }) };
-}
-
 const FORMATS: (WriteFormat | 'same' | undefined)[] = [undefined, 'same', 'docker', 'docker-legacy', 'oci'];
 const PACKINGS: (LayerPacking | undefined)[] = [undefined, 'none', 'gzip', 'zstd'];
 
@@ -710,19 +684,4 @@ export function checked(options: SaveOptions<BaseArchive>) {
   const lists = [wanted.images, wanted.platforms, wanted.add];
   const isSame = wanted.format === undefined && layers === undefined && lists.every(({ length }) => length === 0);
   return { ...wanted, isSame };
-}
-
-/** What is to be done to an image's layers. */
-type HowFor = (image: Image) => How;
-
-function squashing({ from, layers }: SquashOptions): HowFor {
-  if (from !== undefined && layers !== undefined) throw invalid('from and layers are two ways to say the same');
-  const [first, most] = [from === undefined ? 0 : count(from, 'from'), layers === undefined ? undefined : count(layers, 'layers')];
-  return (image) => ({ kind: 'squash', first: most === undefined ? first : Math.max(0, image.layers.length - most) });
-}
-
-function dropping(paths: readonly string[]): HowFor {
-  if (!Array.isArray(paths) || paths.length === 0) throw invalid('paths must be an array that is not empty');
-  const checked = paths.map((path) => text(path, 'path'));
-  return () => ({ kind: 'drop', paths: checked });
 }

@@ -1,5 +1,6 @@
 /** Arguments of callers, and the handles that calls are known by. */
 import { LongshoreError } from './errors.js';
+import type { Limits } from './types.js';
 
 let lastHandle = 0;
 
@@ -17,4 +18,12 @@ export function text(value: unknown, name: string): string {
 /** The error for an argument of the wrong type. */
 export function invalid(sentence: string): LongshoreError {
   return new LongshoreError('invalid-argument', `${sentence}.`);
+}
+
+/** The limits, if they are some. */
+export function limitsOf(limits: unknown = {}): Limits {
+  const { bytes, ratio } = (limits ?? {}) as Limits;
+  const isLimit = (value: unknown) => value === undefined || (Number.isSafeInteger(value) && (value as number) > 0);
+  if (!isLimit(bytes) || !isLimit(ratio)) throw invalid('limits must be whole numbers');
+  return { ...(bytes && { bytes }), ...(ratio && { ratio }) };
 }

@@ -6,12 +6,14 @@
  *
  * @module longshore
  */
-import { BaseArchive, invalid, limitsOf, newHandle, text } from './archive.js';
+import { BaseArchive } from './archive.js';
+import { invalid, limitsOf, newHandle, text } from './checks.js';
 import { browserPool } from './browser-threads.js';
 import { WorkerClient, type Locations } from './client.js';
 import type { Container as BaseContainer } from './container.js';
 import { LongshoreError, aborted } from './errors.js';
 import { fetchArchive, nameOfUrl } from './fetch.js';
+import { Gathering, gatherToBlob } from './gathering.js';
 import type { Place } from './making.js';
 import { nameInside, openPacked, type Outer } from './packed.js';
 import type { Pool } from './pool.js';
@@ -127,9 +129,7 @@ export interface StoreOptions {
  * Fails with `store-failed` where the browser keeps nothing, as in some private windows.
  */
 export async function openStore({ name, blobs }: StoreOptions = {}): Promise<Store> {
-  const [{ BaseStore }, { databaseKeeping }, { gatherToBlob }] = await loaded(() =>
-    Promise.all([import('./store.js'), import('./database-keeping.js'), import('./gathering.js')]),
-  );
+  const [{ BaseStore }, { databaseKeeping }] = await loaded(() => Promise.all([import('./store.js'), import('./database-keeping.js')]));
   const store: Store = new BaseStore<Archive, Saved, ArchiveInput, Blob>({
     backend: client,
     pool,
@@ -273,21 +273,9 @@ export class Archive extends BaseArchive {
   }
 
   async #gathered(batches: AsyncIterable<Part[]>, type: string): Promise<Blob> {
-    const blobs: Blob[] = [];
-    let parts: Part[] = [];
-    let bytes = 0;
-    for await (const batch of batches) {
-      for (const part of batch) {
-        parts.push(part);
-        bytes += part instanceof Uint8Array ? part.length : 0;
-      }
-      if (bytes < GATHERED) continue;
-      // The browser may put a Blob's bytes to its disk; an array's it cannot.
-      blobs.push(new Blob(parts.map(blobPart)));
-      parts = [];
-      bytes = 0;
-    }
-    return new Blob([...blobs, ...parts.map(blobPart)], { type });
+    const gathering = new Gathering();
+    for await (const parts of batches) for (const part of parts) gathering.add(blobPart(part));
+    return gathering.blob(type);
   }
 
   /** @internal */
@@ -323,9 +311,6 @@ async function* chunksOf(batches: AsyncIterable<Part[]>): AsyncGenerator<Uint8Ar
 
 const CHUNK = 1 << 20;
 
-/** How many new bytes become a Blob. */
-const GATHERED = 32 << 20;
-
 let swept = false;
 
 /** What tabs that crashed have left in the browser's storage goes, once, when there is time. */
@@ -349,7 +334,7 @@ async function loaded<T>(load: () => Promise<T>): Promise<T> {
   }
 }
 
-function blobPart(part: Part): BlobPart {
+function blobPart(part: Part): Blob | Uint8Array<ArrayBuffer> {
   if (part instanceof Uint8Array) return part as Uint8Array<ArrayBuffer>;
   return (part.source as Blob).slice(part.offset, part.offset + part.length);
 }

@@ -3,7 +3,7 @@ import { TRIES, contended, type LiveCatalog } from './catalog.js';
 import { LongshoreError, aborted } from './errors.js';
 import type { Keeping } from './keeping.js';
 import { inLanes } from './lanes.js';
-import { grouped } from './measuring.js';
+import { grouped, progress, sum } from './measuring.js';
 import type { Pool } from './pool.js';
 import type { BlobToKeep, EngineChange, KeptBlob } from './protocol.js';
 import type { Collected } from './store-types.js';
@@ -103,19 +103,4 @@ export class Keeper {
     const sentence = `The store has no room for ${needed} bytes more${missing > 0 ? `: ${missing} bytes are missing` : ''}.`;
     return new LongshoreError('quota-exceeded', sentence, detail, { cause });
   }
-}
-
-/** Tells how many bytes of all groups are done. */
-export function progress<Group extends object>({ onProgress }: CallOptions, phase: 'store' | 'verify', total: number) {
-  const done = new Map<Group, number>();
-  onProgress?.({ phase, done: 0, total });
-  return (group: Group, bytes: number) => {
-    done.set(group, Math.floor(bytes));
-    onProgress?.({ phase, done: Math.min(total, [...done.values()].reduce((all, one) => all + one, 0)), total });
-  };
-}
-
-/** Bytes of blobs together. */
-export function sum(blobs: readonly { size: number }[]): number {
-  return blobs.reduce((bytes, { size }) => bytes + size, 0);
 }

@@ -51,6 +51,17 @@ export async function inLanes<T>(
   });
 }
 
+/** Adds up how much is done of things that are worked on side by side: takes how far one of them is, gives how far all are. */
+export function tally<T>(): (item: T, done: number) => number {
+  const each = new Map<T, number>();
+  let all = 0;
+  return (item, done) => {
+    all += done - (each.get(item) ?? 0);
+    each.set(item, done);
+    return all;
+  };
+}
+
 /** Lets `count` at a time do their work, in the order in which they come. */
 export function gate(count: number): <T>(work: () => Promise<T>) => Promise<T> {
   let free = count;

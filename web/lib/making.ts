@@ -1,6 +1,6 @@
 /** Finding out what has to be known before an archive can be made, on all processors: digests, and layers packed anew. */
 import { LongshoreError } from './errors.js';
-import { inLanes } from './lanes.js';
+import { inLanes, tally } from './lanes.js';
 import { measureAll } from './measuring.js';
 import type { Pool } from './pool.js';
 import type { Found, LayerRepacked, OpenNeed, Part, SessionSource, Target, Tasks } from './protocol.js';
@@ -13,6 +13,27 @@ export interface Place {
   /** The bytes, when they are there; `blob` is what the thread gave. */
   source(blob: Blob | undefined): SessionSource;
   release(): Promise<void>;
+}
+
+/** Places that are released together. */
+export class Places {
+  readonly #make: () => Promise<Place>;
+  readonly #held: Place[] = [];
+
+  constructor(make: () => Promise<Place>) {
+    this.#make = make;
+  }
+
+  /** One more. */
+  readonly next = async (): Promise<Place> => {
+    const place = await this.#make();
+    this.#held.push(place);
+    return place;
+  };
+
+  async release(): Promise<void> {
+    for (const place of this.#held.splice(0)) await place.release();
+  }
 }
 
 /** The task of a thread that fills a place. */
@@ -144,15 +165,12 @@ export async function findOut(
     for (const found of await measureAll(pool, jobs, limits, options)) known.found.push({ ...found, archive });
     before += jobs.reduce((bytes, { size }) => bytes + size, 0);
   }
-  const running = new Map<OpenNeed, number>();
+  const all = tally<OpenNeed>();
   const repacked = needs.filter(({ packing }) => packing !== undefined).sort((a, b) => b.size - a.size);
   await inLanes(pool.size, repacked, signal, async (need, signal) => {
     const { archive, entry, size, parts } = need;
     const packing = need.packing as LayerPacking;
-    const onDone = (done: number) => {
-      running.set(need, done);
-      report([...running.values()].reduce((all, one) => all + one, 0));
-    };
+    const onDone = (done: number) => report(all(need, done));
     const pack: Pack = (into, signal) => packInto(pool, parts, packing, limits, into, { signal, onDone });
     const layer = packed ? await packed.of(need, place, pack, signal) : made(await pack(await place(), signal));
     const { source = { size: layer.size }, digest, content } = layer;

@@ -1,8 +1,8 @@
 /** Measuring all that a verification needs to know about, on all processors. */
-import { inLanes } from './lanes.js';
+import { inLanes, tally } from './lanes.js';
 import type { Pool } from './pool.js';
 import type { Found, Job } from './protocol.js';
-import type { Limits, UnpackOptions } from './types.js';
+import type { CallOptions, Limits, UnpackOptions } from './types.js';
 
 /** Members go to a thread together, up to so many bytes and so many of them: to ask for a small one costs more than to hash it. */
 const GROUP_BYTES = 8 << 20;
@@ -13,29 +13,27 @@ export async function measureAll(
   pool: Pool,
   jobs: readonly Job[],
   limits: Limits,
-  { signal, onProgress }: UnpackOptions,
+  options: UnpackOptions,
 ): Promise<Found[]> {
-  const groups = grouped(jobs);
-  const total = sum(jobs);
   const found: Found[] = [];
-  const running = new Map<Job[], number>();
-  let finished = 0;
-  const report = () => {
-    const done = [...running.values()].reduce((all, one) => all + one, finished);
-    onProgress?.({ phase: 'verify', done: Math.min(done, total), total });
-  };
-  report();
-  await inLanes(pool.size, groups, signal, async (own, signal) => {
-    const onDone = (done: number) => {
-      running.set(own, done);
-      report();
-    };
-    found.push(...(await pool.run('measure', { jobs: own, limits }, { signal, onDone })));
-    running.delete(own);
-    finished += sum(own);
-    report();
+  const report = progress(options, 'verify', sum(jobs));
+  await inLanes(pool.size, grouped(jobs), options.signal, async (group, signal) => {
+    found.push(...(await pool.run('measure', { jobs: group, limits }, { signal, onDone: (done) => report(group, done) })));
+    report(group, sum(group));
   });
   return found;
+}
+
+/** Tells how many bytes of all groups are done. */
+export function progress<Group extends object>({ onProgress }: CallOptions, phase: 'store' | 'verify', total: number) {
+  const all = tally<Group>();
+  onProgress?.({ phase, done: 0, total });
+  return (group: Group, bytes: number) => onProgress?.({ phase, done: Math.min(total, all(group, Math.floor(bytes))), total });
+}
+
+/** Bytes of blobs or members together. */
+export function sum(items: readonly { size: number }[]): number {
+  return items.reduce((bytes, { size }) => bytes + size, 0);
 }
 
 /** The largest first, so that no thread begins one when the others are done. */
@@ -53,8 +51,4 @@ export function grouped<T extends { size: number }>(jobs: readonly T[]): T[][] {
     }
   }
   return groups;
-}
-
-function sum(jobs: readonly Job[]): number {
-  return jobs.reduce((bytes, { size }) => bytes + size, 0);
 }

@@ -7,7 +7,8 @@
 import { closeSync, readFileSync, readSync, readdirSync, statSync } from 'node:fs';
 import { basename, join, relative, resolve, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { BaseArchive, checked, invalid, limitsOf, newHandle, text, type Made } from './archive.js';
+import { BaseArchive, checked, type Made } from './archive.js';
+import { invalid, limitsOf, newHandle, text } from './checks.js';
 import * as core from './core.js';
 import type { Container as BaseContainer } from './container.js';
 import { LongshoreError, aborted, fromData, isBreakdown, toData } from './errors.js';

@@ -1,5 +1,5 @@
 /** A registry, as a program asks it. */
-import { invalid, text } from './archive.js';
+import { invalid, text } from './checks.js';
 import { fromData, toData, type LongshoreError } from './errors.js';
 import { carryOut, type Luggage, type Shell } from './registry-exchange.js';
 import type { RegistryAccess, RegistryWasm, WasmExchange, WasmRegistry } from './registry-protocol.js';

@@ -1,6 +1,6 @@
 /** Pulling an image: `docker pull`, into an archive. */
 import { LongshoreError, fromData, toData } from './errors.js';
-import { inLanes } from './lanes.js';
+import { inLanes, tally } from './lanes.js';
 import { RegistryClient } from './registry-client.js';
 import type { Shell } from './registry-exchange.js';
 import type { Hold, ManifestGot, Referred } from './registry-protocol.js';
@@ -59,7 +59,7 @@ export async function pullFiles<Source>(
   }
 
   const total = [...blobs.values()].reduce((bytes, { size }) => bytes + size, 0);
-  const got = new Map<string, number>();
+  const all = tally<string>();
   const stores = new Map<string, Store<Source>>();
   try {
     const queue = [...blobs.values()].sort((a, b) => b.size - a.size);
@@ -68,8 +68,7 @@ export async function pullFiles<Source>(
       if (!(kept instanceof Memory)) stores.set(digest, kept);
       let done = 0;
       const report = () => {
-        got.set(digest, done);
-        onProgress?.({ phase: 'pull', done: [...got.values()].reduce((all, one) => all + one, 0), total });
+        onProgress?.({ phase: 'pull', done: all(digest, done), total });
         onBlob?.({ digest, status: 'transfers', done, total: size });
       };
       const hold: Hold = {

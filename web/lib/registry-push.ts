@@ -1,5 +1,5 @@
 /** Pushing images of an archive: `docker push`, without Docker. */
-import { invalid, text } from './archive.js';
+import { invalid, text } from './checks.js';
 import { LongshoreError } from './errors.js';
 import { gate, inLanes } from './lanes.js';
 import type { Part, Shipment, ShippedBlob } from './protocol.js';

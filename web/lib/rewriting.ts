@@ -1,7 +1,8 @@
 /** Rewriting an image's layers: what would change, and the new layers made. */
-import type { Run } from './files.js';
-import { results } from './files.js';
-import { inLanes } from './lanes.js';
+import { invalid, text } from './checks.js';
+import type { SquashOptions } from './file-types.js';
+import { count, results, type Run } from './files.js';
+import { inLanes, tally } from './lanes.js';
 import { intoPlace, wholeOf, type Place } from './making.js';
 import { measureAll } from './measuring.js';
 import type { Pool } from './pool.js';
@@ -10,7 +11,24 @@ import type { LayerMade, LayersMade, NewLayers, Part } from './protocol.js';
 import type { Image, Limits, RewritePlan, UnpackOptions } from './types.js';
 
 /** What is to be done to the layers of an image. */
-export type How = { kind: 'squash'; first: number } | { kind: 'drop'; paths: string[] };
+type How = { kind: 'squash'; first: number } | { kind: 'drop'; paths: string[] };
+
+/** What is to be done to an image's layers. */
+export type HowFor = (image: Image) => How;
+
+/** Merging layers, if that is what is asked for. */
+export function squashing({ from, layers }: SquashOptions): HowFor {
+  if (from !== undefined && layers !== undefined) throw invalid('from and layers are two ways to say the same');
+  const [first, most] = [from === undefined ? 0 : count(from, 'from'), layers === undefined ? undefined : count(layers, 'layers')];
+  return (image) => ({ kind: 'squash', first: most === undefined ? first : Math.max(0, image.layers.length - most) });
+}
+
+/** Taking files out of all layers, if that is what is asked for. */
+export function dropping(paths: readonly string[]): HowFor {
+  if (!Array.isArray(paths) || paths.length === 0) throw invalid('paths must be an array that is not empty');
+  const checked = paths.map((path) => text(path, 'path'));
+  return () => ({ kind: 'drop', paths: checked });
+}
 
 /** What becomes of the layers of an image, by its ID. */
 export async function planned(run: Run, handle: number, image: string, how: How, limits: Limits, options: UnpackOptions): Promise<LayersMade> {
@@ -41,12 +59,9 @@ export async function made(
   const images = plans.map(([image]): NewLayers => ({ image, layers: [] }));
   const layers = plans.flatMap(([, plan], index) => plan.layers.map((layer) => ({ layer, into: images[index] as NewLayers })));
   const total = layers.reduce((bytes, { layer }) => bytes + layer.after, 0);
-  const running = new Map<LayerMade, number>();
+  const all = tally<LayerMade>();
   await inLanes(pool.size, layers, signal, async ({ layer, into }, signal) => {
-    const onDone = (done: number) => {
-      running.set(layer, done);
-      onProgress?.({ phase: 'pack', done: [...running.values()].reduce((all, one) => all + one, 0), total });
-    };
+    const onDone = (done: number) => onProgress?.({ phase: 'pack', done: all(layer, done), total });
     const { first, count, packing } = layer;
     into.layers.push({ first, count, packing, ...(await bytesOf(pool, layer, limits, place, { signal, onDone })) });
     onDone(layer.after);

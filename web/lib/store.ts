@@ -1,14 +1,15 @@
 /** The image store, as both entries of the package give it: Docker's verbs over whatever keeps rows and blobs. */
-import { BaseArchive, invalid, limitsOf, text } from './archive.js';
+import { BaseArchive } from './archive.js';
+import { invalid, limitsOf, text } from './checks.js';
 import { LiveCatalog } from './catalog.js';
 import { Container, type Gathered, type Host } from './container.js';
 import type { ContainerRow, CreateOptions, PsOptions, RemovedContainer } from './container-types.js';
 import { LongshoreError } from './errors.js';
-import { Keeper, progress, sum } from './keeper.js';
+import { Keeper } from './keeper.js';
 import type { Keeping } from './keeping.js';
 import { inLanes } from './lanes.js';
 import { KnownPackings } from './making.js';
-import { grouped, measureAll } from './measuring.js';
+import { grouped, measureAll, progress, sum } from './measuring.js';
 import type { Pool } from './pool.js';
 import type { Backend, Export, KeptBlob, LayerPart, Part } from './protocol.js';
 import type { MirrorOptions, MirrorReport, PullOptions, PushOptions, PushReport } from './registry-types.js';
