@@ -22,8 +22,9 @@ const FEATURES: [&str; 8] = [
     "--enable-multivalue",
 ];
 
-/// The modules, the largest first: each is made of the one crate by the feature and the profile of its name.
-const MODULES: [&str; 4] = ["codec", "core", "engine", "registry"];
+/// The modules, the largest first, and the profile of each: all are made of the one crate, by the feature of their name.
+const MODULES: [(&str, &str); 4] =
+    [("codec", "release"), ("core", "small"), ("engine", "small"), ("registry", "small")];
 
 /// Builds for each module NAME `dist/lib/NAME.js`, `NAME_bg.wasm` and `NAME.d.ts`.
 pub(crate) fn build(optimise: bool) -> Result<()> {
@@ -31,8 +32,8 @@ pub(crate) fn build(optimise: bool) -> Result<()> {
     let out = root.join("dist/lib");
     fs::create_dir_all(&out).map_err(failed("making dist/lib"))?;
     let mut optimising = Vec::new();
-    let made = MODULES.iter().try_for_each(|name| {
-        module(&root, &out, name)?;
+    let made = MODULES.iter().try_for_each(|(name, profile)| {
+        module(&root, &out, name, profile)?;
         if optimise {
             // It runs on one processor, as does the end of a build: the next module is built meanwhile.
             optimising.push(wasm_opt(&root, &out.join(format!("{name}_bg.wasm")))?);
@@ -43,17 +44,17 @@ pub(crate) fn build(optimise: bool) -> Result<()> {
     optimised.fold(made, Result::and)
 }
 
-fn module(root: &Path, out: &Path, name: &str) -> Result<()> {
+fn module(root: &Path, out: &Path, name: &str, profile: &str) -> Result<()> {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let package = ["build", "--package", "longshore-wasm", "--target", TARGET];
-    let features = ["--profile", name, "--no-default-features", "--features", name];
+    let features = ["--profile", profile, "--no-default-features", "--features", name];
     run(Command::new(cargo).args(package).args(features).current_dir(root))?;
 
     let target =
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |folder| root.join(folder));
     let bindgen = || {
         let mut bindgen = Bindgen::new();
-        bindgen.input_path(target.join(TARGET).join(name).join("longshore_wasm.wasm"));
+        bindgen.input_path(target.join(TARGET).join(profile).join("longshore_wasm.wasm"));
         bindgen.out_name(name).typescript(true).web(true)?.generate(out)
     };
     bindgen().map_err(|reason| format!("wasm-bindgen: {reason:#}"))?;
