@@ -168,7 +168,7 @@ export type Packing = 'gzip' | 'bzip2' | 'xz' | 'zstd' | 'lz4';
 
 /**
  * - `intact`: every digest holds.
- * - `unproven`: there is no digest that could hold; Docker 1.9's format has none.
+ * - `unproven`: a layer has no digest (Docker 1.9's format has none), or one of an algorithm that is not known.
  * - `ambiguous`: two readers would see two different images.
  * - `damaged`: something is not what it should be, or not there.
  */

@@ -42,7 +42,7 @@ pub struct Job {
 pub enum Verdict {
     /// Every digest holds.
     Intact,
-    /// There is no digest that could hold: Docker 1.9's format has none.
+    /// A layer has no digest (Docker 1.9's format has none), or one of an algorithm that is not known: nothing shows that it holds.
     Unproven,
     /// Two readers would see two different images.
     Ambiguous,
@@ -301,10 +301,11 @@ impl<S: Source + Clone> Archive<S> {
         } else {
             Verdict::Intact
         };
-        // A digest of an algorithm that is not known proves as little as none.
-        let is_proof =
-            |digest: &Option<String>| digest.as_deref().is_some_and(|d| Algorithm::of(d).is_some());
-        let is_unproven = |layer: &Layer| !is_proof(&layer.diff_id) && !is_proof(&layer.digest);
+        let is_unproven = |layer: &Layer| {
+            let stated = || [&layer.diff_id, &layer.digest].into_iter().flatten();
+            // A digest of an algorithm that is not known proves as little as none, and what it promises is open.
+            stated().next().is_none() || stated().any(|digest| Algorithm::of(digest).is_none())
+        };
         let unproven = image.layers.iter().any(|layer| layer.entry.is_some() && is_unproven(layer));
         let proof = if unproven { Verdict::Unproven } else { Verdict::Intact };
         let verdict = of_members.max(proof).max(of_findings.unwrap_or(Verdict::Intact));

@@ -73,6 +73,18 @@ fn a_digest_that_nobody_can_compute_proves_nothing() {
     assert_eq!((report.verdict, errors(&report)), (Verdict::Unproven, vec![]));
 }
 
+/// crane names a layer for the digest of its bytes: that one holds, but what the config says of their content stays open.
+#[test]
+fn a_diff_id_that_nobody_can_compute_proves_nothing() {
+    let mut bytes = crane(&[spec()]);
+    assert_eq!(verify(bytes.clone()).verdict, Verdict::Intact);
+    let stated = br#""diff_ids":["sha256:"#;
+    let at = bytes.windows(stated.len()).position(|window| window == stated).unwrap() + stated.len();
+    bytes[at - 2] = b'5';
+    let report = verify(bytes);
+    assert_eq!((report.verdict, errors(&report)), (Verdict::Unproven, vec![]));
+}
+
 /// Bends the layer with that number of the members.
 fn bent(mut entries: Vec<Entry>, layer: usize, bend: impl Fn(&mut Vec<u8>)) -> Vec<u8> {
     let layers = entries.iter_mut().filter(|entry| matches!(entry.content, Content::Blob(_)));
