@@ -157,6 +157,16 @@ impl Layer {
     }
 }
 
+/// A layer that may not be distributed, whose media type nobody states.
+pub(crate) const FOREIGN_LAYER: &str = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip";
+
+/// Whether layers of images have that media type.
+pub(crate) fn is_layer(media_type: &str) -> bool {
+    ["application/vnd.oci.image.layer.", "application/vnd.docker.image.rootfs."]
+        .iter()
+        .any(|kind| media_type.starts_with(kind))
+}
+
 /// Whether a layer of that media type may not be distributed, so that archives may leave it out.
 pub(crate) fn is_foreign(media_type: &str) -> bool {
     media_type.contains("foreign") || media_type.contains("nondistributable")

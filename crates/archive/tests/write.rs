@@ -441,6 +441,32 @@ fn a_name_of_a_file_is_no_digest() {
 }
 
 #[test]
+fn an_image_stays_one_whatever_type_is_stated_of_its_layer() {
+    use longshore_fixtures::Entry;
+    let layer = longshore_fixtures::tar(&[Entry::file("file", "content")]);
+    let diff_id = sha256(&layer);
+    let config = format!(r#"{{"os":"linux","rootfs":{{"type":"layers","diff_ids":["{diff_id}"]}}}}"#);
+    let about = [r#""mediaType":"application/+encrypted""#, r#""mediaType":"application/vnd.in-toto+json""#];
+    let about = about.map(|about| (about, true)).into_iter().chain([
+        (r#""urls":["https://layers.example/1"]"#, false),
+        (r#""mediaType":"application/vnd.docker.image.rootfs.foreign.diff.tar.gzip""#, false),
+    ]);
+    for (about, is_there) in about {
+        let source = format!(r#"{{"{diff_id}":{{{about},"digest":"{diff_id}","size":{}}}}}"#, layer.len());
+        let manifest = format!(
+            r#"[{{"Config":"config.json","RepoTags":["app:1"],"Layers":["layer.tar"],"LayerSources":{source}}}]"#
+        );
+        let mut entries =
+            vec![Entry::file("config.json", config.as_str()), Entry::file("manifest.json", manifest)];
+        entries.extend(is_there.then(|| Entry::file("layer.tar", layer.clone())));
+        let archive = open(longshore_fixtures::tar(&entries));
+        let written = all(&archive, Target::Oci);
+        assert_eq!(essence(&written), essence(&archive), "{about}");
+        assert_eq!(written.verify(Limits::default()).unwrap().verdict, Verdict::Intact, "{about}");
+    }
+}
+
+#[test]
 fn thousands_of_images_are_no_trouble() {
     let mut layout = Layout(Vec::new());
     let images: Vec<String> = (0..1000).map(|number| layout.image(&number.to_string(), PLAIN)).collect();

@@ -9,7 +9,7 @@ use crate::digest::{self, digest, sha256};
 use crate::error::{Code, Error, Finding, FindingCode, Result, Severity};
 use crate::json::{self, Object};
 use crate::members::Members;
-use crate::model::{Image, Layer, Name, is_foreign};
+use crate::model::{FOREIGN_LAYER, Image, Layer, Name, is_foreign, is_layer};
 use crate::source::Source;
 
 pub(crate) const PATH: &str = "manifest.json";
@@ -132,7 +132,9 @@ fn layer<S: Source + Clone>(
 ) -> Result<Layer> {
     let diff_id = diff_id.cloned();
     let source = diff_id.as_deref().and_then(|diff_id| Object::parse(sources.get(diff_id)?));
+    // With another type it would be no layer in a manifest that is written for it.
     let stated: Option<String> = source.as_ref().and_then(|source| source.read("mediaType"));
+    let stated = stated.filter(|stated| is_layer(stated));
     let Some(entry) = members.resolve(&path) else {
         let foreign = source.as_ref().is_some_and(|source| source.get("urls").is_some())
             || stated.as_deref().is_some_and(is_foreign);
@@ -151,7 +153,7 @@ fn layer<S: Source + Clone>(
         return Ok(Layer {
             digest: source.as_ref().and_then(|source| source.read("digest")),
             diff_id,
-            media_type: stated.unwrap_or_default(),
+            media_type: stated.unwrap_or_else(|| FOREIGN_LAYER.to_owned()),
             size: source.as_ref().and_then(|source| source.read("size")).unwrap_or(0),
             path,
             entry: None,

@@ -275,7 +275,7 @@ fn found(descriptor: &Descriptor, object: &Object<'_>) -> Found {
     }
     let config_type = manifest.config.media_type.as_str();
     // A layer is of an unknown type sometimes; a stack of nothing but unknown types is no image.
-    let is_stack = manifest.layers.is_empty() || has_layer("layer") || has_layer("rootfs.diff");
+    let is_stack = manifest.layers.is_empty() || has_layer("layer") || has_layer("image.rootfs");
     if !is_stack || !kind.is_empty() || !(config_type.is_empty() || CONFIG_TYPES.contains(&config_type)) {
         return Found::Other(OtherKind::Artifact);
     }
