@@ -25,10 +25,10 @@ const KNOWN: [&str; 11] = [
 
 /// Applies lines to the `config` object of a config, in order. Fails with `invalid-argument`, in Docker's words.
 pub(crate) fn apply(lines: &[String], config: &mut Object<'_>) -> Result<()> {
+    let lines = joined(lines);
     let lines: Vec<(String, &str)> = lines
         .iter()
         .map(|line| line.trim())
-        .filter(|line| !line.is_empty() && !line.starts_with('#'))
         .map(|line| line.split_once(char::is_whitespace).unwrap_or((line, "")))
         .map(|(word, rest)| (word.to_owned(), rest.trim()))
         .collect();
@@ -57,6 +57,31 @@ pub(crate) fn apply(lines: &[String], config: &mut Object<'_>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// One line for each instruction. It goes on below where its line ends with a backslash, unless with two; comments and empty
+/// lines between do not count, and neither does which of the lines were given together.
+fn joined(lines: &[String]) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    let mut open = None;
+    for line in lines.iter().flat_map(|line| line.lines()) {
+        let seen = line.trim_start();
+        if seen.trim_end().is_empty() || seen.starts_with('#') {
+            continue;
+        }
+        let end = line.trim_end_matches([' ', '\t']);
+        let rest = end.strip_suffix('\\').filter(|rest| !rest.ends_with('\\'));
+        let begun = open.take().unwrap_or_default();
+        let whole: String = begun + rest.unwrap_or(line);
+        if rest.is_some() {
+            open = Some(whole);
+        } else {
+            all.push(whole);
+        }
+    }
+    all.extend(open);
+    all.retain(|line| !line.trim().is_empty());
+    all
 }
 
 /// Applies one instruction.
@@ -428,6 +453,28 @@ mod tests {
         ] {
             assert_eq!(applied(config, lines).unwrap(), after, "{lines:?}");
         }
+    }
+
+    /// As Docker 20.10 reads them.
+    #[test]
+    fn instructions_that_go_on() {
+        for (lines, after) in [
+            (&["ENV A=1 \\\n B=2"][..], r#"{"Env":["A=1","B=2"]}"#),
+            (&["ENV A=1 \\", " B=2"], r#"{"Env":["A=1","B=2"]}"#),
+            (&["ENV A=1 \\\n\n  # no\n B=2"], r#"{"Env":["A=1","B=2"]}"#),
+            (&["ENV A=1 \\"], r#"{"Env":["A=1"]}"#),
+            (&["ENV A=1\r\nENV B=2"], r#"{"Env":["A=1","B=2"]}"#),
+            (&["ENV A=\"1 \\\n B=2\""], r#"{"Env":["A=1  B=2"]}"#),
+            (&["CMD echo \\\n  hi   \\  \n there"], r#"{"Cmd":["/bin/sh","-c","echo   hi    there"]}"#),
+            (&["CMD [ \"a\", \\\n \"b\" ]"], r#"{"Cmd":["a","b"]}"#),
+        ] {
+            assert_eq!(applied("{}", lines).unwrap(), after, "{lines:?}");
+        }
+        // With two there is nothing to go on.
+        assert_eq!(
+            applied("{}", &["CMD a \\\\\nb"]).unwrap_err().message(),
+            "b is not a valid change command"
+        );
     }
 
     #[test]

@@ -120,6 +120,13 @@ fn ps_lists_them_newest_first() {
     assert_eq!(names(&catalog, &[("ancestor", "nosuch")]).len(), 0);
     assert_eq!(names(&catalog, &[("label", "line=a")]).len(), 2);
     assert_eq!(names(&catalog, &[("id", "222"), ("id", "9"), ("status", "created")]), ["two"]);
+    assert_eq!(names(&catalog, &[("name", "^/?one$"), ("name", "(")]), ["one"]);
+    assert_eq!(names(&catalog, &[("name", "^/t")]), ["two"]);
+    assert_eq!(names(&catalog, &[("name", "//t")]).len(), 0);
+    assert_eq!(names(&catalog, &[("name", "(")]).len(), 0);
+    // A beginning of one ID, and no other part of it.
+    assert_eq!(names(&catalog, &[("id", "")]).len(), 0);
+    assert_eq!(names(&catalog, &[("id", &format!("{}3", "2".repeat(63)))]).len(), 0);
     assert_eq!(names(&catalog, &[("status", "running")]).len(), 0);
     assert!(catalog.ps(false, &[]).unwrap().is_empty());
     let put = vec![("etc/motd".to_owned(), file("hello")), ("etc/passwd".to_owned(), Node::Removed)];

@@ -32,7 +32,7 @@ export function commitForm(container: Container, log: Journal): HTMLElement {
     event.preventDefault();
     if (working.isRunning) return;
     const name = reference.value.trim();
-    const lines = changes.value.split('\n').map((line) => line.trim()).filter(Boolean);
+    const lines = changes.value.split('\n').filter((line) => line.trim() !== '');
     const options = {
       ...(author.value !== '' && { author: author.value }),
       ...(message.value !== '' && { message: message.value }),

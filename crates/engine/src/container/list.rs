@@ -1,6 +1,7 @@
 //! `docker ps` (moby `daemon/list.go`, docker/cli `formatter/container.go`).
 
 use longshore_archive::{Code, Error, Result, Timestamp};
+use regex_lite::Regex;
 use serde::Serialize;
 
 use super::Container;
@@ -35,8 +36,10 @@ pub struct ContainerRow {
 /// Filters, read.
 #[derive(Default)]
 struct Filters {
-    names: Vec<String>,
-    ids: Vec<String>,
+    /// What is no regular expression fits nothing.
+    names: Vec<Option<Regex>>,
+    /// IDs of containers; `None`: there is no such container, or more than one.
+    ids: Vec<Option<String>>,
     /// IDs of images and of all that was made from them; `None`: there is no such image.
     ancestors: Vec<Option<String>>,
     statuses: Vec<String>,
@@ -49,7 +52,8 @@ const STATUSES: [&str; 7] = ["created", "restarting", "running", "removing", "pa
 
 impl Catalog {
     /// `docker ps`, newest first: without `all`, only what runs, which is nothing, unless a filter asks for a status.
-    /// Filters, each a key and a value: `name` and `id` (a part), `ancestor`, `status`, `label`, `before`, `since`.
+    /// Filters, each a key and a value: `name` (a regular expression, which may expect a slash before the name), `id` (the
+    /// beginning of one), `ancestor`, `status`, `label`, `before`, `since`.
     ///
     /// Fails with `invalid-argument` for a filter that makes no sense, and with `no-such-container` for one that `before`
     /// or `since` name.
@@ -91,8 +95,12 @@ impl Catalog {
                     .with("filter", key.as_str())
             };
             match key.as_str() {
-                "name" => read.names.push(value.strip_prefix('/').unwrap_or(value).to_owned()),
-                "id" => read.ids.push(value.clone()),
+                "name" => read.names.push(Regex::new(value).ok()),
+                "id" => {
+                    let mut begin = self.containers_that_begin(value);
+                    let found = begin.next().filter(|_| begin.next().is_none());
+                    read.ids.push(found.map(|container| container.id.clone()));
+                }
                 "ancestor" => {
                     read.ancestors.push(self.find_image(value).ok().map(|image| image.id().to_owned()));
                 }
@@ -109,13 +117,13 @@ impl Catalog {
 
     fn takes(&self, filters: &Filters, container: &Container) -> bool {
         let created = Timestamp::parse(&container.created);
-        let any =
-            |wanted: &[String], is: &dyn Fn(&String) -> bool| wanted.is_empty() || wanted.iter().any(is);
-        any(&filters.names, &|part| container.name.contains(part.as_str()))
-            && any(&filters.ids, &|part| container.id.contains(part.as_str()))
-            && any(&filters.statuses, &|status| status == "created")
-            && (filters.ancestors.is_empty()
-                || filters.ancestors.iter().flatten().any(|id| self.descends(container, id)))
+        let fits_name = |name: &Regex| {
+            [&container.name, &format!("/{}", container.name)].iter().any(|one| name.is_match(one))
+        };
+        any(&filters.names, |name| name.as_ref().is_some_and(fits_name))
+            && any(&filters.ids, |id| id.as_ref() == Some(&container.id))
+            && any(&filters.statuses, |status| status == "created")
+            && any(&filters.ancestors, |id| id.as_ref().is_some_and(|id| self.descends(container, id)))
             && (filters.labels.is_empty()
                 || self.base_of(container).is_some_and(|base| filters.labels.are_on(base)))
             && filters.before.is_none_or(|before| created < Some(before))
@@ -128,4 +136,9 @@ impl Catalog {
         let mut images = std::iter::successors(self.base_of(container), parent);
         images.any(|image| image.id() == ancestor)
     }
+}
+
+/// Whether a filter takes something: each of its values is enough, and without any it takes all.
+fn any<T>(wanted: &[T], fits: impl FnMut(&T) -> bool) -> bool {
+    wanted.is_empty() || wanted.iter().any(fits)
 }

@@ -76,9 +76,8 @@ impl Catalog {
         {
             return Ok(found);
         }
-        let mut begin = self.all_containers().filter(|one| one.id.starts_with(container));
-        let found = begin.next().filter(|_| !container.is_empty());
-        let (code, sentence) = match (found, begin.next()) {
+        let mut begin = self.containers_that_begin(container);
+        let (code, sentence) = match (begin.next(), begin.next()) {
             (Some(found), None) => return Ok(found),
             (None, _) => (Code::NoSuchContainer, format!("No such container: {container}")),
             (Some(_), Some(_)) => {
@@ -86,6 +85,11 @@ impl Catalog {
             }
         };
         Err(Error::new(code, sentence).with("container", container))
+    }
+
+    /// Those whose IDs begin so: none for an empty beginning.
+    fn containers_that_begin(&self, id: &str) -> impl Iterator<Item = &Container> {
+        self.all_containers().filter(move |one| !id.is_empty() && one.id.starts_with(id))
     }
 
     /// The containers, as what stands against removing images: each is a stopped one for Docker.
