@@ -1,6 +1,7 @@
 // The store in Node: Docker's verbs over a folder, which survives whatever ends the process.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { copyFile, mkdtemp, open, readFile, readdir, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -280,6 +281,36 @@ describe('the store in Node', () => {
     assert.deepEqual((await store.images()).filter(({ damaged }) => damaged).length, 1);
     await store.load(files.one).catch(() => store.load(files.two));
     assert.equal((await store.verify()).verdict, 'intact');
+  });
+
+  it('marks containers whose files are lost, until these are written again', async (t) => {
+    const folder = await newFolder();
+    const store = await opened(t, folder);
+    await store.load(files.two);
+    const container = await store.create('app:1', { name: 'web' });
+    await store.create('app:1', { name: 'other' });
+    const damaged = async () => (await store.ps({ all: true })).flatMap(({ name, damaged }) => (damaged ? [name] : []));
+    // Not among the small contents that share a blob.
+    const content = new Uint8Array(1 << 20).fill(7);
+    await container.write('/etc/large', content);
+    const digest = `sha256:${createHash('sha256').update(content).digest('hex')}`;
+    await truncate(join(folder, 'blobs', digest.replace(':', '/')), 1);
+    const { verdict, images, containers } = await store.verify();
+    assert.deepEqual([verdict, images, containers], ['damaged', [], [container.id]]);
+    assert.deepEqual(await damaged(), ['web']);
+    await container.write('/etc/large', content);
+    assert.deepEqual([await damaged(), (await store.verify()).verdict], [[], 'intact']);
+    // One that is gone shows when it is asked for, or kept on.
+    for (const work of [() => container.commit(), () => container.chmod('/etc/large', 0o600)]) {
+      await truncate(join(folder, 'blobs', digest.replace(':', '/')), 1);
+      await fails(work(), 'damaged-blob');
+      assert.deepEqual(await damaged(), ['web']);
+      await container.write('/etc/large', content);
+    }
+    await truncate(join(folder, 'blobs', digest.replace(':', '/')), 1);
+    await store.verify();
+    await container.remove('/etc/large');
+    assert.deepEqual(await damaged(), []);
   });
 
   it('loses nothing when its process is killed, whatever it did', async () => {

@@ -267,8 +267,12 @@ export async function shelf(section: HTMLElement, open: (archive: Archive) => Pr
   }
 
   async function verifyAll(): Promise<void> {
-    const { verdict, blobs, bytes: read, images } = await verifying.run((options) => store.verify(options));
-    const sentence = verdict === 'intact' ? 'all are what their digests say' : `${count(images.length, 'image')} damaged: load the archive again`;
+    const { verdict, blobs, bytes: read, images, containers } = await verifying.run((options) => store.verify(options));
+    const damaged = [
+      ...(images.length > 0 ? [`${count(images.length, 'image')} damaged: load the archive again`] : []),
+      ...(containers.length > 0 ? [`${count(containers.length, 'container')} damaged: write again what is lost`] : []),
+    ];
+    const sentence = verdict === 'intact' ? 'all are what their digests say' : damaged.join('; ');
     log.say(`${count(blobs, 'blob')}, ${bytes(read)}: ${sentence}.`);
   }
 

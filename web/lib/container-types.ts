@@ -32,6 +32,8 @@ export interface ContainerRow {
   /** How many paths were changed, and how many bytes were written. */
   changes: number;
   size: number;
+  /** A blob of it, or of its image, is lost or not what its digest says. */
+  damaged?: true;
 }
 
 /** What became of one container that was to be removed. */

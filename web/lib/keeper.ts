@@ -1,6 +1,6 @@
 /** Getting blobs into a store, and those that nothing needs out of it. */
 import { TRIES, contended, type LiveCatalog } from './catalog.js';
-import { LongshoreError, aborted } from './errors.js';
+import { LongshoreError, aborted, damagedBlob } from './errors.js';
 import type { Keeping } from './keeping.js';
 import { inLanes } from './lanes.js';
 import { grouped, progress, sum } from './measuring.js';
@@ -30,18 +30,24 @@ export class Keeper {
 
   /**
    * Keeps the blobs that a change needs and that are not here, then makes the change, which is planned again where others change
-   * the catalog meanwhile; gives it, and the bytes that were kept. Where it fails, nothing of that stays.
+   * the catalog meanwhile; gives it, and the bytes that were kept. Where it fails, nothing of that stays. Fails with `damaged-blob`
+   * where it needs one that is not here and that nobody gives.
    */
   async keep<T extends EngineChange>(plan: () => Promise<Plan<T>>, limits: Limits, options: CallOptions): Promise<{ change: T; bytes: number }> {
     const attempt = this.#keeping.attempt();
     const kept = new Map<string, BlobToKeep>();
     let tasks = 0;
+    let before: number | undefined;
     try {
       for (let tries = 0; tries < TRIES; tries += 1) {
         if (options.signal?.aborted) throw aborted(options.signal);
         const { revision, change, blobs } = await plan();
         const byDigest = new Map(blobs.map((blob) => [blob.digest, blob]));
         const absent = new Set(await this.#keeping.missing(change.needs));
+        // Nobody took it away meanwhile: it is lost.
+        const lost = revision === before ? [...absent].find((digest) => !byDigest.has(digest)) : undefined;
+        if (lost !== undefined) throw damagedBlob(lost);
+        before = revision;
         const missing = [...absent].flatMap((digest) => byDigest.get(digest) ?? []);
         if (missing.length > 0) {
           await this.#assertRoom(sum(missing));

@@ -151,6 +151,8 @@ export interface StoreReport {
   damaged: string[];
   /** IDs of the images that need one of those. */
   images: string[];
+  /** IDs of the containers that do. */
+  containers: string[];
   /** How many blobs and bytes were read. */
   blobs: number;
   bytes: number;

@@ -286,7 +286,8 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
   }
 
   /**
-   * Reads every blob. Images that need one that is lost or wrong are marked until an archive that has it is loaded again.
+   * Reads every blob. Images and containers that need one that is lost or wrong are marked until it is here again: until an archive
+   * that has it is loaded, or, of a file that was written in a container, until it is written again.
    * Fails with `aborted`.
    */
   async verify(options: CallOptions = {}): Promise<StoreReport> {
@@ -302,9 +303,10 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
         report(group, sum(group));
       });
       if (damaged.length > 0) await this.#lost(damaged);
-      const rows = await this.images({ all: true });
-      const images = [...new Set(rows.flatMap(({ id, damaged }) => (damaged ? [id] : [])))];
-      return { verdict: damaged.length > 0 ? 'damaged' : 'intact', damaged, images, blobs: blobs.length, bytes: total };
+      const marked = (rows: readonly { id: string; damaged?: boolean }[]) => [...new Set(rows.flatMap(({ id, damaged }) => (damaged ? [id] : [])))];
+      const images = marked(await this.images({ all: true }));
+      const containers = marked(await this.ps({ all: true }));
+      return { verdict: damaged.length > 0 ? 'damaged' : 'intact', damaged, images, containers, blobs: blobs.length, bytes: total };
     });
   }
 
@@ -386,7 +388,7 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
     measure: (jobs, calls) => measureAll(this.#edge.pool, jobs, {}, calls),
     keep: async (plan, calls) => {
       const { signal = new AbortController().signal } = calls;
-      return (await this.#edge.keeping.whileLoading(signal, () => this.#keeper.keep(plan, {}, calls))).change;
+      return (await this.#marking(() => this.#edge.keeping.whileLoading(signal, () => this.#keeper.keep(plan, {}, calls)))).change;
     },
     base: async (container) => {
       const archive = await this.#assembled(await this.#catalog.ask('view', [container, undefined, undefined]));
@@ -409,12 +411,17 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
     return archive;
   }
 
-  /** Asks for a blob's bytes, and marks what needs it where it is lost. */
+  /** Asks for a blob's bytes. */
   async #source(blob: KeptBlob): Promise<Source> {
+    return this.#marking(() => this.#edge.keeping.source(blob));
+  }
+
+  /** Does what a blob may fail that is lost: what needs it is marked then. */
+  async #marking<T>(work: () => Promise<T>): Promise<T> {
     try {
-      return await this.#edge.keeping.source(blob);
+      return await work();
     } catch (thrown) {
-      if (thrown instanceof LongshoreError && thrown.code === 'damaged-blob') await this.#lost([blob.digest]);
+      if (thrown instanceof LongshoreError && thrown.code === 'damaged-blob') await this.#lost([String(thrown.detail.digest)]);
       throw thrown;
     }
   }

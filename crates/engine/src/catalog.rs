@@ -126,10 +126,8 @@ impl Catalog {
         let changes = uppers.flat_map(|(id, upper)| {
             upper.iter().map(move |(path, node)| (change_key(id, path), Value::Change(node)))
         });
-        let containers = self
-            .containers
-            .iter()
-            .map(|(id, container)| (format!("{CONTAINER}{id}"), Value::Container(container)));
+        let containers =
+            self.containers.iter().map(|(id, container)| (container_key(id), Value::Container(container)));
         let images = self.images.iter().map(|(id, image)| (format!("{IMAGE}{id}"), Value::Image(image)));
         let indexes =
             self.indexes.iter().map(|(digest, index)| (format!("{INDEX}{digest}"), Value::Index(index)));
@@ -218,7 +216,7 @@ impl Catalog {
         }
         let mut names = HashSet::new();
         for (id, container) in &self.containers {
-            let key = || format!("{CONTAINER}{id}");
+            let key = || container_key(id);
             if self.base_of(container).is_none() {
                 return Err(damaged(&key(), &"the image that it was made from is not there"));
             }
@@ -281,6 +279,11 @@ impl Catalog {
     /// Every working container, by ID.
     pub fn all_containers(&self) -> impl Iterator<Item = &Container> {
         self.containers.values().map(|container| &**container)
+    }
+
+    /// What was changed at a path in the container with that whole ID.
+    pub(crate) fn change_at(&self, id: &str, path: &str) -> Option<&Node> {
+        self.uppers.get(id)?.get(path)
     }
 
     /// What was changed in the container with that whole ID.
@@ -451,6 +454,11 @@ impl Value<'_> {
             _ => false,
         }
     }
+}
+
+/// The key of a container.
+pub(crate) fn container_key(id: &str) -> String {
+    format!("{CONTAINER}{id}")
 }
 
 /// The key of a container's change.

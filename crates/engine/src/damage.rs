@@ -25,13 +25,22 @@ impl Catalog {
             let is_of = base.blobs().any(|blob| blob.digest == digest);
             is_of.then(|| base.damaged().iter().cloned().chain([digest.to_owned()]).collect())
         });
+        let has_it =
+            |container: &&Container| after.contents(&container.id).any(|content| content.digest == digest);
+        let containers: Vec<Container> = after.all_containers().filter(has_it).cloned().collect();
+        for mut container in containers {
+            container.lost.insert(digest.to_owned());
+            after.put_container(container);
+        }
         Change::between(self, &after, Vec::new())
     }
 
     /// The blobs that are marked.
     pub(crate) fn lost(&self) -> BTreeSet<String> {
         let images = self.all_images().chain(self.bases()).flat_map(Image::damaged);
-        images.chain(self.all_indexes().flat_map(|index| &index.damaged)).cloned().collect()
+        let indexes = self.all_indexes().flat_map(|index| &index.damaged);
+        let contents = self.all_containers().flat_map(|container| &container.lost);
+        images.chain(indexes).chain(contents).cloned().collect()
     }
 
     /// Takes the marks away from what has its blobs again.
@@ -49,6 +58,15 @@ impl Catalog {
             self.put_index(index);
         }
         self.damage_bases(|base| is_mended(base.damaged()).then(|| base.damaged() - brought));
+        for container in self.mended_containers(brought) {
+            self.put_container(container);
+        }
+    }
+
+    /// The containers that have lost contents which are here again, without their marks.
+    pub(crate) fn mended_containers(&self, brought: &BTreeSet<String>) -> Vec<Container> {
+        let lacking = self.all_containers().filter(|container| !container.lost.is_disjoint(brought));
+        lacking.map(|container| Container { lost: &container.lost - brought, ..container.clone() }).collect()
     }
 
     /// Marks what containers kept of images that are gone, where `damage` says how.

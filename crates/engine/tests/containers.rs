@@ -140,6 +140,32 @@ fn ps_lists_them_newest_first() {
 }
 
 #[test]
+fn a_container_says_that_it_has_lost_something_until_it_has_it_again_or_needs_it_no_more() {
+    let mut catalog = containers();
+    let damaged = |catalog: &Catalog| {
+        let rows = catalog.ps(true, &[]).unwrap();
+        rows.into_iter().filter(|row| row.damaged).map(|row| row.name).collect::<Vec<_>>()
+    };
+    let put = |path: &str, text: &str| Edit { put: vec![(path.to_owned(), file(text))], ..Edit::default() };
+    let digest = longshore_archive::sha256(b"hello");
+    for container in ["one", "two"] {
+        done(&mut catalog, |catalog| catalog.edit(container, &put("etc/motd", "hello")));
+    }
+    done(&mut catalog, |catalog| catalog.edit("one", &put("etc/issue", "welcome")));
+    done(&mut catalog, |catalog| Ok(catalog.damage(&digest)));
+    assert_eq!(damaged(&catalog), ["two", "one"]);
+    done(&mut catalog, |catalog| catalog.edit("one", &put("etc/motd", "other")));
+    assert_eq!(damaged(&catalog), ["two"]);
+    // What has the content brings it for all.
+    done(&mut catalog, |catalog| catalog.edit("one", &put("etc/hosts", "hello")));
+    assert_eq!(damaged(&catalog).len(), 0);
+
+    let layer = catalog.find_image("app:1").unwrap().layers()[0].digest.clone();
+    done(&mut catalog, |catalog| Ok(catalog.damage(&layer)));
+    assert_eq!(damaged(&catalog), ["two", "one"]);
+}
+
+#[test]
 fn images_that_containers_use() {
     let mut catalog = containers();
     let id = catalog.find_image("app:2").unwrap().id().to_owned();

@@ -263,6 +263,15 @@ impl Store {
                 .collect();
             assert_eq!(index.damaged, lost);
         }
+        for row in self.catalog.ps(true, &[]).unwrap() {
+            let contents = self.catalog.upper(&row.id).filter_map(|(_, node)| node.content());
+            let contents = contents.map(|content| content.digest.clone());
+            let base = self.catalog.image(&row.image_id).or_else(|| {
+                self.catalog.all_containers().find(|one| one.id == row.id).and_then(|one| one.base.as_ref())
+            });
+            let of_base = base.unwrap().blobs().map(|blob| blob.digest);
+            assert_eq!(row.damaged, { contents }.chain(of_base).any(|digest| self.lost.contains(&digest)));
+        }
         let rows = self.catalog.images(&ListOptions { all: true, ..ListOptions::default() }).unwrap();
         let shown: BTreeSet<&str> = rows.iter().map(|row| row.id.as_str()).collect();
         assert_eq!(shown.len(), self.catalog.all_images().count());

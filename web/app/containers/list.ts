@@ -46,7 +46,7 @@ export async function containerList(store: Store, log: Journal): Promise<Contain
     }
   }
 
-  function rowOf({ id, name, image, created, changes, size }: ContainerRow): HTMLElement {
+  function rowOf({ id, name, image, created, changes, size, damaged }: ContainerRow): HTMLElement {
     const button = (text: string, work: () => Promise<void>) => {
       const one = h('button', { type: 'button', ariaLabel: `${text} ${visible(name)}` }, text);
       one.onclick = () => void work().catch(problems.show);
@@ -57,7 +57,7 @@ export async function containerList(store: Store, log: Journal): Promise<Contain
       {},
       h('td', { className: 'name' }, quoted(name)),
       h('td', { className: 'name' }, quoted(image.replace(/^sha256:(.{12}).*/, '$1'))),
-      h('td', {}, digest(id, 'container ID')),
+      h('td', {}, digest(id, 'container ID'), damaged === true && h('strong', { className: 'badge damaged' }, 'Damaged')),
       h('td', { title: visible(created) }, ago(created)),
       h('td', {}, changes === 0 ? 'none' : `${count(changes, 'path')}, ${bytes(size)}`),
       h('td', { className: 'row' }, button('Open', () => show(id, name)), button('Rename', () => rename(name)), button('Delete', () => remove(name))),

@@ -1,5 +1,7 @@
 //! `docker create` and `docker rename` (moby `daemon/names.go`, `daemon/create.go`, `daemon/rename.go`).
 
+use std::collections::BTreeSet;
+
 use longshore_archive::{Code, Error, Result};
 
 use super::Container;
@@ -45,6 +47,7 @@ impl Catalog {
             reference: image.to_owned(),
             created: options.created.clone(),
             base: None,
+            lost: BTreeSet::new(),
         };
         container.check()?;
         if self.all_containers().any(|other| other.id == container.id) {

@@ -4,7 +4,7 @@ use longshore_archive::{Code, Error, Result, Timestamp};
 use regex_lite::Regex;
 use serde::Serialize;
 
-use super::Container;
+use super::{Container, Content};
 use crate::catalog::Catalog;
 use crate::image::Image;
 use crate::list::Labels;
@@ -31,6 +31,9 @@ pub struct ContainerRow {
     pub changes: usize,
     /// Bytes of what was written.
     pub size: u64,
+    /// Whether a blob of it or of its image is lost or not what its digest says.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub damaged: bool,
 }
 
 /// Filters, read.
@@ -69,10 +72,11 @@ impl Catalog {
 
     fn container_row(&self, container: &Container) -> ContainerRow {
         let is_same = self.find_image(&container.reference).is_ok_and(|image| image.id() == container.image);
-        let config = self.base_of(container).map(|image| &Image::config(image).container);
+        let base = self.base_of(container);
+        let config = base.map(|image| &Image::config(image).container);
         let words =
             config.into_iter().flat_map(|config| [&config.entrypoint, &config.cmd]).flatten().flatten();
-        let contents = self.upper(&container.id).filter_map(|(_, node)| node.content());
+        let is_lost = |content: &Content| container.lost.contains(&content.digest);
         ContainerRow {
             id: container.id.clone(),
             name: container.name.clone(),
@@ -82,7 +86,9 @@ impl Catalog {
             created: container.created.clone(),
             status: "Created",
             changes: self.upper(&container.id).count(),
-            size: contents.fold(0, |sum, content| sum.saturating_add(content.length)),
+            size: self.contents(&container.id).fold(0, |sum, content| sum.saturating_add(content.length)),
+            damaged: base.is_some_and(|base| !base.damaged().is_empty())
+                || self.contents(&container.id).any(is_lost),
         }
     }
 

@@ -7,6 +7,8 @@ mod list;
 mod node;
 mod remove;
 
+use std::collections::BTreeSet;
+
 use longshore_archive::{Algorithm, Code, Error, Result, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +41,9 @@ pub struct Container {
     /// The image, once it is gone from the store: the container stands on its layers, so their blobs stay.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<Image>,
+    /// Blobs with contents of files that were written, and that are lost or not what their digests say.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub lost: BTreeSet<String>,
 }
 
 impl Container {
@@ -85,6 +90,11 @@ impl Catalog {
             }
         };
         Err(Error::new(code, sentence).with("container", container))
+    }
+
+    /// Contents of the files that were written in the container with that whole ID.
+    pub(crate) fn contents(&self, id: &str) -> impl Iterator<Item = &Content> {
+        self.upper(id).filter_map(|(_, node)| node.content())
     }
 
     /// Those whose IDs begin so: none for an empty beginning.

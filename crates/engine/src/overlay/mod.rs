@@ -159,7 +159,8 @@ impl Overlay {
         let mut edit = Edit::default();
         for (path, before) in touched {
             match self.upper.get(&path) {
-                Some(node) if before.as_ref() != Some(node) => {
+                // What is written as it was may be in place of what was lost.
+                Some(node) if before.as_ref() != Some(node) || node.content().is_some() => {
                     edit.put.push((path_text(&path), node.clone()));
                 }
                 None if before.is_some() => edit.delete.push(path_text(&path)),
