@@ -1,6 +1,6 @@
 /** An open archive, as both entries of the package give it. */
 import { invalid, limitsOf, newHandle, text } from './checks.js';
-import { LongshoreError, aborted } from './errors.js';
+import { aborted } from './errors.js';
 import type {
   CompareOptions,
   Comparison,
@@ -250,20 +250,11 @@ export abstract class BaseArchive {
 
   async #planned(name: string, { planned }: typeof Rewriting, how: HowFor, options: UnpackOptions): Promise<[Image, LayersMade][]> {
     const limits = limitsOf(options.limits);
-    const ids = await this.run('choose', { image: text(name, 'image') });
-    const plans: [Image, LayersMade][] = [];
-    let missing: unknown;
-    for (const image of this.images.filter(({ id }, at) => ids.includes(id) && this.images.findIndex((one) => one.id === id) === at)) {
-      try {
-        plans.push([image, await planned(this.#files, this.#handle, image.id, how(image), limits, options)]);
-      } catch (thrown) {
-        // One of several platforms may not have the file.
-        if ((thrown as Partial<LongshoreError>).code !== 'no-such-file') throw thrown;
-        missing ??= thrown;
-      }
-    }
-    if (plans.length === 0) throw missing ?? this.#running.closed();
-    return plans;
+    const ids = new Set(await this.run('choose', { image: text(name, 'image') }));
+    // An archive may have one image twice.
+    const images = this.images.filter(({ id }) => ids.delete(id));
+    if (images.length === 0) throw this.#running.closed();
+    return planned(this.#files, this.#handle, images, how, limits, options);
   }
 
   async #rewrite(name: string, which: Which, options: UnpackOptions): Promise<string[]> {

@@ -1,5 +1,6 @@
 /** Rewriting an image's layers: what would change, and the new layers made. */
 import { invalid, text } from './checks.js';
+import type { LongshoreError } from './errors.js';
 import type { SquashOptions } from './file-types.js';
 import { count, results, type Run } from './files.js';
 import { inLanes, tally } from './lanes.js';
@@ -10,10 +11,10 @@ import type { FileTask } from './protocol-files.js';
 import type { LayerMade, LayersMade, NewLayers, Part } from './protocol.js';
 import type { Image, Limits, RewritePlan, UnpackOptions } from './types.js';
 
-/** What is to be done to the layers of an image. */
+/** What is to be done to the layers of one image. */
 type How = { kind: 'squash'; first: number } | { kind: 'drop'; paths: string[] };
 
-/** What is to be done to an image's layers. */
+/** The same for whichever image is meant. */
 export type HowFor = (image: Image) => How;
 
 /** Merging layers, if that is what is asked for. */
@@ -30,12 +31,31 @@ export function dropping(paths: readonly string[]): HowFor {
   return () => ({ kind: 'drop', paths: checked });
 }
 
-/** What becomes of the layers of an image, by its ID. */
-export async function planned(run: Run, handle: number, image: string, how: How, limits: Limits, options: UnpackOptions): Promise<LayersMade> {
-  const work: FileTask = { image, layer: undefined, ...how };
-  const all: LayersMade[] = [];
-  for await (const { items } of results(run, handle, work, limits, options)) all.push(...(items as LayersMade[]));
-  return all[0] as LayersMade;
+/** What becomes of the layers of images; fails with `no-such-file` where none of them has the files. */
+export async function planned(
+  run: Run,
+  handle: number,
+  images: readonly Image[],
+  how: HowFor,
+  limits: Limits,
+  options: UnpackOptions,
+): Promise<[Image, LayersMade][]> {
+  const plans: [Image, LayersMade][] = [];
+  let missing: unknown;
+  for (const image of images) {
+    const work: FileTask = { image: image.id, layer: undefined, ...how(image) };
+    try {
+      for await (const { items } of results(run, handle, work, limits, options)) {
+        for (const plan of items as LayersMade[]) plans.push([image, plan]);
+      }
+    } catch (thrown) {
+      // One of several platforms may not have the file.
+      if ((thrown as Partial<LongshoreError>).code !== 'no-such-file') throw thrown;
+      missing ??= thrown;
+    }
+  }
+  if (plans.length === 0) throw missing;
+  return plans;
 }
 
 /** The same for people: without what it takes to do it. */

@@ -157,7 +157,7 @@ impl Layer {
     }
 }
 
-/// A layer that may not be distributed, whose media type nobody states.
+/// The media type of a layer that may not be distributed, where nobody states one.
 pub(crate) const FOREIGN_LAYER: &str = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip";
 
 /// Whether layers of images have that media type.

@@ -266,9 +266,7 @@ impl Store {
         for row in self.catalog.ps(true, &[]).unwrap() {
             let contents = self.catalog.upper(&row.id).filter_map(|(_, node)| node.content());
             let contents = contents.map(|content| content.digest.clone());
-            let base = self.catalog.image(&row.image_id).or_else(|| {
-                self.catalog.all_containers().find(|one| one.id == row.id).and_then(|one| one.base.as_ref())
-            });
+            let base = self.catalog.base_of(self.catalog.find_container(&row.id).unwrap());
             let of_base = base.unwrap().blobs().map(|blob| blob.digest);
             assert_eq!(row.damaged, { contents }.chain(of_base).any(|digest| self.lost.contains(&digest)));
         }

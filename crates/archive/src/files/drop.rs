@@ -288,15 +288,11 @@ impl Dropping {
 
     /// Directories that are there because the entry that goes was in them, and stay.
     fn implied(&self, directory: &[u8]) -> Vec<Vec<u8>> {
-        let way = self
-            .merging
-            .files()
-            .way(directory)
-            .into_iter()
-            .filter(|&node| self.merging.files().is_implied(node));
+        let files = self.merging.files();
+        let way = files.way(directory).into_iter().filter(|&node| files.is_implied(node));
         let goes =
             |path: &Vec<u8>| ways(path).any(|way| self.gone.contains(way) || self.names.contains_key(way));
-        way.map(|node| self.merging.files().path(node)).filter(|path| !goes(path)).collect()
+        way.map(|node| files.path(node)).filter(|path| !goes(path)).collect()
     }
 
     /// Whether what is at that path goes: it or a directory above it.
