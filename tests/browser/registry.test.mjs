@@ -88,6 +88,34 @@ describe('in pages', { skip: skipUnless('docker-registry') }, () => {
       assert.equal(verdict, 'intact');
     });
 
+    it(`${engine}: a store remembers over a reload what its layers are when they are packed`, { skip }, async () => {
+      const to = `${open.host}/${engine}/packed:1`;
+      const push = (page) =>
+        page.evaluate(async (to) => {
+          const { openStore } = await import('/lib/index.js');
+          const store = await openStore();
+          if ((await store.images()).length === 0) await store.load(document.getElementById('file').files[0]);
+          const { digest } = await store.push('app:1', { to });
+          await store.close();
+          const database = await new Promise((resolve, reject) => {
+            const request = indexedDB.open('longshore-store');
+            request.onsuccess = () => resolve(request.result);
+            request.onerror = () => reject(request.error);
+          });
+          const note = await new Promise((resolve) => {
+            database.transaction('meta').objectStore('meta').get('note').onsuccess = ({ target }) => resolve(target.result);
+          });
+          database.close();
+          return { digest, layers: note.layers.map(([layer]) => layer) };
+        }, to);
+      await onPage(async (page) => {
+        const first = await push(page);
+        assert.equal(new Set(first.layers).size, 3);
+        await page.goto('/test.html');
+        assert.deepEqual(await push(page), first);
+      });
+    });
+
     it(`${engine}: in pieces, behind a password and behind a token service`, { skip }, async () => {
       for (const { host } of [locked, byToken]) {
         const to = `${host}/${engine}/app:1`;

@@ -20,7 +20,7 @@ import { lasting, temporary } from '../support/temp.mjs';
 const USER = { user: 'shore', password: 'long-enough-to-be-seen' };
 const USERS = { [USER.user]: USER.password };
 /** Impatient: a test has no minute for a server that is silent. */
-const HASTY = { pause: 10, timeout: 1000 };
+const HASTY = { pause: 10, timeout: 10_000 };
 
 let api;
 let directory;
@@ -519,7 +519,7 @@ describe('a store', { skip: skipUnless('docker-registry') }, () => {
 
   it('packs a layer for a registry that lacks it, and for no other', async (t) => {
     const [one, two, three] = [await startRegistry(t), await startRegistry(t), await startRegistry(t)];
-    const { folder, store } = await stored(t);
+    let { folder, store } = await stored(t);
     await store.load(await many());
     const before = temporaries();
     // What is packed stands in a temporary file until the push is through.
@@ -532,6 +532,16 @@ describe('a store', { skip: skipUnless('docker-registry') }, () => {
     assert.deepEqual([first.packed, first.statuses], [20, ['pushed']]);
     assert.deepEqual(await push(`${one.host}/app:2`), { packed: 0, digest: first.digest, statuses: ['exists'] });
     assert.deepEqual(await push(`${two.host}/app:1`), first);
+    // Nor when it was closed in between, nor another time where that is lost.
+    await store.close();
+    store = await api.openStore(folder);
+    t.after(() => store.close());
+    assert.equal((await push(`${one.host}/app:4`)).packed, 0);
+    await store.close();
+    await writeFile(join(folder, 'note.json'), '{"packer":1');
+    store = await api.openStore(folder);
+    assert.deepEqual(await push(`${one.host}/app:5`), { packed: 20, digest: first.digest, statuses: ['exists'] });
+    assert.deepEqual(await push(`${one.host}/app:6`), { packed: 0, digest: first.digest, statuses: ['exists'] });
     const archive = await store.open(['app:1']);
     assert.equal((await archive.push('app:1', { to: `${one.host}/app:3` })).digest, first.digest);
     assert.equal(temporaries(), before);

@@ -168,10 +168,34 @@ describe('verify', () => {
   });
 });
 
-describe('the codec', { skip: skipUnless('bzip2', 'xz', 'zstd', 'lz4') }, () => {
-  it('keeps within 64 MB, whatever goes through it', async (t) => {
-    const codec = await import(pathToFileURL(join(import.meta.dirname, '../../dist/lib/codec.js')).href);
-    codec.initSync({ module: await readFile(join(import.meta.dirname, '../../dist/lib/codec_bg.wasm')) });
+describe('the codec', () => {
+  const library = (name) => join(import.meta.dirname, '../../dist/lib', name);
+  let codec;
+  before(async () => {
+    codec = await import(pathToFileURL(library('codec.js')).href);
+    codec.initSync({ module: await readFile(library('codec_bg.wasm')) });
+  });
+
+  it('packs as it did when PACKER last went up, which has to go up if this fails', async () => {
+    const { PACKER } = await import(pathToFileURL(library('making.js')).href);
+    // Words in no order: what a packer finds in them depends on how it searches.
+    const words = createHash('shake256', { outputLength: 1 << 19 }).update('words').digest();
+    const content = Buffer.from(Array.from(words, (byte) => `/usr/lib/word-${byte % 61}`).join('\n'));
+    const digest = (packing) => {
+      const pack = new codec.Pack(packing);
+      return sha256(Buffer.concat([pack.push(content), pack.finish()]));
+    };
+    assert.deepEqual(
+      [PACKER, digest('gzip'), digest('zstd')],
+      [
+        1,
+        'sha256:05b4baf8c41e74c26d2f550e0122aa52208b635a8017201a602d4e30c9953563',
+        'sha256:3d292ba1bc9999b224407619304817d729cbfa6f7218f968a5e1cb23492ab42b',
+      ],
+    );
+  });
+
+  it('keeps within 64 MB, whatever goes through it', { skip: skipUnless('bzip2', 'xz', 'zstd', 'lz4') }, async (t) => {
     const directory = await temporary(t);
     const plain = join(directory, 'plain');
     // Half of it repeats, so that windows are used.

@@ -1,6 +1,6 @@
 /** A store's rows and blobs in a browser's database. */
 import { LongshoreError, aborted, damagedBlob } from './errors.js';
-import { DATABASE, REVISION, ask, openDatabase, piecesOf, then, transact, type BlobRow } from './database.js';
+import { DATABASE, NOTE, REVISION, ask, openDatabase, piecesOf, then, transact, type BlobRow } from './database.js';
 import { keptBlob } from './database-shelf.js';
 import type { Freed, Keeping, Outcome } from './keeping.js';
 import type { KeptBlob, Row, RowChange, ShelfPlace } from './protocol.js';
@@ -192,6 +192,14 @@ class DatabaseKeeping implements Keeping<Blob> {
     if (quota === undefined || usage === undefined) return undefined;
     const room = Math.max(0, quota - usage);
     return room < ROOM_SAID ? room : undefined;
+  }
+
+  noted(): Promise<unknown> {
+    return this.#again((database) => ask(database, 'meta', (meta) => meta.get(NOTE)));
+  }
+
+  note(value: unknown): Promise<void> {
+    return this.#transact<void>(['meta'], 'readwrite', ({ meta }) => void meta.put(value, NOTE));
   }
 
   persist(): void {

@@ -2,7 +2,7 @@
  * The store's database in a browser: its schema, and transactions.
  *
  * - `catalog`: the rows of the catalog, of which only the engine knows what they say.
- * - `meta`: `revision`, the number of changes that the catalog has seen.
+ * - `meta`: `revision`, the number of changes that the catalog has seen; `note`, what is only remembered to save time.
  * - `blobs`: by digest, where the bytes are. There being a row states that the blob is here, whole, and what its digest says.
  * - `data`: pieces of blobs, each a `Blob` or, where the browser refuses those, an array, by `[attempt, blob, piece]`. An
  *   attempt is one load's, so that two that keep the same blob do not write over each other.
@@ -16,6 +16,8 @@ export type StoreName = 'catalog' | 'meta' | 'blobs' | 'data';
 
 /** The key in `meta` of the number of changes. */
 export const REVISION = 'revision';
+/** The key in `meta` of what nobody relies on. */
+export const NOTE = 'note';
 
 /** A row of `blobs`. */
 export interface BlobRow {

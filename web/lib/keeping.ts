@@ -47,6 +47,10 @@ export interface Keeping<Source> {
   room(): Promise<number | undefined>;
   /** Asks that what is kept is not thrown away when space is short. */
   persist(): void;
+  /** What {@link note} was given last, by anybody; nothing, where that is lost. */
+  noted(): Promise<unknown>;
+  /** Remembers something small, in JSON's terms, that nobody relies on. */
+  note(value: unknown): Promise<void>;
   /** Tells others of a change. */
   announce(revision: number): void;
   /** Whom to tell of others' changes, and of the end: another tab needs the database for a newer version. */

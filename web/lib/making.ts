@@ -64,9 +64,29 @@ interface PackedLayer extends Packed {
 /** Packs a layer into a place. */
 type Pack = (into: Place, signal: AbortSignal) => Promise<MadeLayer>;
 
+/** Counts up whenever the codec comes to pack the same bytes otherwise: what was known before is no longer so. A test tells. */
+export const PACKER = 1;
+
+/** As many packings are remembered, the last ones. */
+const REMEMBERED = 4096;
+
 /** What is known of layers from when they were packed, by the paths of blobs, which say what they hold. */
 export class KnownPackings {
   readonly #known = new Map<string, Packed>();
+  #isNew = false;
+
+  /** What {@link news} gave, if the packer is still the same. */
+  constructor(value?: unknown) {
+    const { packer, layers } = (value ?? {}) as Partial<NonNullable<ReturnType<KnownPackings['news']>>>;
+    if (packer === PACKER && Array.isArray(layers)) this.#known = new Map(layers);
+  }
+
+  /** All that is known, in JSON's terms; nothing, if it is what it was when this was last asked. */
+  news(): { packer: number; layers: [string, Packed][] } | undefined {
+    if (!this.#isNew) return undefined;
+    this.#isNew = false;
+    return { packer: PACKER, layers: [...this.#known].slice(-REMEMBERED) };
+  }
 
   of({ packing, path }: OpenNeed): Packed | undefined {
     return this.#known.get(`${packing} ${path}`);
@@ -74,7 +94,9 @@ export class KnownPackings {
 
   note({ packing, path }: OpenNeed, { size, digest, content }: Packed): void {
     // A damaged one is not the blob of that path.
-    if (path === `blobs/${content.replace(':', '/')}`) this.#known.set(`${packing} ${path}`, { size, digest, content });
+    if (path !== `blobs/${content.replace(':', '/')}`) return;
+    this.#known.set(`${packing} ${path}`, { size, digest, content });
+    this.#isNew = true;
   }
 }
 

@@ -5,10 +5,11 @@
  *   processes that change the same catalog, one fails and begins again. No lock is needed, so none is left by a crash. The
  *   files before the last are empty, and stay for a while, so that nobody who was slow makes one of them again.
  * - `blobs/ALGORITHM/HEX`: blobs, whole and right.
+ * - `note.json`: what is only remembered to save time.
  * - `partial/`: what is being written; each name begins with the process that writes it.
  */
 import { randomUUID } from 'node:crypto';
-import { link, mkdir, open, readFile, readdir, rename, stat, unlink } from 'node:fs/promises';
+import { link, mkdir, open, readFile, readdir, rename, stat, unlink, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { LongshoreError, isBreakdown } from './errors.js';
@@ -128,6 +129,24 @@ async function revisions(folder: string): Promise<number[]> {
 
 function catalogPath(folder: string, revision: number): string {
   return join(folder, 'catalog', `${revision}.json`);
+}
+
+/** What was noted last; nothing, where that cannot be read. */
+export async function readNote(folder: string): Promise<unknown> {
+  try {
+    return JSON.parse(await readFile(join(folder, 'note.json'), 'utf8'));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Notes something. */
+export function writeNote(folder: string, value: unknown): Promise<void> {
+  return storing(async () => {
+    const partial = partialPath(folder, newAttempt(), 'note');
+    await writeFile(partial, JSON.stringify(value));
+    await rename(partial, join(folder, 'note.json'));
+  });
 }
 
 /** Removes what processes left that are no more, and all of one attempt. */

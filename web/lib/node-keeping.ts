@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { damagedBlob } from './errors.js';
 import type { Freed, Keeping, Outcome } from './keeping.js';
-import { blobPath, makeFolder, newAttempt, nextCatalog, readCatalog, removePartials, storing } from './node-folder.js';
+import { blobPath, makeFolder, newAttempt, nextCatalog, readCatalog, readNote, removePartials, storing, writeNote } from './node-folder.js';
 import { FileSource } from './node-source.js';
 import type { KeptBlob, Row, RowChange, ShelfPlace } from './protocol.js';
 
@@ -129,6 +129,14 @@ class FolderKeeping implements Keeping<FileSource> {
   }
 
   persist(): void {}
+
+  noted(): Promise<unknown> {
+    return readNote(this.#folder);
+  }
+
+  note(value: unknown): Promise<void> {
+    return writeNote(this.#folder, value);
+  }
 
   announce(): void {}
 

@@ -75,7 +75,7 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
   readonly #keeper: Keeper;
   readonly #running = new Running('The store');
   /** What layers came to when they were packed for a registry: the next push packs only what that one does not have. */
-  readonly #packings = new KnownPackings();
+  #packings: Promise<KnownPackings> | undefined;
   /** Archives of the images that containers were looked into. */
   readonly #bases = new Set<A>();
 
@@ -247,7 +247,7 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
     return this.#running.run(options.signal, async (signal) => {
       const archive = await this.open([text(image, 'image')]);
       try {
-        return await archive.push(image, { ...options, signal });
+        return await this.#remembering(() => archive.push(image, { ...options, signal }));
       } finally {
         await archive.close();
       }
@@ -262,7 +262,7 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
     return this.#running.run(options.signal, async (signal) => {
       const archive = await this.open(images ?? (await this.#everything()));
       try {
-        return await archive.mirror({ ...options, signal });
+        return await this.#remembering(() => archive.mirror({ ...options, signal }));
       } finally {
         await archive.close();
       }
@@ -407,8 +407,19 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
     for (const { path, ...blob } of blobs) if (blob.digest !== layer?.blob.digest) sources.push([path, await this.#source(blob)]);
     const encoder = new TextEncoder();
     const archive = await this.#edge.assemble(documents.map(([path, content]) => [path, encoder.encode(content)]), sources);
-    archive.share(this.#packings);
+    this.#packings ??= this.#edge.keeping.noted().then((value) => new KnownPackings(value), () => new KnownPackings());
+    archive.share(await this.#packings);
     return archive;
+  }
+
+  /** Runs a push. What layers came to then is remembered, where it can be: without it they are packed again. */
+  async #remembering<T>(push: () => Promise<T>): Promise<T> {
+    try {
+      return await push();
+    } finally {
+      const news = (await this.#packings)?.news();
+      if (news) await this.#edge.keeping.note(news).catch(() => {});
+    }
   }
 
   /** Asks for a blob's bytes. */
