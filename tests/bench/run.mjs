@@ -11,6 +11,7 @@
 // - Times are of whole processes, start to exit; in the browser, of calls in a page that has opened one archive before.
 import { readFileSync } from 'node:fs';
 import { cpus, release, totalmem } from 'node:os';
+import { closeBrowsers } from '../support/browsers.mjs';
 import { skipUnless, skopeo } from '../support/peers.mjs';
 import { run } from '../support/run.mjs';
 import { temporary } from '../support/temp.mjs';
@@ -43,6 +44,7 @@ for (const [, subject] of chosen) {
     await subject.measure(context, await temporary(context, PARENT));
   } finally {
     for (const end of ends) await end();
+    await closeBrowsers();
   }
 }
 console.log(await run('cargo', ['xtask', 'sizes'], { cwd: ROOT }));

@@ -313,6 +313,30 @@ describe('the store in Node', () => {
     assert.deepEqual(await damaged(), []);
   });
 
+  it('says so where its catalog is damaged, and leaves it as it is', async (t) => {
+    const folder = await newFolder();
+    const store = await opened(t, folder);
+    await store.load(files.one);
+    await store.close();
+    const file = join(folder, 'catalog/1.json');
+    for (const [content, reason] of [
+      ['', /catalog is empty/],
+      ['{', /JSON/],
+      ['null', /catalog is none/],
+      ['[]', /catalog is none/],
+      ['{"version":1}', /catalog is none/],
+      ['{"version":2,"rows":{}}', /newer version/],
+    ]) {
+      await writeFile(file, content);
+      const damaged = await api.openStore(folder);
+      await fails(damaged.images(), 'store-failed', reason);
+      await fails(damaged.tag('app:1', 'app:2'), 'store-failed', reason);
+      await fails(damaged.collect(), 'store-failed', reason);
+      await damaged.close();
+      assert.equal(await readFile(file, 'utf8'), content);
+    }
+  });
+
   it('loses nothing when its process is killed, whatever it did', async () => {
     const folder = await newFolder();
     const inputs = Object.values(files);

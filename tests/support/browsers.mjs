@@ -40,9 +40,13 @@ export function skipUnlessBrowser(engine) {
 
 /** One browser of each kind for all tests of a file: to start one takes longer than most of them. */
 const browsers = new Map();
-after(async () => {
+after(closeBrowsers);
+
+/** Ends them: tests have it done, other programs do it. */
+export async function closeBrowsers() {
   for (const browser of browsers.values()) await (await browser).close();
-});
+  browsers.clear();
+}
 
 function shared(engine, start) {
   if (!browsers.has(engine)) browsers.set(engine, start());

@@ -30,6 +30,13 @@ interface Cleaning {
   host: string;
 }
 
+/** What is in a file of the catalog. */
+interface Written {
+  version: number;
+  rows: Record<string, string>;
+  cleaning?: Cleaning;
+}
+
 /** A catalog as it was read. */
 export interface Catalog {
   revision: number;
@@ -65,15 +72,20 @@ export async function makeFolder(folder: string): Promise<void> {
 /** The catalog as it is now. Fails with `store-failed`. */
 export function readCatalog(folder: string): Promise<Catalog> {
   return storing(async () => {
-    for (;;) {
+    for (let before = -1; ; ) {
       const revision = (await revisions(folder)).at(-1) ?? 0;
       if (revision === 0) return { revision, rows: [], isCleaned: false };
       const path = catalogPath(folder, revision);
       const text = await readFile(path, 'utf8').catch(gone);
-      // By now there is a later one.
-      if (!text) continue;
-      const { version, rows, cleaning } = JSON.parse(text) as { version: number; rows: Record<string, string>; cleaning?: Cleaning };
-      if (version !== VERSION) throw new Error('it was made by a newer version of Longshore');
+      if (!text) {
+        // By now there is a later one: only what is past is emptied.
+        if (revision === before) throw new Error('its catalog is empty');
+        before = revision;
+        continue;
+      }
+      const { version, rows, cleaning } = (JSON.parse(text) ?? {}) as Partial<Written>;
+      if (Number(version) > VERSION) throw new Error('it was made by a newer version of Longshore');
+      if (version !== VERSION || !rows) throw new Error('its catalog is none');
       return { revision, rows: Object.entries(rows), isCleaned: cleaning !== undefined && (await isBusy(cleaning, path)) };
     }
   });
@@ -87,7 +99,8 @@ export function nextCatalog(folder: string, revision: number, rows: readonly Row
     try {
       const file = await open(partial, 'wx');
       try {
-        await file.writeFile(JSON.stringify({ version: VERSION, rows: Object.fromEntries(rows), ...(cleaning && { cleaning }) }));
+        const written: Written = { version: VERSION, rows: Object.fromEntries(rows), ...(cleaning && { cleaning }) };
+        await file.writeFile(JSON.stringify(written));
         await file.datasync();
       } finally {
         await file.close();
