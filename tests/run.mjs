@@ -30,22 +30,34 @@ const PEERS = {
   openssl: 'openssl',
 };
 
+// Where the output of a step goes: to the terminal as it comes, or all of it when the step is over.
+const INHERIT = 'inherit';
+const HELD = 'pipe';
+
+const RUST = { tests: onPath('cargo-nextest') ? ['nextest', 'run'] : ['test', '--all-targets'] };
+
 const filters = process.argv.slice(2);
 const steps = [];
 
 await install(CI ? { ...NEEDED, ...PEERS } : NEEDED);
-await timed('build', async () => {
+await timed('build', INHERIT, async () => {
   const { build } = await import('../web/build.mjs');
   build();
-  return 0;
+  return { code: 0 };
 });
-if (filters.length === 0) await rust();
-await step('JavaScript tests', process.execPath, [
-  '--test',
-  // One at a time: several engines and browsers at once make each other slow, and slow is what some tests measure.
-  '--test-concurrency=1',
-  '--test-reporter=spec',
-  ...testFiles(),
+const files = testFiles();
+const inBrowsers = files.filter((file) => file.startsWith(join('tests', 'browser')));
+const elsewhere = files.filter((file) => !inBrowsers.includes(file));
+if (filters.length === 0) await step('building the Rust tests', 'cargo', [...RUST.tests, '--no-run']);
+// Browsers keep tests waiting half of the time, which is enough for all others; what these print comes when they are done.
+await Promise.all([
+  javaScript('browsers', inBrowsers, INHERIT),
+  (async () => {
+    await javaScript('all else', elsewhere, HELD);
+    if (filters.length > 0) return;
+    await step('Rust tests', 'cargo', [...RUST.tests, '--no-fail-fast'], HELD);
+    await step('Rust documentation tests', 'cargo', ['test', '--doc', '--quiet'], HELD);
+  })(),
 ]);
 
 console.log('');
@@ -54,10 +66,11 @@ for (const { name, seconds, code } of steps) {
 }
 process.exitCode = steps.some(({ code }) => code !== 0) ? 1 : 0;
 
-async function rust() {
-  const runner = onPath('cargo-nextest') ? ['nextest', 'run', '--no-fail-fast'] : ['test', '--all-targets', '--no-fail-fast'];
-  await step('Rust tests', 'cargo', runner);
-  await step('Rust documentation tests', 'cargo', ['test', '--doc', '--quiet']);
+function javaScript(what, files, output) {
+  if (files.length === 0) return;
+  // One file at a time: several engines or several browsers at once make each other slow.
+  const runner = ['--test', '--test-concurrency=1', '--test-reporter=spec'];
+  return step(`JavaScript tests, ${what}`, process.execPath, [...runner, ...files], output);
 }
 
 function testFiles() {
@@ -88,17 +101,25 @@ function onPath(program) {
   return (process.env.PATH ?? '').split(':').some((directory) => existsSync(join(directory, program)));
 }
 
-function step(name, program, args) {
-  return timed(name, () => {
-    const child = spawn(program, args, { cwd: root, stdio: 'inherit' });
-    return new Promise((resolve, reject) => child.once('error', reject).once('exit', (code) => resolve(code ?? 1)));
+/** Runs a program as a step. */
+function step(name, program, args, output = INHERIT) {
+  return timed(name, output, () => {
+    const child = spawn(program, args, { cwd: root, stdio: ['inherit', output, output] });
+    const held = [];
+    for (const stream of [child.stdout, child.stderr]) stream?.on('data', (bytes) => held.push(bytes));
+    return new Promise((resolve, reject) => {
+      child.once('error', reject);
+      child.once('close', (code) => resolve({ code: code ?? 1, printed: Buffer.concat(held) }));
+    });
   });
 }
 
 /** Runs one step and remembers how it ended: a failed one does not keep the next from telling more. */
-async function timed(name, work) {
-  console.log(`\n== ${name}`);
+async function timed(name, output, work) {
+  const title = `\n== ${name}`;
+  if (output === INHERIT) console.log(title);
   const start = performance.now();
-  const code = await work();
+  const { code, printed } = await work();
+  if (output === HELD) process.stdout.write(`${title}\n${printed}`);
   steps.push({ name, seconds: (performance.now() - start) / 1000, code });
 }
