@@ -1,6 +1,7 @@
 // The command line: what it prints, how it exits, and where it takes a password from.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -36,13 +37,13 @@ describe('the command line', () => {
   it('helps, and says what makes no sense', async () => {
     const help = await longshore(['--help']);
     assert.equal(help.code, 0);
-    for (const name of ['push', 'pull', 'tags', 'mirror', 'inspect', 'verify', 'convert']) {
+    for (const name of ['push', 'pull', 'tags', 'mirror', 'inspect', 'verify', 'retag', 'convert']) {
       assert.match(help.out, new RegExp(`^  ${name} `, 'm'));
       const own = await longshore([name, '--help']);
       assert.equal(own.code, 0);
       assert.match(own.out, new RegExp(`^Usage: longshore ${name} `));
     }
-    for (const args of [['nonsense'], ['push'], ['push', archive], ['verify', 'a', 'b'], ['convert', '--format', 'x', archive, 'y'], ['verify', '--no', archive]]) {
+    for (const args of [['nonsense'], ['push'], ['push', archive], ['verify', 'a', 'b'], ['convert', '--format', 'x', archive, 'y'], ['verify', '--no', archive], ['retag', archive, 'y'], ['retag', '--tag', 'app:1', archive, 'y']]) {
       const { code, error, out } = await longshore(args);
       assert.deepEqual([code, out], [2, ''], args.join(' '));
       assert.match(error, /^longshore/);
@@ -67,6 +68,26 @@ describe('the command line', () => {
     const absent = await longshore(['verify', join(directory, 'absent.tar')]);
     assert.equal(absent.code, 1);
     assert.match(absent.error, /\(read-failed\)\n$/);
+  });
+
+  it('retags, in the order that is asked for, also in place', async () => {
+    const file = join(directory, 'retagged.tar');
+    const edits = ['--tag', 'app:1=app:2', '--rename', 'app=registry.local:5000/team/app', '--untag', 'registry.local:5000/team/app:1', '--tag=app:2=late'];
+    const refused = await longshore(['retag', ...edits, archive, file]);
+    assert.deepEqual([refused.code, refused.error], [1, 'longshore: No such image: app:2 (no-such-image)\n']);
+    assert.ok(!existsSync(file));
+    const retagged = await longshore(['retag', ...edits.slice(0, -1), archive, file]);
+    const [{ id }] = JSON.parse((await longshore(['inspect', archive])).out).images;
+    assert.deepEqual(retagged.out.trim().split('\n').slice(0, -1), [
+      `${id} -> app:2`,
+      'app:1 -> registry.local:5000/team/app:1',
+      'app:2 -> registry.local:5000/team/app:2',
+      'registry.local:5000/team/app:1 -> no name',
+    ]);
+    assert.equal((await longshore(['retag', '--rename', '=mirror.local', file, file])).code, 0);
+    const { images } = JSON.parse((await longshore(['inspect', file])).out);
+    assert.deepEqual(images.map(({ references }) => references), [['mirror.local/team/app:2'], ['mirror.local/team/db:1']]);
+    assert.equal((await longshore(['verify', file])).code, 0);
   });
 
   it('pushes, mirrors, lists and pulls', { skip: skipUnless('docker-registry') }, async (t) => {

@@ -18,17 +18,20 @@ export interface Command {
 export class Usage extends Error {}
 
 type Options = NonNullable<ParseArgsConfig['options']>;
-type Config<O extends Options> = { args: string[]; options: O; allowPositionals: true; strict: true };
+type Config<O extends Options> = { args: string[]; options: O; allowPositionals: true; strict: true; tokens: true };
 
-/** Takes arguments apart: as many words as `words` has names, in which a last one that ends in `?` may be missing. */
+/**
+ * Takes arguments apart: as many words as `words` has names, in which a last one that ends in `?` may be missing. `given` has the
+ * options that take a value in the order in which they stand.
+ */
 export function parse<O extends Options>(
   args: string[],
   words: readonly string[],
   options: O,
-): { values: ReturnType<typeof parseArgs<Config<O>>>['values']; words: string[] } {
+): { values: ReturnType<typeof parseArgs<Config<O>>>['values']; words: string[]; given: [name: string, value: string][] } {
   const parsed = (() => {
     try {
-      return parseArgs<Config<O>>({ args, options, allowPositionals: true, strict: true });
+      return parseArgs<Config<O>>({ args, options, allowPositionals: true, strict: true, tokens: true });
     } catch (thrown) {
       // An option that does not exist may be a password's: what it is is not repeated.
       throw new Usage((thrown as Error).message.split('. ')[0]?.replace(/'([^'=]*)=.*'/s, "'$1'") ?? 'that makes no sense');
@@ -38,7 +41,9 @@ export function parse<O extends Options>(
   const { length } = parsed.positionals;
   if (length < least) throw new Usage(`${words[length]} is missing`);
   if (length > words.length) throw new Usage('there are too many arguments');
-  return { values: parsed.values, words: parsed.positionals };
+  const given: [string, string][] = [];
+  for (const token of parsed.tokens) if (token.kind === 'option' && token.value !== undefined) given.push([token.name, token.value]);
+  return { values: parsed.values, words: parsed.positionals, given };
 }
 
 /** Opens an archive, and closes it when `use` is through with it. */

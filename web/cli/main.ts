@@ -7,10 +7,11 @@ import { inspect } from './inspect.js';
 import { mirror } from './mirror.js';
 import { pull } from './pull.js';
 import { push } from './push.js';
+import { retag } from './retag.js';
 import { tags } from './tags.js';
 import { verify } from './verify.js';
 
-const COMMANDS: Record<string, Command> = { inspect, verify, convert, push, mirror, pull, tags };
+const COMMANDS: Record<string, Command> = { inspect, verify, retag, convert, push, mirror, pull, tags };
 
 function help(): string {
   const width = Math.max(...Object.keys(COMMANDS).map((name) => name.length));

@@ -1,0 +1,42 @@
+import type { Archive, NameChange } from '../lib/node.js';
+import { Usage, parse, print, withArchive, type Command } from './command.js';
+
+const EDITS: Record<string, (archive: Archive, value: string) => Promise<NameChange[]>> = {
+  tag: (archive, value) => archive.tag(...pair(value, 'tag')),
+  untag: (archive, value) => archive.untag(value),
+  rename: (archive, value) => {
+    const [from, to] = pair(value, 'rename');
+    return archive.rename([{ from, to }]);
+  },
+};
+
+export const retag: Command = {
+  usage: '[OPTIONS] ARCHIVE FILE',
+  summary: 'Change the names in an archive, and write it',
+  help: `  --tag IMAGE=NAME      give an image one more name, as docker tag does
+  --untag NAME          take a name away
+  --rename FROM=TO      change all names that are FROM or begin with it: a registry, a repository, a whole name
+Each may be given several times; they are done in order. FILE may be the archive itself.`,
+  async run(args, signal) {
+    const several = { type: 'string', multiple: true } as const;
+    const { words, given } = parse(args, ['ARCHIVE', 'FILE'], { tag: several, untag: several, rename: several });
+    const [path, file] = words as [string, string];
+    if (given.length === 0) throw new Usage('there is nothing to change');
+    await withArchive(path, signal, async (archive) => {
+      for (const [edit, value] of given) {
+        for (const { image, from, to } of (await EDITS[edit]?.(archive, value)) ?? []) print(`${from ?? image} -> ${to ?? 'no name'}`);
+      }
+      const saved = await archive.save({ signal });
+      await saved.writeTo(file, { signal });
+      print(`${file}: ${saved.size} bytes`);
+    });
+    return 0;
+  },
+};
+
+/** Both sides of the first `=`, which no name has. */
+function pair(value: string, option: string): [string, string] {
+  const at = value.indexOf('=');
+  if (at < 0) throw new Usage(`--${option} takes two names with = between`);
+  return [value.slice(0, at), value.slice(at + 1)];
+}
