@@ -1,5 +1,5 @@
 /** An open archive, as both entries of the package give it. */
-import { invalid, limitsOf, newHandle, text } from './checks.js';
+import { invalid, limitsOf, newHandle, text, texts } from './checks.js';
 import { aborted } from './errors.js';
 import type {
   CompareOptions,
@@ -156,7 +156,8 @@ export abstract class BaseArchive {
   }
 
   /**
-   * Takes a name away. The image stays, without a name if it was the last: an archive is not an image store.
+   * Takes a name away. The image stays, without a name if it was the last: an archive is not an image store. But in Docker 1.9's
+   * format one that another is built on is a layer of that only, then.
    *
    * Fails with `no-such-image` where no image has the name, and `invalid-reference` where it is none.
    */
@@ -662,8 +663,9 @@ export function checked(options: SaveOptions<BaseArchive>) {
   if (!Array.isArray(add) || !add.every((archive) => archive instanceof BaseArchive)) throw invalid('add must be an array of archives');
   const list = (value: readonly string[] | undefined, name: string) => {
     if (value === undefined) return [];
-    if (!Array.isArray(value) || value.length === 0) throw invalid(`${name} must be an array that is not empty`);
-    return value.map((one) => text(one, name));
+    const given = texts(value, name);
+    if (given.length === 0) throw invalid(`${name} must not be empty`);
+    return given;
   };
   const wanted = {
     format: format === 'same' ? undefined : format,

@@ -75,7 +75,8 @@ impl<S: Source + Clone> Archive<S> {
         self.renamed(&names)
     }
 
-    /// Takes a name away. The image stays, without a name if it was the last.
+    /// Takes a name away. The image stays, without a name if it was the last; but in Docker 1.9's format one that another is
+    /// built on is a layer of that only, then.
     ///
     /// Fails with `no-such-image` where no image has the name, and with `invalid-reference` where it is none.
     pub fn untag(&self, reference: &str) -> Result<Edit<S>> {

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use longshore_archive::{Archive, Code, FindingCode, Format, OtherKind, Source, sha256};
 use longshore_fixtures::{
     Content, Entry, ImageSpec, Layer, containerd_entries, docker_hybrid_entries, docker_legacy_entries,
-    docker_v1, oci, oci_entries, oci_platforms_entries, tar,
+    docker_v1, docker_v1_entries, oci, oci_entries, oci_platforms_entries, tar,
 };
 
 type Open = Archive<Rc<Vec<u8>>>;
@@ -85,6 +85,17 @@ fn a_layout_by_skopeo_opens_and_is_retagged_in_its_own_style() {
         bytes(&edit.archive.untag("mirror.local/app:2").unwrap().archive).len(),
         bytes(&archive).len()
     );
+}
+
+#[test]
+fn the_layer_that_was_asked_for_is_told_of() {
+    let archive = open(tar(&oci_platforms_entries(&[spec("app:1", "amd64")])));
+    for (last, count) in [(None, 2), (Some(1), 2), (Some(0), 1)] {
+        assert_eq!(archive.layers_data(0, last).unwrap().len(), count, "{last:?}");
+    }
+    let error = archive.layers_data(0, Some(99)).unwrap_err();
+    assert_eq!(error.code(), Code::InvalidArgument);
+    assert_eq!(error.message(), "The image has no layer 99: it has 2, counted from 0.");
 }
 
 #[test]
@@ -257,6 +268,17 @@ fn what_docker_1_9_wrote_opens_and_is_retagged() {
     // An image that loses its last name stays, as everywhere.
     let edit = archive.untag("app:1").unwrap();
     assert_eq!(names(&open(bytes(&edit.archive))), [vec!["db:5".to_owned()], vec![]]);
+    // But for one that another is built on: only its name said that it is more than a layer of that.
+    let mut entries = docker_v1_entries(&images[..1]);
+    let top = open(tar(&entries)).images()[0].id.clone();
+    let is_below = |path: &str| path.ends_with("/json") && !path.starts_with(&top);
+    let below = entries.iter().find(|entry| is_below(&entry.path)).unwrap().path.replace("/json", "");
+    let named = serde_json::json!({ "app": { "1": top }, "base": { "1": below } });
+    let listing = entries.iter_mut().find(|entry| entry.path == "repositories").unwrap();
+    listing.content = Content::Bytes(named.to_string().into());
+    let archive = open(tar(&entries));
+    assert_eq!(names(&archive), [["app:1"], ["base:1"]]);
+    assert_eq!(names(&open(bytes(&archive.untag("base:1").unwrap().archive))), [["app:1"]]);
     // Saved by its ID, an image has no name and the archive no `repositories`.
     let mut entries = docker_legacy_entries(&[ImageSpec::untagged()]);
     entries.retain(|entry| entry.path.contains('/'));
