@@ -158,7 +158,8 @@ describe('save', () => {
     }
     const two = archive.images.slice(0, 2).map(({ platform }) => name(platform));
     assert.equal((await reopened(t, await archive.save({ platforms: two }))).images.length, 2);
-    await fails(archive.save({ platforms: ['plan9/mips'] }), 'no-such-image');
+    await fails(archive.save({ platforms: ['plan9/mips'] }), 'no-such-platform');
+    await fails(archive.save({ platforms: [two[0], 'plan9/mips'] }), 'no-such-platform');
   });
 
   it('puts archives together, and layers that they share in once', async (t) => {

@@ -141,6 +141,7 @@ export class Container<A extends BaseArchive, Source> {
    */
   async apply(tar: Blob | Uint8Array, { path = '', ...options }: { path?: string } & CallOptions = {}): Promise<void> {
     text(path, 'path');
+    if (!(tar instanceof Blob || tar instanceof Uint8Array)) throw invalid('a tar must be a Blob or a Uint8Array');
     await this.#working(options, async (calls) => {
       const base = await this.#opened();
       const unpacking = newHandle();
@@ -321,7 +322,11 @@ export class Container<A extends BaseArchive, Source> {
 function attributesOf({ mode, uid, gid, mtime }: FileAttributes): Record<string, number> {
   const seconds = mtime instanceof Date ? Math.floor(mtime.getTime() / 1000) : mtime;
   const given = Object.entries({ mode, uid, gid, mtime: seconds }).filter((entry): entry is [string, number] => entry[1] !== undefined);
-  for (const [name, value] of given) if (!Number.isSafeInteger(value)) throw invalid(`${name} must be a whole number`);
+  const most: Record<string, number> = { mode: 0o7777, uid: 2 ** 32 - 1, gid: 2 ** 32 - 1 };
+  for (const [name, value] of given) {
+    if (!Number.isSafeInteger(value)) throw invalid(`${name} must be a whole number`);
+    if (name in most && (value < 0 || value > Number(most[name]))) throw invalid(`${name} must not be less than 0 or more than ${most[name]}`);
+  }
   return Object.fromEntries(given);
 }
 

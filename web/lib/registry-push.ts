@@ -1,5 +1,5 @@
 /** Pushing images of an archive: `docker push`, without Docker. */
-import { invalid, text } from './checks.js';
+import { invalid, text, texts } from './checks.js';
 import { LongshoreError } from './errors.js';
 import { gate, inLanes } from './lanes.js';
 import type { Part, Shipment, ShippedBlob } from './protocol.js';
@@ -58,15 +58,22 @@ interface Order {
 
 export async function push(port: Port, image: string, options: PushOptions): Promise<PushReport> {
   const wasm = await port.shell.wasm();
+  const platforms = texts(options.platforms ?? [], 'platforms');
+  const name = nameOf(wasm.named, image);
+  // What could be a name may be the beginning of an ID.
+  const isNamed = name !== undefined && port.images.some(({ references }) => references.includes(name));
+  const isId = !isNamed && port.images.some(({ id }) => id.startsWith(`sha256:${image.replace(/^sha256:/, '')}`));
+  if (options.to === undefined && isId) throw nameless();
   const to = targetOf(wasm.named, options.to ?? image);
   const client = await RegistryClient.of(port.shell, to.domain, options);
-  const order = { images: [text(image, 'image')], name: nameOf(wasm.named, image), from: image, to, platforms: options.platforms ?? [] };
+  const order = { images: [image], name, from: image, to, platforms };
   return deliver(port, client, order, options, new Map());
 }
 
 export async function mirror(port: Port, options: MirrorOptions): Promise<MirrorReport> {
   const wasm = await port.shell.wasm();
-  const { to, images = [], platforms = [] } = options;
+  const { to } = options;
+  const [images, platforms] = [texts(options.images ?? [], 'images'), texts(options.platforms ?? [], 'platforms')];
   if (typeof to !== 'string' && typeof to !== 'function') throw invalid('to must be a string or a function');
   const rename = typeof to === 'string' ? (name: string) => wasm.mirrored(name, to) : to;
   const targets = new Map<string, Named>();
@@ -95,7 +102,7 @@ export async function mirror(port: Port, options: MirrorOptions): Promise<Mirror
     try {
       const client = clients.get(to.domain) ?? (await RegistryClient.of(port.shell, to.domain, options));
       clients.set(to.domain, client);
-      report.pushed.push(await deliver(port, client, { images, name: from, from, to, platforms }, options, known));
+      report.pushed.push(await deliver(port, client, { images, name: from, from, to, platforms: [] }, options, known));
     } catch (thrown) {
       // What goes wrong with one need not with the next; but who is gone, or wants others, is so for all.
       const { code, message } = thrown as LongshoreError;
@@ -255,10 +262,14 @@ function plan(named: (text: string) => Named, rename: (name: string) => string |
 
 /** A name that an image can be pushed to. */
 function targetOf(named: (text: string) => Named, name: string): Named {
-  if (/^(sha256:)?[0-9a-f]{12,64}$/.test(text(name, 'to'))) throw invalid('an image that is meant by its ID needs a name to be pushed to');
+  if (/^(sha256:)?[0-9a-f]{12,64}$/.test(text(name, 'to'))) throw nameless();
   const target = reading(() => named(name));
   if (target.tag === undefined || target.reference !== target.tag) throw invalid(`${name} is no name with a tag`);
   return target;
+}
+
+function nameless(): LongshoreError {
+  return invalid('an image that is meant by its ID needs a name to be pushed to');
 }
 
 /** The name as the archive has it; nothing where it is an ID. */
@@ -273,7 +284,10 @@ function nameOf(named: (text: string) => Named, image: string): string | undefin
 /** Whether one of the images that are meant is this one. */
 function isChosen(image: Image, images: readonly string[], platforms: readonly string[]): boolean {
   const { os, architecture, variant } = image.platform;
-  const isFor = (platform: string) => platform === `${os}/${architecture}` || platform === `${os}/${architecture}/${variant}`;
+  // The usual variant needs not be said, on either side.
+  const usual: Record<string, string> = { amd64: 'v1', arm: 'v7', arm64: 'v8' };
+  const own = `${os}/${architecture}`;
+  const isFor = (platform: string) => platform === own || platform === `${own}/${variant || usual[architecture]}`;
   const isNamed = images.length === 0 || isById(image, images) || image.references.some((name) => images.includes(name));
   return isNamed && (platforms.length === 0 || platforms.some(isFor));
 }

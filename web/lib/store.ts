@@ -1,6 +1,6 @@
 /** The image store, as both entries of the package give it: Docker's verbs over whatever keeps rows and blobs. */
 import { BaseArchive } from './archive.js';
-import { invalid, limitsOf, text } from './checks.js';
+import { invalid, limitsOf, text, texts } from './checks.js';
 import { LiveCatalog } from './catalog.js';
 import { Container, type Gathered, type Host } from './container.js';
 import type { ContainerRow, CreateOptions, PsOptions, RemovedContainer } from './container-types.js';
@@ -66,7 +66,8 @@ export interface Edge<A, Input, Source> {
  * Several tabs or processes can use one store at the same time: each change is made whole or not at all, to the store as it
  * is at that moment.
  *
- * Its `change` event, a `CustomEvent` with a `StoreChange` as its detail, tells of every change, other tabs' too. Its `end`
+ * Its `change` event, a `CustomEvent` with a `StoreChange` as its detail, tells of every change: in a browser other tabs' too, in
+ * Node its own. Its `end`
  * event tells that it was closed because a newer version of the package, in another tab, needs the database.
  */
 export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, Source> extends EventTarget {
@@ -197,10 +198,10 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
    * Images as an archive, in the form that Docker 25 and later write. What the store does meanwhile changes nothing of it;
    * close it when it is no longer needed.
    *
-   * Fails with `no-such-image`, `ambiguous-image`, and `damaged-blob`, which also marks the images that need the blob.
+   * Fails with `no-such-image`, `ambiguous-image`, `no-such-platform`, and `damaged-blob`, which also marks the images that need the blob.
    */
   async open(images: readonly string[], { platforms = [] }: { platforms?: readonly string[] } = {}): Promise<A> {
-    const found = await this.#catalog.ask('save', [texts(images, 'images'), platforms.map((platform) => text(platform, 'platforms'))]);
+    const found = await this.#catalog.ask('save', [texts(images, 'images'), texts(platforms, 'platforms')]);
     return this.#assembled(found);
   }
 
@@ -223,7 +224,10 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
     }
   }
 
-  /** All that is in the store, as one file, which {@link load} takes in again. Fails as {@link save} does. */
+  /**
+   * All images of the store, as one file, which {@link load} takes in again. Working containers stay here: what is to come along has to be
+   * committed before. Fails as {@link save} does.
+   */
   async exportAll(options: StoreSaveOptions = {}): Promise<S> {
     return this.save(await this.#everything(), options);
   }
@@ -302,7 +306,7 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
         damaged.push(...(await pool.run('check', { blobs: group, of }, { signal, onDone: (done) => report(group, done) })));
         report(group, sum(group));
       });
-      if (damaged.length > 0) await this.#lost(damaged);
+      if (damaged.length > 0) await this.#mark(damaged);
       const marked = (rows: readonly { id: string; damaged?: boolean }[]) => [...new Set(rows.flatMap(({ id, damaged }) => (damaged ? [id] : [])))];
       const images = marked(await this.images({ all: true }));
       const containers = marked(await this.ps({ all: true }));
@@ -432,14 +436,19 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
     try {
       return await work();
     } catch (thrown) {
-      if (thrown instanceof LongshoreError && thrown.code === 'damaged-blob') await this.#lost([String(thrown.detail.digest)]);
+      if (thrown instanceof LongshoreError && thrown.code === 'damaged-blob') await this.#mark([String(thrown.detail.digest)]);
       throw thrown;
     }
   }
 
-  async #lost(digests: string[]): Promise<void> {
-    await this.#edge.keeping.forget(digests);
-    await this.#catalog.change('damage', [digests]);
+  /** Marks what needs these blobs, where that can be written: that they are lost is so anyway. */
+  async #mark(digests: string[]): Promise<void> {
+    try {
+      await this.#edge.keeping.forget(digests);
+      await this.#catalog.change('damage', [digests]);
+    } catch (thrown) {
+      if (!(thrown instanceof LongshoreError && thrown.code === 'store-failed')) throw thrown;
+    }
     this.#catalog.forget();
   }
 
@@ -455,11 +464,6 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
 function checkedLoad({ limits, rename = [] }: LoadOptions): { limits: Limits; rules: RenameRule[] } {
   if (!Array.isArray(rename)) throw invalid('rename must be an array of { from, to }');
   return { limits: limitsOf(limits), rules: rename.map((rule) => ({ from: text(rule?.from, 'from'), to: text(rule?.to, 'to') })) };
-}
-
-function texts(values: readonly string[], name: string): string[] {
-  if (!Array.isArray(values)) throw invalid(`${name} must be an array`);
-  return values.map((value) => text(value, name));
 }
 
 function filtersOf(filters: NonNullable<ListOptions['filters']>): string[] {

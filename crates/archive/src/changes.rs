@@ -110,7 +110,11 @@ impl ConfigChanges {
         self.environment(config, steps)?;
         self.label(config, steps)?;
         let ports = self.exposed_ports.iter().map(|(port, on)| Ok((self::port(port)?, *on)));
-        toggle(config, "ExposedPorts", "EXPOSE", &ports.collect::<Result<Vec<_>>>()?, steps);
+        let mut ports = ports.collect::<Result<Vec<_>>>()?;
+        // Buildah leaves out the protocol where it is the usual one.
+        let bare = |(port, on): &(String, bool)| port.strip_suffix("/tcp").filter(|_| !on).map(str::to_owned);
+        ports.extend(ports.iter().filter_map(bare).map(|port| (port, false)).collect::<Vec<_>>());
+        toggle(config, "ExposedPorts", "EXPOSE", &ports, steps);
         let volumes = self.volumes.iter().map(|(path, on)| {
             let path = Some(path.trim()).filter(|path| !path.is_empty());
             Ok((
@@ -299,13 +303,13 @@ fn toggle(
 /// A port with its protocol, as configs write it (`github.com/docker/go-connections`).
 fn port(text: &str) -> Result<String> {
     let (number, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
-    let protocol = protocol.to_ascii_lowercase();
     let is_number = number.bytes().all(|byte| byte.is_ascii_digit());
-    match number.parse::<u16>() {
-        Ok(number) if is_number && number > 0 && ["tcp", "udp", "sctp"].contains(&protocol.as_str()) => {
-            Ok(format!("{number}/{protocol}"))
-        }
-        _ => Err(refuse(format!("invalid containerPort: {text}"))),
+    let Some(number) = number.parse::<u16>().ok().filter(|number| is_number && *number > 0) else {
+        return Err(refuse(format!("invalid containerPort: {text}")));
+    };
+    match protocol.to_ascii_lowercase().as_str() {
+        known @ ("tcp" | "udp" | "sctp") => Ok(format!("{number}/{known}")),
+        _ => Err(refuse(format!("Invalid proto: {protocol}"))),
     }
 }
 
@@ -366,6 +370,21 @@ mod tests {
     fn a_config_without_a_container_gets_one() {
         let after = applied("{}", r#"{"exposedPorts":{"80":true},"user":"app","author":"me"}"#).unwrap();
         assert_eq!(after, r#"{"config":{"ExposedPorts":{"80/tcp":{}},"User":"app"},"author":"me"}"#);
+    }
+
+    #[test]
+    fn ports_go_whichever_way_they_are_written() {
+        let config = |ports: &str| format!(r#"{{"config":{{"ExposedPorts":{ports}}}}}"#);
+        for (before, after) in [
+            (r#"{"80":{}}"#, "null"),
+            (r#"{"80/tcp":{}}"#, "null"),
+            (r#"{"80":{},"80/tcp":{},"80/udp":{}}"#, r#"{"80/udp":{}}"#),
+        ] {
+            for port in ["80", "80/TCP"] {
+                let changes = format!(r#"{{"exposedPorts":{{"{port}":false}}}}"#);
+                assert_eq!(applied(&config(before), &changes).unwrap(), config(after), "{before} {port}");
+            }
+        }
     }
 
     #[test]

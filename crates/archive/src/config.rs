@@ -4,7 +4,8 @@ use serde_json::value::RawValue;
 
 use crate::error::{Code, Error, Result};
 use crate::json::{self, Object};
-use crate::model::{ContainerConfig, HealthCheck, HistoryEntry, Platform};
+use crate::model::{ContainerConfig, HealthCheck, HistoryEntry};
+use crate::platform::Platform;
 
 /// What a config says about an image, apart from its bytes' digest.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -146,7 +146,7 @@ codes! {
         Denied = "denied",
         /// A registry does not have that.
         NotFound = "not-found",
-        /// A registry has no image for that platform.
+        /// There is no image for that platform.
         NoSuchPlatform = "no-such-platform",
         /// A registry refuses, in its own words.
         RegistryRefused = "registry-refused",

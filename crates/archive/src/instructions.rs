@@ -42,7 +42,8 @@ pub(crate) fn apply(lines: &[String], config: &mut Object<'_>) -> Result<()> {
     let mut own_command = None;
     for (word, rest) in &lines {
         let word = word.to_ascii_uppercase();
-        if rest.is_empty() {
+        // A command may be empty.
+        if rest.is_empty() && !matches!(word.as_str(), "CMD" | "ENTRYPOINT") {
             return Err(refuse(format!("{word} requires at least one argument")));
         }
         one(&word, rest, config, &mut own_command)?;
@@ -121,8 +122,11 @@ fn one(word: &str, rest: &str, config: &mut Object<'_>, command: &mut Option<Vec
             }
         }
         "EXPOSE" => {
-            for port in words(rest) {
-                changes.exposed_ports.extend(ports(&expanded(&port)?)?.into_iter().map(|port| (port, true)));
+            for word in words(rest) {
+                // What a variable holds may be several ports, or none.
+                for port in expanded(&word)?.split_whitespace() {
+                    changes.exposed_ports.extend(ports(port)?.into_iter().map(|port| (port, true)));
+                }
             }
         }
         "VOLUME" => {
@@ -163,8 +167,11 @@ fn one(word: &str, rest: &str, config: &mut Object<'_>, command: &mut Option<Vec
     changes.alter(config, &mut Vec::new())
 }
 
-/// The words of a command: those of a JSON array, or a line for the shell.
+/// The words of a command: none, those of a JSON array, or a line for the shell.
 fn program(rest: &str, config: &Object<'_>) -> Vec<String> {
+    if rest.is_empty() {
+        return Vec::new();
+    }
     list(rest).unwrap_or_else(|| {
         let shell = config.read::<Vec<String>>("Shell").filter(|shell| !shell.is_empty());
         let mut words = shell.unwrap_or_else(|| vec!["/bin/sh".to_owned(), "-c".to_owned()]);
@@ -420,6 +427,9 @@ mod tests {
                 r#"{"Cmd":["c"],"Entrypoint":["b"]}"#,
             ),
             (r#"{"Cmd":["a"]}"#, &["CMD []"], r#"{"Cmd":["a"]}"#),
+            (r#"{"Cmd":["a"]}"#, &["CMD"], r#"{"Cmd":["a"]}"#),
+            (r#"{"Cmd":["a"],"Entrypoint":["b"]}"#, &["cmd "], r#"{"Cmd":[],"Entrypoint":["b"]}"#),
+            (r#"{"Cmd":["a"],"Entrypoint":["b"]}"#, &["ENTRYPOINT"], r#"{"Cmd":["a"],"Entrypoint":["b"]}"#),
             (
                 r#"{"Cmd":["a"],"Entrypoint":["b"]}"#,
                 &["ENTRYPOINT []"],
@@ -436,6 +446,12 @@ mod tests {
                 &["EXPOSE 80 53/UDP 8000-8001/tcp"],
                 r#"{"ExposedPorts":{"53/udp":{},"80/tcp":{},"8000/tcp":{},"8001/tcp":{}}}"#,
             ),
+            (
+                r#"{"Env":["P=1 2/udp"]}"#,
+                &["EXPOSE $P ${Q}"],
+                r#"{"Env":["P=1 2/udp"],"ExposedPorts":{"1/tcp":{},"2/udp":{}}}"#,
+            ),
+            ("{}", &["EXPOSE ${P}"], "{}"),
             ("{}", &["LABEL a=b \"c d\"=e", "LABEL f g"], r#"{"Labels":{"a":"b","c d":"e","f":"g"}}"#),
             ("{}", &["VOLUME /a /b", "VOLUME [\"/c d\"]"], r#"{"Volumes":{"/a":{},"/b":{},"/c d":{}}}"#),
             (
@@ -489,6 +505,9 @@ mod tests {
             ("ONBUILD ONBUILD RUN x", "Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed"),
             ("ONBUILD from x", "FROM isn't allowed as an ONBUILD trigger"),
             ("EXPOSE x", "invalid containerPort: x"),
+            ("EXPOSE", "EXPOSE requires at least one argument"),
+            ("EXPOSE 82/foo", "Invalid proto: foo"),
+            ("EXPOSE 82-83/foo", "Invalid proto: foo"),
             ("HEALTHCHECK CMD", "Missing command after HEALTHCHECK CMD"),
             ("HEALTHCHECK FOO x", "Unknown type \"FOO\" in HEALTHCHECK (try CMD)"),
             ("HEALTHCHECK --interval=1 CMD x", "time: invalid duration \"1\""),

@@ -41,6 +41,7 @@ mod measure;
 mod members;
 mod model;
 mod pack;
+mod platform;
 mod recipe;
 mod reconfigure;
 mod reference;
@@ -67,10 +68,9 @@ pub use error::{Code, Detail, Error, Fact, Finding, FindingCode, Result, Severit
 pub use files::*;
 pub use listed::{Descriptor, ImageIndex, Listed, Listing, Target as ListedTarget};
 pub use measure::{Content, Measured, Measuring, measure};
-pub use model::{
-    ContainerConfig, Format, HealthCheck, HistoryEntry, Image, Layer, Name, Other, OtherKind, Platform,
-};
+pub use model::{ContainerConfig, Format, HealthCheck, HistoryEntry, Image, Layer, Name, Other, OtherKind};
 pub use pack::{Packer, Repacking};
+pub use platform::Platform;
 pub use recipe::{Part, Recipe};
 pub use reconfigure::Reconfigured;
 pub use reference::{Reference, aliases};

@@ -6,6 +6,7 @@ use std::hash::{Hash, Hasher};
 
 use serde::{Serialize, Serializer};
 
+use crate::platform::Platform;
 use crate::reference::Reference;
 
 /// The layouts that image archives come in.
@@ -103,29 +104,6 @@ impl fmt::Display for Name {
 impl Serialize for Name {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
-    }
-}
-
-/// The machine that an image was built for. Empty where the config is silent.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Platform {
-    /// `linux`, `windows`, …
-    pub os: String,
-    /// Go's name for it: `amd64`, `arm64`, …
-    pub architecture: String,
-    /// `v7`, `v8`, …
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub variant: Option<String>,
-}
-
-impl Platform {
-    /// Whether it is the one that `text` means: `linux/arm64`, or `linux/arm/v7`. Without a variant, any will do.
-    pub fn matches(&self, text: &str) -> bool {
-        let mut parts = text.splitn(3, '/');
-        let (os, architecture, variant) = (parts.next(), parts.next(), parts.next());
-        os == Some(self.os.as_str())
-            && architecture == Some(self.architecture.as_str())
-            && variant.is_none_or(|variant| self.variant.as_deref() == Some(variant))
     }
 }
 

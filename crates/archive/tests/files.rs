@@ -460,9 +460,27 @@ fn files_are_found_by_name_and_by_content() {
     let secret = [("etc/ssh/id_rsa".to_owned(), Some(0)), ("var/large".to_owned(), Some(262_140))];
     assert_eq!(find(None, None, Some(b"the secret")), secret);
     assert_eq!(find(Some("id_*"), None, Some(b"the secret")), secret[..1]);
-    let wrong = Query { regex: Some("(".to_owned()), ..Query::default() };
-    let error = Search::<Bytes>::new(tree.clone(), 0, &wrong, Vec::new(), Limits::default()).unwrap_err();
-    assert_eq!(error.code(), Code::InvalidArgument);
+    assert_eq!(names(find(Some("a[]+]b.txt"), None, None)), ["a+b.txt"]);
+    let files = ["a+b.txt", "etc/passwd", "etc/ssh/id_rsa", "var/large", "var/other"];
+    assert_eq!(names(find(None, None, Some(b""))), files);
+    let glob = |glob: &str| Query { glob: Some(glob.to_owned()), ..Query::default() };
+    let regex = Query { regex: Some("(".to_owned()), ..Query::default() };
+    for wrong in [regex, glob("["), glob("[]"), glob("a[b"), glob("[!"), glob("[z-a]")] {
+        let error = Search::<Bytes>::new(tree.clone(), 0, &wrong, Vec::new(), Limits::default()).unwrap_err();
+        assert_eq!(error.code(), Code::InvalidArgument, "{wrong:?}");
+    }
+}
+
+#[test]
+fn only_directories_are_listed() {
+    let layers = [tar(&[Entry::file("etc/passwd", "root"), Entry::symlink("to-etc", "etc")])];
+    let tree = merged(&layers);
+    for path in ["", "/", "etc", "/to-etc/"] {
+        tree.directory(path.as_bytes()).unwrap();
+    }
+    for (path, code) in [("etc/passwd", Code::NotADirectory), ("nothing", Code::NoSuchFile)] {
+        assert_eq!(tree.directory(path.as_bytes()).unwrap_err().code(), code, "{path}");
+    }
 }
 
 #[test]

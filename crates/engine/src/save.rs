@@ -58,8 +58,9 @@ impl Catalog {
     /// name with a digest, is the image without a name. An image for several platforms is all of them, or those of
     /// `platforms` (`linux/arm64`); one platform alone goes without the index.
     ///
-    /// Fails with `no-such-image`, in the words of Docker's classic store, with `invalid-reference`, `invalid-argument`
-    /// where nothing is asked for, and `damaged-image`.
+    /// Fails with `no-such-image`, in the words of Docker's classic store, with `no-such-platform` where one of the images is
+    /// not for one of the platforms, with `invalid-reference`, `invalid-argument` where nothing is asked for, and
+    /// `damaged-image`.
     pub fn save(&self, images: &[String], platforms: &[String]) -> Result<Export> {
         if images.is_empty() {
             return Err(Error::new(Code::InvalidArgument, "No image is to be saved."));
@@ -121,7 +122,7 @@ impl Catalog {
             |id: &str, platform: &str| self.image(id).is_some_and(|image| image.platform().matches(platform));
         if let Some(absent) = platforms.iter().find(|platform| !ids.iter().any(|id| is_for(id, platform))) {
             let sentence = format!("no suitable export target found for platform {absent}");
-            return Err(Error::new(Code::NoSuchImage, sentence)
+            return Err(Error::new(Code::NoSuchPlatform, sentence)
                 .with("reference", target.digest())
                 .with("platform", absent.as_str()));
         }

@@ -288,6 +288,8 @@ fn refusals() {
         (remove("/"), Code::InvalidArgument),
         (remove("etc/.."), Code::InvalidArgument),
         (rename("etc", "etc/d/z"), Code::InvalidArgument),
+        (chmod("etc/motd", 0o10000), Code::InvalidArgument),
+        (chown("etc/motd", 1 << 32), Code::InvalidArgument),
         (rename("etc", "etc-x"), Code::NotADirectory),
         (rename("etc-x", "etc"), Code::IsADirectory),
         (rename("bin", "etc"), Code::FileExists),

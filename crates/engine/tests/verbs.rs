@@ -117,6 +117,7 @@ fn an_image_for_several_platforms_is_one() {
     assert_eq!(removed(&mut catalog, arm, &force).unwrap().len(), 2);
     assert_eq!(shown(&catalog), ["multi:1 amd64", "multi:2 amd64"]);
     let error = catalog.save(&["multi:1".to_owned()], &platform).unwrap_err();
+    assert_eq!(error.code(), Code::NoSuchPlatform);
     assert_eq!(error.message(), "no suitable export target found for platform linux/arm64");
     // Loading it again brings the platform back; then the last name takes everything along.
     done(&mut catalog, |catalog| catalog.load(&incoming(platforms("multi:1", &["arm64", "amd64"]))));

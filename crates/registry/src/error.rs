@@ -49,8 +49,12 @@ fn words(text: &str) -> String {
 
 /// The failure that an answer means. `what` is what was asked for: `the manifest of team/app:1`.
 pub(crate) fn refused(answer: &Answer, what: &str) -> Error {
-    let Told { code, message } = told(answer);
-    let kind = match (code.as_str(), answer.status) {
+    failure(answer, meaning(answer), what)
+}
+
+/// The code of the failure that an answer means.
+pub(crate) fn meaning(answer: &Answer) -> Code {
+    match (told(answer).code.as_str(), answer.status) {
         ("DIGEST_INVALID", _) => Code::DigestMismatch,
         ("UNAUTHORIZED", _) | (_, 401) => Code::Unauthorized,
         ("DENIED", _) | (_, 403) => Code::Denied,
@@ -59,7 +63,12 @@ pub(crate) fn refused(answer: &Answer, what: &str) -> Error {
         }
         (_, 429 | 500..) => Code::RegistryFailed,
         _ => Code::RegistryRefused,
-    };
+    }
+}
+
+/// The failure of that code, with what the registry says.
+pub(crate) fn failure(answer: &Answer, kind: Code, what: &str) -> Error {
+    let Told { code, message } = told(answer);
     let says = match (message.as_str(), code.as_str()) {
         ("", "") => String::new(),
         ("", words) | (words, _) => format!(": {words}"),

@@ -1,6 +1,6 @@
 //! What a pulled manifest leads to, and the names and documents on the way between an archive and a registry.
 
-use longshore_archive::{Algorithm, Code, Error, MAX_LEN, Platform, Reference, Result};
+use longshore_archive::{Algorithm, MAX_LEN, Platform, Reference, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::error::invalid;
@@ -93,8 +93,8 @@ pub enum Chosen {
     One(Descriptor),
 }
 
-/// Chooses the image for a platform: `linux/arm64`, `linux/arm/v7`; `all` for all of them. Without one it is `linux/amd64`,
-/// or the only one that there is.
+/// Chooses the image for a platform: `linux/arm64`, `linux/arm/v7`; `all` for all of them. Where there is none for just that
+/// platform it is the nearest that runs there. Without one it is `linux/amd64`, or the only one that there is.
 ///
 /// Fails with `no-such-platform`, which lists those that there are.
 pub fn choose(manifest: &Manifest, platform: Option<&str>) -> Result<Chosen> {
@@ -105,20 +105,14 @@ pub fn choose(manifest: &Manifest, platform: Option<&str>) -> Result<Chosen> {
     let is_image = |one: &&Descriptor| one.platform.as_ref().is_none_or(|platform| platform.os != "unknown");
     let images: Vec<&Descriptor> = all.iter().filter(is_image).collect();
     let wanted = platform.unwrap_or("linux/amd64");
-    let matches = |one: &&&Descriptor| one.platform.as_ref().is_some_and(|own| own.matches(wanted));
-    let found = images.iter().find(matches).copied();
+    let distance = |one: &&Descriptor| one.platform.as_ref()?.distance(wanted);
+    let near = images.iter().filter_map(|&one| Some((distance(&one)?, one)));
+    let found = near.min_by_key(|&(distance, _)| distance).map(|(_, one)| one);
     let only = || images.first().copied().filter(|_| platform.is_none() && images.len() == 1);
     if let Some(found) = found.or_else(only) {
         return Ok(Chosen::One(found.clone()));
     }
-    let there: Vec<String> = images.iter().filter_map(|one| one.platform.as_ref()).map(text).collect();
-    let sentence = format!("There is no image for {wanted}. There is: {}.", there.join(", "));
-    Err(Error::new(Code::NoSuchPlatform, sentence).with("expected", wanted).with("actual", there.join(" ")))
-}
-
-fn text(platform: &Platform) -> String {
-    let variant = platform.variant.as_ref().map(|variant| format!("/{variant}")).unwrap_or_default();
-    format!("{}/{}{variant}", platform.os, platform.architecture)
+    Err(Platform::absent(wanted, images.iter().filter_map(|one| one.platform.as_ref())))
 }
 
 /// The `index.json` of a layout with one manifest, under these names.
@@ -161,6 +155,8 @@ pub fn mirrored(name: &str, mirror: &str) -> Result<Reference> {
 
 #[cfg(test)]
 mod tests {
+    use longshore_archive::Code;
+
     use super::*;
 
     fn index(platforms: &[&str]) -> Manifest {
@@ -195,6 +191,26 @@ mod tests {
         // Without a wish, the only one is as good as any.
         assert!(matches!(choose(&index(&["linux/arm64", "unknown/unknown"]), None).unwrap(), Chosen::One(_)));
         assert!(choose(&index(&["linux/arm64", "linux/s390x"]), None).is_err());
+    }
+
+    #[test]
+    fn the_nearest_platform_is_chosen() {
+        for (there, wanted, number) in [
+            (&["linux/arm64"][..], "linux/arm64/v8", Some(0)),
+            (&["linux/arm64/v8"], "linux/arm64", Some(0)),
+            (&["linux/amd64/v3", "linux/amd64"], "linux/amd64", Some(1)),
+            (&["linux/arm/v5", "linux/arm/v6", "linux/arm/v7"], "linux/arm", Some(2)),
+            (&["linux/arm/v5", "linux/arm/v6", "linux/arm/v7"], "linux/arm/v8", Some(2)),
+            (&["linux/arm/v5", "linux/arm/v6"], "linux/arm/v7", Some(1)),
+            (&["linux/arm/v7"], "linux/arm/v6", None),
+        ] {
+            let chosen = match choose(&index(there), Some(wanted)) {
+                Ok(Chosen::One(one)) => Some(one.digest),
+                _ => None,
+            };
+            let expected = number.map(|number: usize| format!("sha256:{number:064x}"));
+            assert_eq!(chosen, expected, "{there:?} {wanted}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@
 use std::rc::Rc;
 
 use gloo::file::Blob;
-use js_sys::{Array, Function, JSON, Reflect, Uint8Array};
+use js_sys::{Array, Function, Uint8Array};
 use longshore_archive::{
     Archive as Core, Edit, Finding, Format, Image, Indexer, Other, ReadAhead, Reads, RenameRule, Source,
 };
@@ -13,7 +13,7 @@ use serde::Serialize;
 use wasm_bindgen::prelude::*;
 use web_sys::FileReaderSync;
 
-use crate::error::{JsResult, to_js, to_throw};
+use crate::error::{JsResult, inspect_to_js, to_js, to_throw};
 use crate::source::{JsSource, Shared, parts_of, shared_recipe};
 
 /// How many members all states of an archive may index together: some 30 MB.
@@ -138,11 +138,7 @@ impl Archive {
     /// What `docker image inspect` prints.
     #[wasm_bindgen(unchecked_return_type = "ImageInspect")]
     pub fn inspect(&self, image: &str) -> JsResult {
-        let inspect = self.core()?.inspect(image).map_err(to_throw)?;
-        let value = to_js(&inspect)?;
-        // JavaScript's own parser is there already.
-        Reflect::set(&value, &"Config".into(), &JSON::parse(inspect.config.get())?)?;
-        Ok(value)
+        inspect_to_js(&self.core()?.inspect(image).map_err(to_throw)?)
     }
 
     /// The IDs of the images that are meant by a name: those for all its platforms.

@@ -12,7 +12,7 @@ use longshore_engine::{
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
 
-use crate::error::{JsResult, from_json, to_js, to_throw};
+use crate::error::{JsResult, from_json, inspect_to_js, to_js, to_throw};
 
 /// A store's images, their names and its containers. Verbs change nothing: they say which rows to put and to delete, which is then applied.
 #[wasm_bindgen]
@@ -197,8 +197,7 @@ impl Catalog {
     /// `docker image inspect`.
     #[wasm_bindgen(unchecked_return_type = "Verbs['inspect']['result']")]
     pub fn inspect(&self, image: &str) -> JsResult {
-        let inspect = self.core.inspect(image).map_err(to_throw)?;
-        to_js(&inspect)
+        inspect_to_js(&self.core.inspect(image).map_err(to_throw)?)
     }
 
     /// `docker history`.

@@ -1,5 +1,7 @@
 //! Errors and values on their way to JavaScript.
 
+#[cfg(any(feature = "core", feature = "engine"))]
+use js_sys::JSON;
 use js_sys::Reflect;
 use longshore_archive::Error;
 use serde::Serialize;
@@ -33,4 +35,13 @@ pub(crate) fn from_json<T: serde::de::DeserializeOwned>(text: &str) -> longshore
 /// Plain data: maps as objects, numbers as numbers.
 pub(crate) fn to_js<T: Serialize + ?Sized>(value: &T) -> JsResult {
     Ok(value.serialize(&serde_wasm_bindgen::Serializer::json_compatible())?)
+}
+
+/// What `docker image inspect` prints. The config, which is kept as its text, is read by JavaScript's own parser: it is there
+/// already.
+#[cfg(any(feature = "core", feature = "engine"))]
+pub(crate) fn inspect_to_js(inspect: &longshore_archive::Inspect) -> JsResult {
+    let value = to_js(inspect)?;
+    Reflect::set(&value, &"Config".into(), &JSON::parse(inspect.config.get())?)?;
+    Ok(value)
 }

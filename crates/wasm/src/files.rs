@@ -7,9 +7,8 @@ use std::rc::Rc;
 
 use js_sys::{Array, Function};
 use longshore_archive::{
-    Archive, Changing, Code, Comparing, Dropping, Error, Export, FileEntry, FileReader, Indexing, Layer,
-    Limits, Merging, Part, Query, Recipe, Rewrite, Search, SharedIndex, Side, Source, Squashing, Tree,
-    Weighing, merge,
+    Archive, Changing, Comparing, Dropping, Export, FileEntry, FileReader, Indexing, Layer, Limits, Merging,
+    Part, Query, Recipe, Rewrite, Search, SharedIndex, Side, Source, Squashing, Tree, Weighing, merge,
 };
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
@@ -150,10 +149,7 @@ impl Files {
 
 impl Files {
     fn layers(&self, image: &str, layer: Option<u32>) -> longshore_archive::Result<Vec<Recipe<Shared>>> {
-        let image = self.core.find(image)?;
-        let all = self.core.images().get(image).map_or(0, |image| image.layers.len());
-        let wanted = layer.map_or(0..all, |layer| 0..layer as usize + 1);
-        wanted.map(|layer| self.core.layer_data(image, layer)).collect()
+        self.core.layers_data(self.core.find(image)?, layer.map(|layer| layer as usize))
     }
 
     /// The digest of each layer of each image, and where it stands.
@@ -247,10 +243,7 @@ impl FileTree {
     }
 
     fn at(&self, path: &str, last: bool) -> JsResult<usize> {
-        self.tree.find(path.as_bytes(), last).ok_or_else(|| {
-            let message = format!("No such file or directory: /{}.", path.trim_start_matches('/'));
-            to_throw(Error::new(Code::NoSuchFile, message).with("entry", path))
-        })
+        self.tree.lookup(path.as_bytes(), last).map_err(to_throw)
     }
 }
 
@@ -265,7 +258,7 @@ impl FileTree {
     /// What is in a directory, sorted; with `recursive`, in those below it too. From where the page before went on.
     #[wasm_bindgen(unchecked_return_type = "FilePage")]
     pub fn list(&self, path: &str, recursive: bool, from: Option<u32>, limit: Option<u32>) -> JsResult {
-        let folder = self.at(path, true)?;
+        let folder = self.tree.directory(path.as_bytes()).map_err(to_throw)?;
         let limit = limit.map_or(PAGE, |limit| limit as usize);
         let end = self.tree.end(folder);
         let mut at = from.map_or(folder + 1, |from| from as usize).max(folder + 1);

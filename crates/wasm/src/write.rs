@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use js_sys::{Array, Object, Reflect, Uint8Array};
 use longshore_archive::{
-    Archive as Core, Code, Error, Image, Need, Packing, ReadAhead, Recipe, Repacked, Selection, Source,
+    Archive as Core, Code, Error, Need, Packing, Platform, ReadAhead, Recipe, Repacked, Selection, Source,
     Target, left_out, needs, save, ship,
 };
 use wasm_bindgen::prelude::*;
@@ -22,6 +22,9 @@ use crate::source::{JsSource, Shared, parts_of};
 pub struct Writing {
     target: Target,
     archives: Vec<Chosen>,
+    /// The platforms that are wanted, and those of all images of which they are chosen.
+    wanted: Vec<String>,
+    there: Vec<Platform>,
 }
 
 struct Chosen {
@@ -52,7 +55,7 @@ impl Writing {
             Some("registry") => Target::Registry,
             _ => Target::nearest(first.core().format()),
         };
-        let mut writing = Self { target, archives: Vec::new() };
+        let mut writing = Self { target, archives: Vec::new(), wanted: Vec::new(), there: Vec::new() };
         writing.add(first, images, platforms)?;
         Ok(writing)
     }
@@ -74,13 +77,14 @@ impl Writing {
         }
         chosen.sort_unstable();
         chosen.dedup();
-        let is_wanted = |image: &Image| platforms.iter().any(|wanted| image.platform.matches(wanted));
-        let is_for = |&image: &usize| core.images().get(image).is_some_and(is_wanted);
-        chosen.retain(|image| platforms.is_empty() || is_for(image));
         if chosen.is_empty() {
-            let error = Error::new(Code::NoSuchImage, "The archive has no image for these platforms.");
-            return Err(to_throw(error));
+            return Err(to_throw(Error::new(Code::NoSuchImage, "The archive has no image.")));
         }
+        let platform = |&image: &usize| core.images().get(image).map(|image| &image.platform);
+        self.there.extend(chosen.iter().filter_map(platform).cloned());
+        let is_wanted = |own: &Platform| platforms.iter().any(|wanted| own.matches(wanted));
+        chosen.retain(|image| platforms.is_empty() || platform(image).is_some_and(is_wanted));
+        self.wanted = platforms;
         self.archives.push(Chosen {
             core,
             images: chosen,
@@ -91,11 +95,14 @@ impl Writing {
     }
 
     /// What has to be known before the archive can be made: layers to be measured, and layers to be packed anew.
+    /// Throws `no-such-platform` where no archive has an image for a platform that is wanted.
     #[wasm_bindgen(unchecked_return_type = "LayerNeed[]")]
     pub fn needs(
         &self,
         #[wasm_bindgen(unchecked_param_type = "LayerPacking | undefined")] packing: Option<String>,
     ) -> JsResult<Array> {
+        // One archive may have what another has not.
+        Platform::all_there(&self.wanted, self.there.iter()).map_err(to_throw)?;
         let list = Array::new();
         for (number, Chosen { core, images, .. }) in self.archives.iter().enumerate() {
             let mut all: BTreeMap<usize, Need> = BTreeMap::new();

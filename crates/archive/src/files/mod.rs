@@ -52,9 +52,11 @@ impl<S: Source + Clone> Archive<S> {
     /// Fails with `missing-entry` where the archive leaves it out, and `invalid-argument` where it is encrypted or there is
     /// none of that number.
     pub fn layer_data(&self, image: usize, layer: usize) -> Result<Recipe<S>> {
-        let found = self.images().get(image).and_then(|image| image.layers.get(layer)).ok_or_else(|| {
-            Error::new(Code::InvalidArgument, format!("The image has no layer {layer}."))
-                .with("actual", layer)
+        let layers = self.images().get(image).map_or(&[][..], |image| &image.layers);
+        let found = layers.get(layer).ok_or_else(|| {
+            let sentence =
+                format!("The image has no layer {layer}: it has {}, counted from 0.", layers.len());
+            Error::new(Code::InvalidArgument, sentence).with("actual", layer)
         })?;
         if found.is_encrypted() {
             return Err(
@@ -68,5 +70,15 @@ impl<S: Source + Clone> Archive<S> {
         let mut data = Recipe::default();
         data.push_slice(self.recipe(), entry.data..entry.data + entry.size);
         Ok(data)
+    }
+
+    /// The bytes of an image's layers, bottom first: up to and with `last`, or of all of them. Fails as [`Self::layer_data`] does.
+    pub fn layers_data(&self, image: usize, last: Option<usize>) -> Result<Vec<Recipe<S>>> {
+        let all = self.images().get(image).map_or(0, |image| image.layers.len());
+        if let Some(last) = last {
+            // What fails is the one that was asked for, rather than the first that is missing.
+            self.layer_data(image, last)?;
+        }
+        (0..last.map_or(all, |last| last + 1)).map(|layer| self.layer_data(image, layer)).collect()
     }
 }

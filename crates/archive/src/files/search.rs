@@ -30,7 +30,7 @@ pub struct Query {
     pub glob: Option<String>,
     /// A regular expression, for the path with a slash before it.
     pub regex: Option<String>,
-    /// Bytes that a regular file holds.
+    /// Bytes that a regular file holds; where there are none, each does.
     pub bytes: Option<Vec<u8>>,
 }
 
@@ -60,6 +60,8 @@ pub struct Search<S: Source + Clone> {
     glob: Option<(Regex, bool)>,
     regex: Option<Regex>,
     needle: Option<Finder<'static>>,
+    /// Bytes are looked for, be it none: only regular files have any.
+    only_files: bool,
     /// Which names are still to be looked at.
     at: usize,
     end: usize,
@@ -111,6 +113,7 @@ impl<S: Source + Clone> Search<S> {
             glob,
             regex,
             needle: bytes.map(|bytes| Finder::new(bytes).into_owned()),
+            only_files: query.bytes.is_some(),
             candidates: Vec::new(),
             sorted: false,
             reading: None,
@@ -165,10 +168,11 @@ impl<S: Source + Clone> Search<S> {
                 return;
             }
         }
+        if self.only_files && self.tree.kind(number) != FileKind::File {
+            return;
+        }
         if self.needle.is_some() {
-            if self.tree.kind(number) == FileKind::File {
-                self.candidates.extend(u32::try_from(number));
-            }
+            self.candidates.extend(u32::try_from(number));
         } else {
             self.found.extend(self.tree.entry(number).map(|file| Match { file, offset: None }));
         }
@@ -234,12 +238,16 @@ fn regex_of(glob: &str) -> String {
                 in_class = false;
                 regex.push(']');
             }
-            '[' if !in_class && rest.clone().skip(1).any(|char| char == ']') => {
+            // One that is not closed makes no expression either.
+            '[' if !in_class => {
                 in_class = true;
                 regex.push('[');
-                if rest.peek() == Some(&'!') {
-                    rest.next();
+                if rest.next_if_eq(&'!').is_some() {
                     regex.push('^');
+                }
+                // As the first, it is one of them.
+                if rest.next_if_eq(&']').is_some() {
+                    regex.push_str("\\]");
                 }
             }
             '*' if !in_class && rest.peek() == Some(&'*') => {

@@ -2,6 +2,7 @@
 
 use super::layer::{FileEntry, FileKind, Record, SharedIndex};
 use super::paths::{Step, components, follow};
+use crate::error::{Code, Error, Result};
 
 /// Where a name stands.
 #[derive(Debug, Clone, Copy)]
@@ -207,6 +208,20 @@ impl Tree {
         found.map(|node| node as usize)
     }
 
+    /// As [`Self::find`]. Fails with `no-such-file`.
+    pub fn lookup(&self, path: &[u8], last: bool) -> Result<usize> {
+        self.find(path, last).ok_or_else(|| told(Code::NoSuchFile, "No such file or directory", path))
+    }
+
+    /// The directory at a path, which is followed through links. Fails with `no-such-file`, and with `not-a-directory`.
+    pub fn directory(&self, path: &[u8]) -> Result<usize> {
+        let number = self.lookup(path, true)?;
+        match self.kind(number) {
+            FileKind::Directory => Ok(number),
+            _ => Err(told(Code::NotADirectory, "Not a directory", path)),
+        }
+    }
+
     /// The entry that a file comes from, with its layer; `None` for a directory that has none.
     pub(super) fn record(&self, number: usize) -> Option<(usize, &SharedIndex, Record)> {
         let inode = self.inode(number)?;
@@ -262,4 +277,9 @@ impl Tree {
     pub fn memory(&self) -> usize {
         self.nodes.capacity() * size_of::<Node>() + self.inodes.capacity() * size_of::<Inode>()
     }
+}
+
+fn told(code: Code, sentence: &str, path: &[u8]) -> Error {
+    let path = String::from_utf8_lossy(path);
+    Error::new(code, format!("{sentence}: /{}.", path.trim_start_matches('/'))).with("entry", &*path)
 }

@@ -9,7 +9,8 @@ use crate::digest::{Algorithm, blob_path, digest};
 use crate::error::{Code, Error, Finding, FindingCode, Result, Severity};
 use crate::json::{self, Object};
 use crate::members::Members;
-use crate::model::{Image, Layer, Name, Other, OtherKind, Platform, is_foreign};
+use crate::model::{Image, Layer, Name, Other, OtherKind, is_foreign};
+use crate::platform::Platform;
 use crate::source::Source;
 
 /// How deep indexes may nest. Real ones go one deep.

@@ -89,6 +89,18 @@ pub struct Attributes {
 }
 
 impl Attributes {
+    /// Fails with `invalid-argument` where no file can have them. `path` is for the error.
+    fn check(self, path: &[u8]) -> Result<()> {
+        if self.mode.is_some_and(|mode| mode > 0o7777) {
+            return Err(refuse("Permissions have twelve bits, up to 7777", path));
+        }
+        // As many as the kernel knows.
+        if [self.uid, self.gid].into_iter().flatten().any(|id| id > u32::MAX.into()) {
+            return Err(refuse("An owner's number is at most 4294967295", path));
+        }
+        Ok(())
+    }
+
     fn put(self, file: &mut File) {
         // As Linux has it, whoever does it.
         if (self.uid.is_some() || self.gid.is_some()) && !matches!(file.kind, Kind::Directory { .. }) {
@@ -98,7 +110,7 @@ impl Attributes {
             }
             file.xattrs.retain(|xattr| xattr.name != CAPABILITY);
         }
-        file.mode = self.mode.map_or(file.mode, |mode| mode & 0o7777);
+        file.mode = self.mode.unwrap_or(file.mode);
         file.uid = self.uid.unwrap_or(file.uid);
         file.gid = self.gid.unwrap_or(file.gid);
         file.mtime = self.mtime.unwrap_or(file.mtime);
@@ -134,6 +146,7 @@ impl Overlay {
             }
             Operation::Move { from, to } => self.rename(from, to),
             Operation::Change { path, attributes } => {
+                attributes.check(path)?;
                 let at = self.find(path, true)?;
                 not_the_root(&at)?;
                 self.change(&at, *attributes);
@@ -165,6 +178,7 @@ impl Overlay {
 
     fn write(&mut self, path: &[u8], content: &Content, attributes: Attributes, now: i64) -> Result<()> {
         content.check()?;
+        attributes.check(path)?;
         let at = self.locate(path, true)?;
         let seen = self.see(&at);
         if seen.is_some_and(|seen| self.kind(seen) == FileKind::Directory) {
@@ -186,6 +200,7 @@ impl Overlay {
     }
 
     fn mkdir(&mut self, path: &[u8], parents: bool, attributes: Attributes, now: i64) -> Result<()> {
+        attributes.check(path)?;
         let kind = Kind::Directory { opaque: false };
         if parents {
             let mut way = Vec::new();

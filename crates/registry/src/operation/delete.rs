@@ -1,10 +1,11 @@
 //! Removing a manifest or a tag. (Specification, "Content management")
 
-use longshore_archive::Result;
+use longshore_archive::{Code, Result};
 
+use super::manifest::named;
 use super::{Flow, Operation};
 use crate::authority::Scope;
-use crate::error::refused;
+use crate::error::{failure, meaning};
 use crate::exchange::Outcome;
 use crate::http::{Answer, Method, Request};
 use crate::session::Session;
@@ -35,9 +36,13 @@ impl Operation for Delete {
 
     fn answer(&mut self, _session: &mut Session, answer: &Answer) -> Result<Flow> {
         if answer.is_success() {
-            Ok(Flow::Done(Outcome::Deleted))
-        } else {
-            Err(refused(answer, &self.about()))
+            return Ok(Flow::Done(Outcome::Deleted));
         }
+        Err(match meaning(answer) {
+            Code::NotFound => failure(answer, Code::NotFound, &named(&self.repository, &self.reference)),
+            // Nothing was sent whose digest could be wrong: some registries say so of a tag.
+            Code::DigestMismatch => failure(answer, Code::RegistryRefused, &self.about()),
+            kind => failure(answer, kind, &self.about()),
+        })
     }
 }

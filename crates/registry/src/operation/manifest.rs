@@ -91,7 +91,7 @@ impl ManifestGet {
 }
 
 /// `app:1`, `app@sha256:…`.
-fn named(repository: &str, reference: &str) -> String {
+pub(super) fn named(repository: &str, reference: &str) -> String {
     let mark = if reference.contains(':') { '@' } else { ':' };
     format!("{repository}{mark}{reference}")
 }

@@ -10,9 +10,33 @@ fn deleting() {
     let mut delete = Exchange::delete(&session(Settings::default()), "a", "1");
     let (asked, outcome) = drive(&mut delete, &Credentials::Anonymous, with(vec![reply(202)]));
     assert_eq!((asked, outcome.unwrap()), (vec!["DELETE a/manifests/1".to_owned()], Outcome::Deleted));
-    let mut delete = Exchange::delete(&session(Settings::default()), "a", "1");
-    let (_, outcome) = drive(&mut delete, &Credentials::Anonymous, with(vec![reply(405)]));
-    assert_eq!(code(outcome), Code::RegistryRefused);
+}
+
+#[test]
+fn deleting_may_be_refused() {
+    let table = [
+        (405, "", Code::RegistryRefused, "The registry refuses removing 1 of a (status 405)."),
+        // As Docker's registry says it of a tag.
+        (
+            400,
+            r#"{"errors":[{"code":"DIGEST_INVALID","message":"no such digest"}]}"#,
+            Code::RegistryRefused,
+            "The registry refuses removing 1 of a (status 400): no such digest.",
+        ),
+        (
+            404,
+            r#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}"#,
+            Code::NotFound,
+            "The registry does not have a:1: manifest unknown.",
+        ),
+        (403, "", Code::Denied, "The registry does not allow removing 1 of a."),
+    ];
+    for (status, body, code, sentence) in table {
+        let mut delete = Exchange::delete(&session(Settings::default()), "a", "1");
+        let answers = with(vec![reply(status).with_body(body.as_bytes())]);
+        let error = drive(&mut delete, &Credentials::Anonymous, answers).1.unwrap_err();
+        assert_eq!((error.code(), error.message()), (code, sentence));
+    }
 }
 
 #[test]
