@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { fixtures } from '../support/fixtures.mjs';
 import { skipUnless } from '../support/peers.mjs';
 import { startRegistry } from '../support/registry.mjs';
+import { run } from '../support/run.mjs';
 import { lasting, temporary } from '../support/temp.mjs';
 
 const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
@@ -88,6 +89,26 @@ describe('the command line', () => {
     const { images } = JSON.parse((await longshore(['inspect', file])).out);
     assert.deepEqual(images.map(({ references }) => references), [['mirror.local/team/app:2'], ['mirror.local/team/db:1']]);
     assert.equal((await longshore(['verify', file])).code, 0);
+  });
+
+  it('reads standard input and writes standard output', async () => {
+    const shell = (script) => run('sh', ['-c', script, 'sh', process.execPath, MAIN, archive, directory]);
+    const names = await shell('"$1" "$2" retag --tag app:1=app:2 - - <"$3" | "$1" "$2" convert --format oci - "$4/piped.tar" && "$1" "$2" inspect - <"$4/piped.tar"');
+    const { format, images } = JSON.parse(names.slice(names.indexOf('{')));
+    assert.deepEqual([format, images.map(({ references }) => references)], ['oci', [['app:1', 'app:2'], ['team/db:1']]]);
+    assert.match(await shell('"$1" "$2" convert "$3" - 2>/dev/null | "$1" "$2" verify -'), /\nintact\n$/);
+    // Whoever reads no more is left alone, and what cannot be written is told.
+    assert.equal(await shell('"$1" "$2" inspect "$3" 2>&1 | head -n 1'), '{\n');
+    assert.match(await shell('"$1" "$2" inspect "$3" 2>&1 >/dev/full || echo "code $?"'), /^longshore: the output cannot be written: .*\ncode 1\n$/);
+    assert.match(await shell('"$1" "$2" convert --gzip "$3" - 2>&1 >/dev/full || echo "code $?"'), /\(write-failed\)\n.*code 1\n$/s);
+    assert.match(await shell('cat "$3" | "$1" "$2" verify /dev/stdin 2>&1 || echo "code $?"'), /it is a pipe, .*\(read-failed\)\ncode 1\n$/);
+  });
+
+  it('tells the images of one name apart', async () => {
+    const file = join(directory, 'platforms.tar');
+    await fixtures(['oci-platforms', '--images', '2', '--layers', '1', '--size', '1000', '--name', 'app:1', file]);
+    const { out } = await longshore(['verify', file]);
+    assert.match(out, /^app:1 \(linux\/amd64\): intact$/m);
   });
 
   it('pushes, mirrors, lists and pulls', { skip: skipUnless('docker-registry') }, async (t) => {

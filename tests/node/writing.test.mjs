@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
 import { fixtures } from '../support/fixtures.mjs';
 import { longshore } from '../support/longshore.mjs';
+import { run } from '../support/run.mjs';
 import { temporary } from '../support/temp.mjs';
 
 const NAME = 'registry.local/team/app:2';
@@ -89,6 +90,36 @@ describe('writeTo', () => {
     assert.ok((await lstat(join(folder, 'link'))).isSymbolicLink());
     assert.deepEqual(await namesOf(output), ['app:1', NAME]);
     assert.equal((await stat(output)).mode & 0o777, 0o600);
+  });
+
+  it('writes into a pipe or a device, and where a link leads to nothing yet', async (t) => {
+    const { file, folder, archive, saved, output } = await edited(t);
+    const [pipe, received, link] = ['pipe', 'received', 'link'].map((name) => join(folder, name));
+    await run('mkfifo', [pipe]);
+    const reader = run('sh', ['-c', 'cat "$1" >"$2"', 'sh', pipe, received]);
+    await saved.writeTo(pipe);
+    await reader;
+    assert.ok((await lstat(pipe)).isFIFO());
+    await saved.writeTo(output);
+    assert.ok((await readFile(received)).equals(await readFile(output)));
+    await fails(api.openArchive(pipe), 'read-failed');
+    await symlink('later.tar', link);
+    await saved.writeTo(link);
+    assert.ok((await lstat(link)).isSymbolicLink());
+    assert.deepEqual(await namesOf(join(folder, 'later.tar')), ['app:1', NAME]);
+    await symlink('round', join(folder, 'round'));
+    await fails(saved.writeTo(join(folder, 'round')), 'write-failed');
+    await fails(saved.writeTo(folder), 'write-failed');
+    // The device is a node of our own, should it be replaced.
+    if (process.getuid() === 0) {
+      const device = join(folder, 'null');
+      await run('mknod', [device, 'c', '1', '3']);
+      await saved.writeTo(device);
+      assert.ok((await lstat(device)).isCharacterDevice());
+    }
+    assert.deepEqual((await readdir(folder)).filter((name) => name.includes('partial')), []);
+    await archive.close();
+    assert.ok((await readFile(file)).equals(content));
   });
 
   it('takes a file that may only be read', async (t) => {
@@ -182,6 +213,9 @@ describe('openArchive', () => {
     await fails(archive.tag(1, 'x'), 'invalid-argument');
     await fails(archive.rename([null]), 'invalid-argument');
     await fails(archive.inspect(), 'invalid-argument');
+    await fails(archive.save({ images: [null] }), 'invalid-argument');
+    await fails(archive.save({ platforms: [] }), 'invalid-argument');
+    await fails(api.openStore(''), 'invalid-argument');
     await fails(saved.writeTo(), 'invalid-argument');
   });
 });

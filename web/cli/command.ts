@@ -1,6 +1,11 @@
 /** What the commands share: how they are told what to do. */
+import { createWriteStream } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 import { parseArgs, type ParseArgsConfig } from 'node:util';
-import { openArchive, type Archive } from '../lib/node.js';
+import { LongshoreError, openArchive, type Archive, type Saved } from '../lib/node.js';
 
 /** One command. */
 export interface Command {
@@ -46,8 +51,9 @@ export function parse<O extends Options>(
   return { values: parsed.values, words: parsed.positionals, given };
 }
 
-/** Opens an archive, and closes it when `use` is through with it. */
+/** Opens an archive, of standard input where the path is `-`, and closes it when `use` is through with it. */
 export async function withArchive<T>(path: string, signal: AbortSignal, use: (archive: Archive) => Promise<T>): Promise<T> {
+  if (path === '-') return fromInput(signal, (file) => withArchive(file, signal, use));
   const archive = await openArchive(path, { signal });
   try {
     return await use(archive);
@@ -56,9 +62,38 @@ export async function withArchive<T>(path: string, signal: AbortSignal, use: (ar
   }
 }
 
+/** Standard input as a file, in which one can go back and forth; it is removed when `use` is through with it. */
+async function fromInput<T>(signal: AbortSignal, use: (file: string) => Promise<T>): Promise<T> {
+  const folder = await mkdtemp(join(tmpdir(), 'longshore-'));
+  try {
+    const file = join(folder, 'archive.tar');
+    await pipeline(process.stdin, createWriteStream(file), { signal }).catch((thrown: Error) => {
+      if (signal.aborted) throw new LongshoreError('aborted', 'The call was stopped.');
+      throw new LongshoreError('read-failed', `Standard input cannot be read: ${thrown.message}.`, { reason: thrown.message });
+    });
+    return await use(file);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/** Writes an archive to a file, or to standard output where that is `-`. */
+export async function write(saved: Saved, file: string, signal: AbortSignal): Promise<void> {
+  if (file !== '-') return saved.writeTo(file, { signal });
+  await pipeline(saved.stream(), process.stdout, { signal, end: false }).catch((thrown: NodeJS.ErrnoException) => {
+    if (signal.aborted || thrown instanceof LongshoreError) throw thrown;
+    throw new LongshoreError('write-failed', `The archive cannot be written: ${thrown.message}.`, { reason: thrown.message });
+  });
+}
+
 /** Prints a line. */
 export function print(line: string): void {
   process.stdout.write(`${visible(line)}\n`);
+}
+
+/** Prints a line about what goes to `file`: not into it. */
+export function printBeside(file: string): (line: string) => void {
+  return file === '-' ? (line) => process.stderr.write(`${visible(line)}\n`) : print;
 }
 
 /** Text of somebody else's, without what a terminal would do something about. */

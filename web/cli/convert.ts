@@ -1,5 +1,5 @@
 import type { LayerPacking, SaveFormat } from '../lib/node.js';
-import { Usage, parse, print, withArchive, type Command } from './command.js';
+import { Usage, parse, printBeside, withArchive, write, type Command } from './command.js';
 
 const FORMATS = ['same', 'docker', 'docker-legacy', 'oci'];
 const LAYERS = ['none', 'gzip', 'zstd'];
@@ -11,7 +11,8 @@ export const convert: Command = {
   --layers PACKING      ${LAYERS.join(', ')}
   --image IMAGE         only this one; may be given several times
   --platform PLATFORM   only for this one; may be given several times
-  --gzip                pack the whole file`,
+  --gzip                pack the whole file
+ARCHIVE and FILE may be -, for standard input and output.`,
   async run(args, signal) {
     const options = {
       format: { type: 'string' },
@@ -23,8 +24,8 @@ export const convert: Command = {
     const { values, words } = parse(args, ['ARCHIVE', 'FILE'], options);
     const [path, file] = words as [string, string];
     const { format, layers, image, platform, gzip } = values;
-    if (format && !FORMATS.includes(format)) throw new Usage(`${format} is no format`);
-    if (layers && !LAYERS.includes(layers)) throw new Usage(`${layers} is no packing`);
+    if (format !== undefined && !FORMATS.includes(format)) throw new Usage(`${format} is no format`);
+    if (layers !== undefined && !LAYERS.includes(layers)) throw new Usage(`${layers} is no packing`);
     await withArchive(path, signal, async (archive) => {
       const saved = await archive.save({
         ...(format && { format: format as SaveFormat }),
@@ -34,7 +35,8 @@ export const convert: Command = {
         ...(gzip && { gzip }),
         signal,
       });
-      await saved.writeTo(file, { signal });
+      await write(saved, file, signal);
+      const print = printBeside(file);
       print(`${file}: ${saved.size} bytes`);
       for (const name of saved.leftOut) print(`${file}: without the name ${name}, which Docker has no place for`);
     });

@@ -52,4 +52,11 @@ async function main([name = '--help', ...args]: string[]): Promise<number> {
   }
 }
 
-process.exitCode = await main(process.argv.slice(2));
+// What nobody reads any more (`| head`) is not written; the work goes on.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') return;
+  process.stderr.write(`longshore: the output cannot be written: ${error.message}.\n`);
+  process.exitCode = 1;
+});
+const code = await main(process.argv.slice(2));
+process.exitCode ||= code;

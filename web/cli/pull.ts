@@ -1,5 +1,5 @@
 import { parseReference, pull as pullImage, type SaveFormat } from '../lib/node.js';
-import { Usage, parse, print, type Command } from './command.js';
+import { Usage, parse, printBeside, write, type Command } from './command.js';
 import { REGISTRY_HELP, REGISTRY_OPTIONS, access } from './credentials.js';
 
 const FORMATS = ['docker', 'docker-legacy', 'oci'];
@@ -9,7 +9,8 @@ export const pull: Command = {
   summary: 'Pull an image from a registry into an archive',
   help: `  --format FORMAT       ${FORMATS.join(', ')}; docker unless said otherwise
   --platform PLATFORM   linux/arm64, linux/arm/v7; all for all of them; linux/amd64 unless said otherwise
-${REGISTRY_HELP}`,
+${REGISTRY_HELP}
+FILE may be -, for standard output.`,
   async run(args, signal) {
     const options = { ...REGISTRY_OPTIONS, platform: { type: 'string' }, format: { type: 'string' } } as const;
     const { values, words } = parse(args, ['IMAGE', 'FILE'], options);
@@ -17,9 +18,9 @@ ${REGISTRY_HELP}`,
     const { platform, format = 'docker' } = values;
     if (!FORMATS.includes(format)) throw new Usage(`${format} is no format`);
     const registry = await access(values, (await parseReference(image)).domain);
-    const archive = await pullImage(image, { ...registry, ...(platform && { platform }), signal, onLine: print });
+    const archive = await pullImage(image, { ...registry, ...(platform && { platform }), signal, onLine: printBeside(file) });
     try {
-      await (await archive.save({ format: format as SaveFormat, signal })).writeTo(file, { signal });
+      await write(await archive.save({ format: format as SaveFormat, signal }), file, signal);
     } finally {
       await archive.close();
     }

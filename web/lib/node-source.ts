@@ -1,5 +1,5 @@
 /** A file of the operating system that an archive was opened from. */
-import { closeSync, fstatSync, openSync, read } from 'node:fs';
+import { closeSync, fstatSync, openSync, read, statSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { LongshoreError } from './errors.js';
 
@@ -30,6 +30,8 @@ export class FileSource {
   constructor(path: string, fd?: number) {
     this.path = path;
     try {
+      // To open a pipe is to wait for whoever writes to it.
+      if (fd === undefined && !statSync(path).isFile()) throw new Error('it is a pipe, a device or a directory');
       this.fd = fd ?? openSync(path, 'r');
     } catch (thrown) {
       const reason = (thrown as Error).message;

@@ -1,5 +1,6 @@
 /** Writing an archive's parts to a file at the speed of a copy. */
-import { open, realpath, rename, stat, unlink, type FileHandle } from 'node:fs/promises';
+import { open, readlink, realpath, rename, stat, unlink, type FileHandle } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
 import { LongshoreError, aborted } from './errors.js';
 import { pageBuffer } from './node-buffers.js';
 import type { FileSource } from './node-source.js';
@@ -9,6 +10,8 @@ import type { CallOptions } from './types.js';
 
 /** How much is copied at a time. With smaller buffers the calls cost more than the copying. */
 const BUFFER = 8 << 20;
+/** As many symbolic links are followed from one to the next, as Linux does. */
+const MOST_LINKS = 40;
 
 /** The files that parts are ranges of, by their descriptors. */
 export type Files = ReadonlyMap<number, FileSource>;
@@ -23,7 +26,10 @@ export function assertUnchanged(files: Files): void {
 
 let partials = 0;
 
-/** Writes the parts beside `path`, then renames: readers of `path` see the old file or the whole new one. */
+/**
+ * Writes the parts beside `path`, then renames: readers of `path` see the old file or the whole new one. A pipe or a device is not
+ * replaced: it takes the bytes as they come.
+ */
 export async function writeTo(
   parts: readonly Part[],
   total: number,
@@ -33,33 +39,49 @@ export async function writeTo(
 ): Promise<void> {
   if (signal?.aborted) throw aborted(signal);
   assertUnchanged(files);
-  // What a symbolic link points to is written, not the link.
-  const target = await realpath(path).catch(() => path);
+  const target = await pointedTo(path);
   const partial = `${target}.partial-${process.pid}-${++partials}`;
   const report = (done: number) => onProgress?.({ phase: 'write', done, total });
   try {
-    const file = await open(partial, 'wx');
+    const found = await stat(target).catch(() => undefined);
+    if (found?.isDirectory()) throw new Error('it is a directory');
+    const isReplaced = !found || found.isFile();
+    const file = await open(isReplaced ? partial : target, isReplaced ? 'wx' : 'w');
     try {
-      const mode = ((await stat(target).catch(() => undefined)) ?? (await file.stat())).mode & 0o7777;
-      await file.chmod(mode);
-      await append(file, parts, files, report, signal);
+      if (isReplaced) await file.chmod((found ?? (await file.stat())).mode & 0o7777);
+      await append(file, isReplaced, parts, files, report, signal);
     } finally {
       await file.close();
     }
     // Last, so that it holds for all that was copied.
     assertUnchanged(files);
-    await rename(partial, target);
+    if (isReplaced) await rename(partial, target);
   } catch (thrown) {
     await unlink(partial).catch(() => {});
-    if (thrown instanceof LongshoreError) throw thrown;
-    const reason = (thrown as Error).message;
-    throw new LongshoreError('write-failed', `The archive cannot be written: ${reason}.`, { entry: path, reason }, { cause: thrown });
+    throw thrown instanceof LongshoreError ? thrown : failure(path, thrown as Error);
   }
   report(total);
 }
 
+function failure(path: string, cause: Error): LongshoreError {
+  const reason = cause.message;
+  return new LongshoreError('write-failed', `The archive cannot be written: ${reason}.`, { entry: path, reason }, { cause });
+}
+
+/** What a symbolic link points to is written, not the link; also where there is nothing yet. */
+async function pointedTo(path: string, links = 0): Promise<string> {
+  const real = await realpath(path).catch(() => undefined);
+  if (real !== undefined) return real;
+  const link = await readlink(path).catch(() => undefined);
+  // What there is without a path is a pipe.
+  if (link === undefined || (await stat(path).catch(() => undefined))) return path;
+  if (links === MOST_LINKS) throw failure(path, new Error('there are too many symbolic links'));
+  return pointedTo(resolve(dirname(path), link), links + 1);
+}
+
 async function append(
   file: FileHandle,
+  hasPositions: boolean,
   parts: readonly Part[],
   files: Files,
   report: (done: number) => void,
@@ -68,16 +90,17 @@ async function append(
   let done = 0;
   for await (const piece of pieces(parts, BUFFER, files)) {
     if (signal?.aborted) throw aborted(signal);
-    await writeAll(file, piece, done);
+    await writeAll(file, piece, hasPositions ? done : undefined);
     done += piece.length;
     report(done);
   }
 }
 
-async function writeAll(file: FileHandle, piece: Uint8Array, position: number): Promise<void> {
+async function writeAll(file: FileHandle, piece: Uint8Array, position: number | undefined): Promise<void> {
   let written = 0;
   while (written < piece.length) {
-    written += (await file.write(piece, written, piece.length - written, position + written)).bytesWritten;
+    const at = position === undefined ? null : position + written;
+    written += (await file.write(piece, written, piece.length - written, at)).bytesWritten;
   }
 }
 
