@@ -146,6 +146,9 @@ describe('containers of the package', { skip: skipUnless('dockerd', 'busybox') }
     await assert.rejects(container.write([{ path: '/new', content: 'x' }, { path: '/bin', content: 'y' }]), { code: 'is-a-directory' });
     await assert.rejects(container.remove('/nosuch'), { code: 'no-such-file' });
     await assert.rejects(container.chmod('/../..', 0o777), { code: 'invalid-argument' });
+    await assert.rejects(container.chmod('/etc/release', 0o10644), { code: 'invalid-argument' });
+    await assert.rejects(container.chown('/etc/release', -1, 2 ** 32), { code: 'invalid-argument' });
+    await assert.rejects(container.apply('/etc/release'), { code: 'invalid-argument' });
     await assert.rejects(container.commit('Foo'), { code: 'invalid-reference' });
     await assert.rejects(container.commit('foo', { changes: ['RUN true'] }), { code: 'invalid-argument', message: 'RUN is not a valid change command' });
     assert.deepEqual(await container.diff(), before);

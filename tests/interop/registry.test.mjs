@@ -499,6 +499,14 @@ describe('a store', { skip: skipUnless('docker-registry') }, () => {
     await store.tag('app:1', `${host}/own/name:2`);
     assert.equal((await store.push(`${host}/own/name:2`)).to, `${host}/own/name:2`);
     await fails(store.push('nobody'), 'no-such-image');
+    // The beginning of an ID could be a name, at Docker Hub.
+    for (const meant of [id, id.slice(0, 13), id.slice(7, 13)]) await fails(store.push(meant), 'invalid-argument');
+    const archive = await opened(t, await archiveOf(700_000));
+    await fails(archive.push(id.slice(7, 13), { registry: `http://${host}` }), 'invalid-argument');
+    await fails(archive.push('app:1', { to: `${host}/a:1`, platforms: [null] }), 'invalid-argument');
+    await fails(archive.push('app:1', { registry: new URL(`http://${host}`) }), 'invalid-argument');
+    await fails(api.pull(`${host}/team/app:1`, { platform: { os: 'linux' } }), 'invalid-argument');
+    await fails((await api.registry(host)).tags('../../team/app'), 'invalid-reference');
 
     const { store: other } = await stored(t);
     const phases = new Set();

@@ -102,6 +102,19 @@ describe('the store in Node', () => {
     assert.deepEqual((await found(folder)).blobs, await needed(folder));
   });
 
+  it('inspects an image as an archive does', async (t) => {
+    const store = await opened(t);
+    for (const [file, name] of [[files.two, 'db:1'], [files.hybrid, 'web:2'], [files.oci, 'pod:1']]) {
+      await store.load(file);
+      const archive = await api.openArchive(file);
+      t.after(() => archive.close());
+      const { Config, RootFS, Architecture, Os } = await archive.inspect(name);
+      assert.ok(Object.keys(Config).length > 0);
+      const kept = await store.inspect(name);
+      assert.deepEqual([kept.Config, kept.RootFS, kept.Architecture, kept.Os], [Config, RootFS, Architecture, Os]);
+    }
+  });
+
   it('keeps a layer once that several images have, and nothing twice', async (t) => {
     const store = await opened(t);
     const first = await store.plan(files.two);
@@ -281,6 +294,24 @@ describe('the store in Node', () => {
     assert.deepEqual((await store.images()).filter(({ damaged }) => damaged).length, 1);
     await store.load(files.one).catch(() => store.load(files.two));
     assert.equal((await store.verify()).verdict, 'intact');
+  });
+
+  it('names what is lost where nothing may be written, too', { skip: process.getuid?.() !== 0 && 'skipped: only root mounts' }, async (t) => {
+    const folder = await newFolder();
+    const store = await opened(t, folder);
+    await store.load(files.two);
+    const [digest] = (await store.inspect('app:1')).RootFS.Layers.slice(-1);
+    await truncate(join(folder, 'blobs', digest.replace(':', '/')), 1);
+    await run('mount', ['--bind', folder, folder]);
+    t.after(() => run('umount', [folder]));
+    await run('mount', ['-o', 'remount,ro,bind', folder]);
+    const locked = await api.openStore(folder);
+    t.after(() => locked.close());
+    const report = await locked.verify();
+    assert.deepEqual([report.verdict, report.damaged, report.images], ['damaged', [digest], []]);
+    await fails(locked.save(['app:1']), 'damaged-blob');
+    await fails(locked.tag('app:1', 'app:2'), 'store-failed');
+    await (await locked.save(['db:1'])).release();
   });
 
   it('marks containers whose files are lost, until these are written again', async (t) => {

@@ -15,6 +15,12 @@ export function text(value: unknown, name: string): string {
   return value;
 }
 
+/** The argument, if it is an array of strings. */
+export function texts(value: unknown, name: string): string[] {
+  if (!Array.isArray(value)) throw invalid(`${name} must be an array`);
+  return value.map((one) => text(one, name));
+}
+
 /** The error for an argument of the wrong type. */
 export function invalid(sentence: string): LongshoreError {
   return new LongshoreError('invalid-argument', `${sentence}.`);

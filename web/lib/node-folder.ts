@@ -164,7 +164,9 @@ export function writeNote(folder: string, value: unknown): Promise<void> {
 
 /** Removes what processes left that are no more, and all of one attempt. */
 export async function removePartials(folder: string, attempt?: string): Promise<void> {
-  for (const name of await readdir(join(folder, 'partial'))) {
+  const names = await readdir(join(folder, 'partial'));
+  // Whatever else somebody put there is not ours.
+  for (const name of names.filter((name) => /^\d+\./.test(name))) {
     const path = join(folder, 'partial', name);
     const pid = parseInt(name, 10);
     const isOld = async () => Date.now() - ((await stat(path).catch(gone))?.mtimeMs ?? 0) > FOREIGN_MS;

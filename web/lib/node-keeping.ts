@@ -124,7 +124,7 @@ class FolderKeeping implements Keeping<FileSource> {
   }
 
   async room(): Promise<number | undefined> {
-    const { bavail, bsize } = await statfs(this.#folder);
+    const { bavail, bsize } = await storing(() => statfs(this.#folder));
     return bavail * bsize;
   }
 

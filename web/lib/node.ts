@@ -219,6 +219,7 @@ export type Store = BaseStore<Archive, Saved, ArchiveInput, FileSource>;
  * Fails with `store-failed`.
  */
 export async function openStore(path: string | URL): Promise<Store> {
+  if (path === '') throw invalid('a store needs a folder');
   const folder = resolve(pathOf(path));
   const [{ BaseStore }, { folderKeeping }] = await Promise.all([import('./store.js'), import('./node-keeping.js')]);
   return new BaseStore<Archive, Saved, ArchiveInput, FileSource>({

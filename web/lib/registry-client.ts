@@ -1,6 +1,6 @@
 /** A registry, as a program asks it. */
 import { invalid, text } from './checks.js';
-import { fromData, toData, type LongshoreError } from './errors.js';
+import { LongshoreError, fromData, toData } from './errors.js';
 import { carryOut, type Luggage, type Shell } from './registry-exchange.js';
 import type { RegistryAccess, RegistryWasm, WasmExchange, WasmRegistry } from './registry-protocol.js';
 import type { CallOptions, RegistryCheck, RegistryOptions } from './registry-types.js';
@@ -23,9 +23,10 @@ export class RegistryClient {
   /** Begins with a registry; nothing is asked yet. Fails with `invalid-argument`. */
   static async of(shell: Shell, host: string, options: RegistryOptions): Promise<RegistryClient> {
     const access = accessOf(options, shell.chunk);
+    const at = text(options.registry ?? host, 'registry');
     const wasm = await shell.wasm();
     try {
-      return new RegistryClient(shell, wasm, options.registry ?? host, access);
+      return new RegistryClient(shell, wasm, at, access);
     } catch (thrown) {
       throw fromData(toData(thrown), thrown);
     }
@@ -65,9 +66,9 @@ export class Registry {
     }
   }
 
-  /** The tags of a repository: `team/app`. Fails with `not-found` where there is none. */
+  /** The tags of a repository: `team/app`. Fails with `not-found` where there is none, and `invalid-reference` where that is no name. */
   async tags(repository: string, { signal }: CallOptions = {}): Promise<string[]> {
-    const path = text(repository, 'repository');
+    const path = repositoryOf(repository);
     return this.#client.run((registry) => registry.tags(path), { signal });
   }
 
@@ -78,14 +79,14 @@ export class Registry {
 
   /** What refers to a manifest (signatures, bills of materials): their descriptors. */
   async referrers(repository: string, digest: string, { signal }: CallOptions = {}): Promise<unknown[]> {
-    const [path, of] = [text(repository, 'repository'), text(digest, 'digest')];
+    const [path, of] = [repositoryOf(repository), text(digest, 'digest')];
     const found = await this.#client.run<string[]>((registry) => registry.referrers(path, of), { signal });
     return found.map((descriptor) => JSON.parse(descriptor) as unknown);
   }
 
   /** Removes a tag, or a manifest by its digest. Registries may refuse: `registry-refused`. */
   async remove(repository: string, reference: string, { signal }: CallOptions = {}): Promise<void> {
-    const [path, which] = [text(repository, 'repository'), text(reference, 'reference')];
+    const [path, which] = [repositoryOf(repository), text(reference, 'reference')];
     await this.#client.run((registry) => registry.delete(path, which), { signal });
   }
 }
@@ -93,6 +94,15 @@ export class Registry {
 /** @internal A registry that can be asked. */
 export async function openRegistry(shell: Shell, host: string, options: RegistryOptions): Promise<Registry> {
   return new Registry(await RegistryClient.of(shell, host, options));
+}
+
+/** A repository's name, by the grammar of the distribution specification: it is a part of paths that are asked for. */
+const REPOSITORY = /^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(\/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$/;
+
+function repositoryOf(repository: unknown): string {
+  const name = text(repository, 'repository');
+  if (name.length > 255 || !REPOSITORY.test(name)) throw new LongshoreError('invalid-reference', `${JSON.stringify(name)} is no repository.`);
+  return name;
 }
 
 /** The options, if they are some. */

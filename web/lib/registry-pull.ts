@@ -1,4 +1,5 @@
 /** Pulling an image: `docker pull`, into an archive. */
+import { text } from './checks.js';
 import { LongshoreError, fromData, toData } from './errors.js';
 import { inLanes, tally } from './lanes.js';
 import { RegistryClient } from './registry-client.js';
@@ -32,6 +33,7 @@ export async function pullFiles<Source>(
   store: () => Promise<Store<Source>>,
 ): Promise<Pulled<Source>> {
   const { signal, onLine, onBlob, onProgress } = options;
+  const platform = options.platform === undefined ? undefined : text(options.platform, 'platform');
   const wasm = await shell.wasm();
   const named = read(() => wasm.named(reference));
   const client = await RegistryClient.of(shell, named.domain, options);
@@ -40,7 +42,7 @@ export async function pullFiles<Source>(
 
   let top = await manifest(named.reference);
   onLine?.(`${named.tag ?? named.reference}: Pulling from ${repository}`);
-  const chosen = read(() => wasm.choose(top.mediaType, top.digest, top.bytes, options.platform));
+  const chosen = read(() => wasm.choose(top.mediaType, top.digest, top.bytes, platform));
   if (chosen !== undefined) top = await manifest(chosen);
 
   const files: Pulled<Source>['files'] = new Map();

@@ -61,7 +61,7 @@ export interface PushedBlob {
 
 /** What a push did. */
 export interface PushReport {
-  /** The image's name in the archive; its ID where it has none. */
+  /** The image's name in the archive, or the ID by which it was meant. */
   from: string;
   /** Its name there. */
   to: string;
