@@ -90,8 +90,15 @@ for (const browser of ['chromium', 'firefox']) {
         await create(page, 'work');
         await diffIs(page);
 
+        // What was typed outlives a refusal, and Escape.
         await page.click('button', 'New file');
-        await answer(page, 'Write', '/etc/new.conf', 'fresh = 1');
+        await dialogIs(page, true);
+        await page.fill('dialog[open] input', '/etc');
+        await page.fill('dialog[open] textarea', 'fresh = 1');
+        await page.click('button', 'Write');
+        await page.waitFor(() => document.querySelector('dialog[open] .wrong')?.textContent === 'Is a directory: /etc.');
+        await page.press('Escape');
+        await answer(page, 'Write', '/etc/new.conf');
         await diffIs(page, 'C /etc', 'A /etc/new.conf');
         // What was written is gone to, and shown.
         await page.waitFor(() => document.querySelector('.workbench .file-pane pre:last-child')?.textContent.includes('fresh = 1'));

@@ -1,7 +1,7 @@
 /** Questions that have to be answered before the page goes on. */
 import { h, newId } from './dom.js';
 
-/** Asks; true for yes. */
+/** Asks; true for yes. Escape does not throw away a text that was typed: that takes the button. */
 export async function ask(title: string, yes: string, ...content: Node[]): Promise<boolean> {
   const heading = h('h2', { id: newId() }, title);
   const dialog = h(
@@ -15,6 +15,10 @@ export async function ask(title: string, yes: string, ...content: Node[]): Promi
       h('div', { className: 'row' }, h('button', { value: 'yes', className: 'primary' }, yes), h('button', { value: 'no', formNoValidate: true }, 'Cancel')),
     ),
   );
+  dialog.oncancel = (event) => {
+    const texts = [...dialog.querySelectorAll('textarea')];
+    if (texts.some(({ value, defaultValue }) => value !== defaultValue.replace(/\r\n?/g, '\n'))) event.preventDefault();
+  };
   document.body.append(dialog);
   dialog.showModal();
   await new Promise((resolve) => dialog.addEventListener('close', resolve, { once: true }));

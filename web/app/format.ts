@@ -46,7 +46,8 @@ function stated(text: string | undefined): number | string {
 function since(time: number): string {
   const seconds = (time - Date.now()) / 1000;
   const [unit, length] = STEPS.find(([, length]) => Math.abs(seconds) >= length) ?? ['second', 1];
-  return relative.format(Math.round(seconds / length), unit);
+  // As Docker counts: whole ones.
+  return relative.format(Math.trunc(seconds / length), unit);
 }
 
 /** Seconds since 1970, which in an archive may be any number, as a time of this place. */

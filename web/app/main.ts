@@ -64,8 +64,9 @@ addEventListener('beforeunload', (event) => {
 });
 
 addEventListener('keydown', (event) => {
-  if (!(event.ctrlKey || event.metaKey) || event.altKey || byId('discard', HTMLDialogElement).open) return;
-  const typing = event.target instanceof HTMLInputElement && event.target.type === 'text';
+  if (!(event.ctrlKey || event.metaKey) || event.altKey || document.querySelector('dialog[open]')) return;
+  const { target } = event;
+  const typing = target instanceof HTMLTextAreaElement || (target instanceof HTMLInputElement && !['checkbox', 'radio', 'file'].includes(target.type));
   const key = event.key.toLowerCase();
   const action = {
     o: () => byId('file', HTMLInputElement).click(),

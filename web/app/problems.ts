@@ -16,7 +16,7 @@ const ADVICE: Partial<Record<ErrorCode, string>> = {
   'invalid-compression': 'It was damaged on its way, or the tool that packed it broke off. Ask for it again.',
   'limit-exceeded': 'No known tool writes such a file, and Docker would hardly load it.',
   'read-failed': 'Check that the file is still there and that you may read it, then open it again.',
-  'duplicate-reference': 'Remove the name from the other image first, or choose another one.',
+  'duplicate-reference': 'Choose another name, or remove this one from the image that has it.',
   'source-changed': 'Another program wrote to the file, or moved it. Open it again.',
   'worker-failed': 'Reload the page. The file itself is untouched.',
   'write-failed': 'Make room on the disk, then try again. A private window has little room of its own.',

@@ -69,6 +69,7 @@ export async function shelf(section: HTMLElement, open: (archive: Archive) => Pr
   let loads = Promise.resolve();
   let list: Promise<ContainerList> | undefined;
   let rounds = 0;
+  let isRefused = false;
   let suggested = 0;
 
   /** What is chosen, as Docker's command line would have it. */
@@ -146,8 +147,12 @@ export async function shelf(section: HTMLElement, open: (archive: Archive) => Pr
       section.classList.toggle('bare', nothing);
       usage.textContent = nothing ? '' : `${count(total, 'image')}, ${bytes(size)}.`;
       table.update(rows);
+      if (isRefused) problems.clear();
+      isRefused = false;
     } catch (thrown) {
-      if (round === rounds) problems.show(thrown);
+      if (round !== rounds) return;
+      isRefused = true;
+      problems.show(thrown);
     }
   }
 

@@ -70,8 +70,8 @@ export function edits(container: Container, place: Place): Edits {
       await ask('No text', 'Close', h('p', {}, 'The file is no text in UTF-8. Replace it instead.'));
       return;
     }
-    const input = h('textarea', { rows: 16, value: text, spellcheck: false, className: 'code' });
-    if (await ask(`Edit ${visible(`/${path}`)}`, 'Write', field('Content', input))) await write([{ path, content: input.value }]);
+    const input = h('textarea', { rows: 16, defaultValue: text, spellcheck: false, className: 'code' });
+    await typed(`Edit ${visible(`/${path}`)}`, [field('Content', input)], () => ({ path, content: input.value }));
   });
   const replace = picker('Replace', async ([file]) => {
     if (file && item) await write([{ path: item.file.path, content: file }]);
@@ -107,7 +107,7 @@ export function edits(container: Container, place: Place): Edits {
   const newFile = button('New file', async () => {
     const path = pathInput(inside(''));
     const content = h('textarea', { rows: 8, spellcheck: false, className: 'code' });
-    if (await ask('New file', 'Write', field('Path', path), field('Content', content))) await write([{ path: bare(path.value), content: content.value }]);
+    await typed('New file', [field('Path', path), field('Content', content)], () => ({ path: bare(path.value), content: content.value }));
   });
   const newFolder = button('New folder', async () => {
     const input = pathInput(inside(''));
@@ -123,6 +123,19 @@ export function edits(container: Container, place: Place): Edits {
     await container.symlink(bare(path.value), target.value);
     await place.done(bare(path.value), `Made /${bare(path.value)}.`);
   });
+
+  /** Asks for a file, and writes it. Where that is refused, what was typed is there again. */
+  async function typed(title: string, fields: Node[], file: () => FileToWrite): Promise<void> {
+    const refused = h('p', { className: 'wrong', attrs: { role: 'alert' } });
+    while (await ask(title, 'Write', ...fields, refused)) {
+      try {
+        await write([file()]);
+        return;
+      } catch (thrown) {
+        refused.textContent = visible((thrown as Error).message);
+      }
+    }
+  }
 
   async function write(files: FileToWrite[]): Promise<void> {
     await working.run((options) => container.write(files, options));

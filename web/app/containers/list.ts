@@ -60,7 +60,7 @@ export async function containerList(store: Store, log: Journal): Promise<Contain
       h('td', {}, digest(id, 'container ID'), damaged === true && h('strong', { className: 'badge damaged' }, 'Damaged')),
       h('td', { title: visible(created) }, ago(created)),
       h('td', {}, changes === 0 ? 'none' : `${count(changes, 'path')}, ${bytes(size)}`),
-      h('td', { className: 'row' }, button('Open', () => show(id, name)), button('Rename', () => rename(name)), button('Delete', () => remove(name))),
+      h('td', { className: 'row' }, button('Open', () => show(id, name)), button('Rename', () => rename(id, name)), button('Delete', () => remove(name))),
     );
   }
 
@@ -84,13 +84,19 @@ export async function containerList(store: Store, log: Journal): Promise<Contain
     place.replaceChildren();
   }
 
-  async function rename(name: string): Promise<void> {
+  async function rename(id: string, name: string): Promise<void> {
     const input = h('input', { type: 'text', value: name, required: true, spellcheck: false, autocomplete: 'off' });
     if (!(await ask('Rename the container', 'Rename', field('Name', input)))) return;
+    let isRenamed = false;
     await log.answered(`docker rename ${name} ${input.value}`, async () => {
-      await (await store.container(name)).rename(input.value);
+      await (await store.container(id)).rename(input.value);
+      isRenamed = true;
       return { lines: [] };
     });
+    if (!isRenamed || open?.id !== id) return;
+    // What is open knows the old name.
+    shut();
+    await show(id, input.value);
   }
 
   async function remove(name: string): Promise<void> {
