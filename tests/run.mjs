@@ -34,7 +34,7 @@ const PEERS = {
 const INHERIT = 'inherit';
 const HELD = 'pipe';
 
-const RUST = { tests: onPath('cargo-nextest') ? ['nextest', 'run'] : ['test', '--all-targets'] };
+const RUST_TESTS = onPath('cargo-nextest') ? ['nextest', 'run'] : ['test', '--all-targets'];
 
 const filters = process.argv.slice(2);
 const steps = [];
@@ -48,14 +48,14 @@ await timed('build', INHERIT, async () => {
 const files = testFiles();
 const inBrowsers = files.filter((file) => file.startsWith(join('tests', 'browser')));
 const elsewhere = files.filter((file) => !inBrowsers.includes(file));
-if (filters.length === 0) await step('building the Rust tests', 'cargo', [...RUST.tests, '--no-run']);
+if (filters.length === 0) await step('building the Rust tests', 'cargo', [...RUST_TESTS, '--no-run']);
 // Browsers keep tests waiting half of the time, which is enough for all others; what these print comes when they are done.
 await Promise.all([
   javaScript('browsers', inBrowsers, INHERIT),
   (async () => {
     await javaScript('all else', elsewhere, HELD);
     if (filters.length > 0) return;
-    await step('Rust tests', 'cargo', [...RUST.tests, '--no-fail-fast'], HELD);
+    await step('Rust tests', 'cargo', [...RUST_TESTS, '--no-fail-fast'], HELD);
     await step('Rust documentation tests', 'cargo', ['test', '--doc', '--quiet'], HELD);
   })(),
 ]);

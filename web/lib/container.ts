@@ -322,10 +322,10 @@ export class Container<A extends BaseArchive, Source> {
 function attributesOf({ mode, uid, gid, mtime }: FileAttributes): Record<string, number> {
   const seconds = mtime instanceof Date ? Math.floor(mtime.getTime() / 1000) : mtime;
   const given = Object.entries({ mode, uid, gid, mtime: seconds }).filter((entry): entry is [string, number] => entry[1] !== undefined);
-  const most: Record<string, number> = { mode: 0o7777, uid: 2 ** 32 - 1, gid: 2 ** 32 - 1 };
   for (const [name, value] of given) {
     if (!Number.isSafeInteger(value)) throw invalid(`${name} must be a whole number`);
-    if (name in most && (value < 0 || value > Number(most[name]))) throw invalid(`${name} must not be less than 0 or more than ${most[name]}`);
+    // What is too much, the engine knows.
+    if (value < 0 && name !== 'mtime') throw invalid(`${name} must not be less than 0`);
   }
   return Object.fromEntries(given);
 }

@@ -25,11 +25,7 @@ export class RegistryClient {
     const access = accessOf(options, shell.chunk);
     const at = text(options.registry ?? host, 'registry');
     const wasm = await shell.wasm();
-    try {
-      return new RegistryClient(shell, wasm, at, access);
-    } catch (thrown) {
-      throw fromData(toData(thrown), thrown);
-    }
+    return asked(() => new RegistryClient(shell, wasm, at, access));
   }
 
   /** Carries out what `begin` begins. */
@@ -68,7 +64,7 @@ export class Registry {
 
   /** The tags of a repository: `team/app`. Fails with `not-found` where there is none, and `invalid-reference` where that is no name. */
   async tags(repository: string, { signal }: CallOptions = {}): Promise<string[]> {
-    const path = repositoryOf(repository);
+    const path = this.#repository(repository);
     return this.#client.run((registry) => registry.tags(path), { signal });
   }
 
@@ -79,14 +75,22 @@ export class Registry {
 
   /** What refers to a manifest (signatures, bills of materials): their descriptors. */
   async referrers(repository: string, digest: string, { signal }: CallOptions = {}): Promise<unknown[]> {
-    const [path, of] = [repositoryOf(repository), text(digest, 'digest')];
+    const [path, of] = [this.#repository(repository), text(digest, 'digest')];
     const found = await this.#client.run<string[]>((registry) => registry.referrers(path, of), { signal });
     return found.map((descriptor) => JSON.parse(descriptor) as unknown);
   }
 
+  /** A repository's name, which is a part of paths that are asked for. */
+  #repository(repository: unknown): string {
+    const name = text(repository, 'repository');
+    const named = asked(() => this.#client.wasm.named(`registry.invalid/${name}`));
+    if (named.repository === name) return name;
+    throw new LongshoreError('invalid-reference', `${JSON.stringify(name)} is no repository.`);
+  }
+
   /** Removes a tag, or a manifest by its digest. Registries may refuse: `registry-refused`. */
   async remove(repository: string, reference: string, { signal }: CallOptions = {}): Promise<void> {
-    const [path, which] = [repositoryOf(repository), text(reference, 'reference')];
+    const [path, which] = [this.#repository(repository), text(reference, 'reference')];
     await this.#client.run((registry) => registry.delete(path, which), { signal });
   }
 }
@@ -96,13 +100,13 @@ export async function openRegistry(shell: Shell, host: string, options: Registry
   return new Registry(await RegistryClient.of(shell, host, options));
 }
 
-/** A repository's name, by the grammar of the distribution specification: it is a part of paths that are asked for. */
-const REPOSITORY = /^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(\/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$/;
-
-function repositoryOf(repository: unknown): string {
-  const name = text(repository, 'repository');
-  if (name.length > 255 || !REPOSITORY.test(name)) throw new LongshoreError('invalid-reference', `${JSON.stringify(name)} is no repository.`);
-  return name;
+/** What the wasm gives; what it throws, as the package's own error. */
+export function asked<T>(work: () => T): T {
+  try {
+    return work();
+  } catch (thrown) {
+    throw fromData(toData(thrown), thrown);
+  }
 }
 
 /** The options, if they are some. */

@@ -78,6 +78,7 @@ export interface RegistryWasm {
   Registry: new (host: string, access: RegistryAccess) => WasmRegistry;
   choose(mediaType: string, digest: string, bytes: Uint8Array, platform?: string): string | undefined;
   indexJson(mediaType: string, digest: string, bytes: Uint8Array, names: string[]): string;
+  isFor(os: string, architecture: string, variant: string | undefined, wanted: readonly string[]): boolean;
   mirrored(name: string, mirror: string): string;
   named(reference: string): Named;
 }

@@ -1,8 +1,8 @@
 /** Pulling an image: `docker pull`, into an archive. */
 import { text } from './checks.js';
-import { LongshoreError, fromData, toData } from './errors.js';
+import { LongshoreError } from './errors.js';
 import { inLanes, tally } from './lanes.js';
-import { RegistryClient } from './registry-client.js';
+import { RegistryClient, asked } from './registry-client.js';
 import type { Shell } from './registry-exchange.js';
 import type { Hold, ManifestGot, Referred } from './registry-protocol.js';
 import { lanesOf, short } from './registry-push.js';
@@ -35,14 +35,14 @@ export async function pullFiles<Source>(
   const { signal, onLine, onBlob, onProgress } = options;
   const platform = options.platform === undefined ? undefined : text(options.platform, 'platform');
   const wasm = await shell.wasm();
-  const named = read(() => wasm.named(reference));
+  const named = asked(() => wasm.named(reference));
   const client = await RegistryClient.of(shell, named.domain, options);
   const { repository } = named;
   const manifest = (reference: string) => client.run<ManifestGot>((registry) => registry.manifest(repository, reference), { signal });
 
   let top = await manifest(named.reference);
   onLine?.(`${named.tag ?? named.reference}: Pulling from ${repository}`);
-  const chosen = read(() => wasm.choose(top.mediaType, top.digest, top.bytes, platform));
+  const chosen = asked(() => wasm.choose(top.mediaType, top.digest, top.bytes, platform));
   if (chosen !== undefined) top = await manifest(chosen);
 
   const files: Pulled<Source>['files'] = new Map();
@@ -95,7 +95,7 @@ export async function pullFiles<Source>(
     throw thrown;
   }
   const names = named.tag === undefined ? [] : [named.familiar.replace(/@.*/, '')];
-  const index = read(() => wasm.indexJson(top.mediaType, top.digest, top.bytes, names));
+  const index = asked(() => wasm.indexJson(top.mediaType, top.digest, top.bytes, names));
   const encoder = new TextEncoder();
   files.set('oci-layout', encoder.encode('{"imageLayoutVersion":"1.0.0"}'));
   files.set('index.json', encoder.encode(index));
@@ -128,12 +128,4 @@ function pathOf(digest: string): string {
 function ignoreAbsent(thrown: unknown): ManifestGot[] {
   if (thrown instanceof LongshoreError && thrown.code === 'not-found') return [];
   throw thrown;
-}
-
-function read<T>(work: () => T): T {
-  try {
-    return work();
-  } catch (thrown) {
-    throw fromData(toData(thrown), thrown);
-  }
 }

@@ -3,9 +3,9 @@ import { invalid, text, texts } from './checks.js';
 import { LongshoreError } from './errors.js';
 import { gate, inLanes } from './lanes.js';
 import type { Part, Shipment, ShippedBlob } from './protocol.js';
-import { RegistryClient } from './registry-client.js';
+import { RegistryClient, asked } from './registry-client.js';
 import type { Shell } from './registry-exchange.js';
-import type { Named } from './registry-protocol.js';
+import type { Named, RegistryWasm } from './registry-protocol.js';
 import type { MirrorOptions, MirrorReport, Planned, PushOptions, PushReport, PushedBlob, TransferOptions } from './registry-types.js';
 import type { Image } from './types.js';
 
@@ -78,7 +78,7 @@ export async function mirror(port: Port, options: MirrorOptions): Promise<Mirror
   const rename = typeof to === 'string' ? (name: string) => wasm.mirrored(name, to) : to;
   const targets = new Map<string, Named>();
   const report: MirrorReport = { planned: [], pushed: [], failed: [], skipped: [] };
-  const chosen = port.images.filter((image) => isChosen(image, images, platforms));
+  const chosen = port.images.filter((image) => isChosen(wasm, image, images, platforms));
   if (chosen.length === 0) throw new LongshoreError('no-such-image', 'No image of the archive is meant.');
   const planned = new Map<string, Planned>();
   for (const image of chosen) {
@@ -263,7 +263,7 @@ function plan(named: (text: string) => Named, rename: (name: string) => string |
 /** A name that an image can be pushed to. */
 function targetOf(named: (text: string) => Named, name: string): Named {
   if (/^(sha256:)?[0-9a-f]{12,64}$/.test(text(name, 'to'))) throw nameless();
-  const target = reading(() => named(name));
+  const target = asked(() => named(name));
   if (target.tag === undefined || target.reference !== target.tag) throw invalid(`${name} is no name with a tag`);
   return target;
 }
@@ -282,14 +282,10 @@ function nameOf(named: (text: string) => Named, image: string): string | undefin
 }
 
 /** Whether one of the images that are meant is this one. */
-function isChosen(image: Image, images: readonly string[], platforms: readonly string[]): boolean {
+function isChosen(wasm: RegistryWasm, image: Image, images: readonly string[], platforms: readonly string[]): boolean {
   const { os, architecture, variant } = image.platform;
-  // The usual variant needs not be said, on either side.
-  const usual: Record<string, string> = { amd64: 'v1', arm: 'v7', arm64: 'v8' };
-  const own = `${os}/${architecture}`;
-  const isFor = (platform: string) => platform === own || platform === `${own}/${variant || usual[architecture]}`;
   const isNamed = images.length === 0 || isById(image, images) || image.references.some((name) => images.includes(name));
-  return isNamed && (platforms.length === 0 || platforms.some(isFor));
+  return isNamed && (platforms.length === 0 || wasm.isFor(os, architecture, variant, platforms));
 }
 
 /** Whether that name of an image is meant: all of them, where the image is meant by its ID or all images are. */
@@ -299,14 +295,4 @@ function isMeant(name: string, image: Image, images: readonly string[]): boolean
 
 function isById({ id }: Image, images: readonly string[]): boolean {
   return images.some((one) => one.length >= 4 && (id.startsWith(one) || id.startsWith(`sha256:${one}`)));
-}
-
-/** What the wasm throws, as the package's own error. */
-function reading<T>(work: () => T): T {
-  try {
-    return work();
-  } catch (thrown) {
-    const { code, message, detail } = thrown as LongshoreError;
-    throw new LongshoreError(code, message, detail, { cause: thrown });
-  }
 }

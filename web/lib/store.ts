@@ -67,8 +67,8 @@ export interface Edge<A, Input, Source> {
  * is at that moment.
  *
  * Its `change` event, a `CustomEvent` with a `StoreChange` as its detail, tells of every change: in a browser other tabs' too, in
- * Node its own. Its `end`
- * event tells that it was closed because a newer version of the package, in another tab, needs the database.
+ * Node its own. Its `end` event tells that it was closed because a newer version of the package, in another tab, needs the
+ * database.
  */
 export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, Source> extends EventTarget {
   readonly #edge: Edge<A, Input, Source>;

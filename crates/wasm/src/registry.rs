@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use js_sys::{Array, Object, Reflect, Uint8Array};
-use longshore_archive::Reference;
+use longshore_archive::{Platform, Reference};
 use longshore_registry as core;
 use longshore_registry::{Answer, BlobOutcome, Body, Chosen, Credentials, Failure, Host, Manifest, Outcome};
 use longshore_registry::{Redirects, Secret, Session, Settings, Step, Take};
@@ -269,6 +269,14 @@ pub fn index_json(
 #[wasm_bindgen]
 pub fn mirrored(name: &str, mirror: &str) -> JsResult<String> {
     Ok(core::mirrored(name, mirror).map_err(to_throw)?.to_string())
+}
+
+/// Whether one of the platforms that are wanted is an image's.
+#[allow(unreachable_pub)] // JavaScript reaches it
+#[wasm_bindgen(js_name = isFor)]
+pub fn is_for(os: String, architecture: String, variant: Option<String>, wanted: Vec<String>) -> bool {
+    let own = Platform { os, architecture, variant };
+    wanted.iter().any(|wanted| own.matches(wanted))
 }
 
 /// A name taken apart as far as a registry needs it. Throws `invalid-reference`.
