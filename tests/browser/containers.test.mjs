@@ -98,7 +98,10 @@ for (const browser of ['chromium', 'firefox']) {
         await page.click('button', 'Write');
         await page.waitFor(() => document.querySelector('dialog[open] .wrong')?.textContent === 'Is a directory: /etc.');
         await page.press('Escape');
-        await answer(page, 'Write', '/etc/new.conf');
+        await page.fill('dialog[open] input', '/etc//old');
+        await page.click('button', 'Write');
+        await page.waitFor(() => document.querySelector('dialog[open] .wrong')?.textContent.startsWith('/etc/old is there already'));
+        await answer(page, 'Write', '/etc/./new.conf');
         await diffIs(page, 'C /etc', 'A /etc/new.conf');
         // What was written is gone to, and shown.
         await page.waitFor(() => document.querySelector('.workbench .file-pane pre:last-child')?.textContent.includes('fresh = 1'));
@@ -145,6 +148,7 @@ for (const browser of ['chromium', 'firefox']) {
         await diffIs(page, 'A /more', 'A /more/one', 'A /uploaded.txt', 'C /usr', 'C /usr/share', 'A /usr/share/dropped.txt');
         await page.click('button', 'Rename upload');
         await answer(page, 'Rename', 'other');
+        await page.waitFor(() => document.querySelector('.workbench h3')?.textContent === 'Container other');
         await page.click('button', 'Delete other');
         await page.waitFor(() => document.querySelector('.workbench') === null);
       });

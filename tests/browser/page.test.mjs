@@ -125,23 +125,41 @@ for (const browser of ['chromium', 'firefox']) {
       });
     });
 
-    it('changes the config of an image, and takes it back', async () => {
-      const file = await fixture('docker-hybrid', `config-${browser}`, '--images', '1', '--layers', '2', '--name', 'app:1');
+    it('changes the config of an image, and takes it back, whatever is typed about another', async () => {
+      const file = await fixture('docker-hybrid', `config-${browser}`, '--images', '2', '--layers', '2', '--name', 'app:1');
       await withPage(browser, origin, async (page) => {
         await open(page, file);
         const heading = () => page.evaluate(() => document.querySelector('.image').ariaLabel);
         const before = await heading();
-        await page.evaluate(() => [...document.querySelectorAll('.image summary')].find((one) => one.textContent === 'Edit the config').click());
-        await page.waitFor(() => document.querySelector('.config-form') !== null);
+        await page.evaluate(() => {
+          for (const one of document.querySelectorAll('.image summary')) if (one.textContent === 'Edit the config') one.click();
+        });
+        await page.waitFor(() => document.querySelectorAll('.config-form').length === 2);
+        await page.fill('.image:last-of-type .config-form textarea', 'TYPED=1');
         // The first textarea is the environment, the second the labels; of the inputs the third is the user.
         await page.fill('.config-form p:nth-of-type(2) textarea', 'edited=yes');
         await page.fill('.config-form p:nth-of-type(5) input', 'app');
-        await page.click('button', 'Change the config');
+        await page.press('Enter');
         await page.waitFor((id) => document.querySelector('.image')?.ariaLabel !== id, before);
         assert.match(await page.text('.state'), /Changed the config: the image is [0-9a-f]{12} now/);
         assert.match(await page.text('.image'), /edited=yes/);
-        assert.deepEqual(await chips(page), [['app:1']]);
+        assert.deepEqual(await chips(page), [['app:1'], []]);
+        // The image is another one now: its form is open and has the focus as before.
+        await page.waitFor(() => document.querySelector('.image:first-of-type .config-form') !== null);
+        assert.equal(await page.evaluate(() => document.activeElement.textContent), 'Edit the config');
+        assert.equal(await page.evaluate(() => document.querySelector('.image:last-of-type .config-form textarea').value), 'TYPED=1');
         await page.click('button', 'Undo');
+        await page.waitFor((id) => document.querySelector('.image')?.ariaLabel === id, before);
+        assert.equal(await page.evaluate(() => document.querySelector('.image:last-of-type .config-form textarea').value), 'TYPED=1');
+        await page.click('button', 'Redo');
+        await page.waitFor((id) => document.querySelector('.image')?.ariaLabel !== id, before);
+        // In a text, the keys that undo are the text's.
+        await page.evaluate(() => {
+          const key = new KeyboardEvent('keydown', { key: 'z', ctrlKey: true, bubbles: true, cancelable: true });
+          document.querySelector('.image:last-of-type .config-form textarea').dispatchEvent(key);
+        });
+        assert.notEqual(await heading(), before);
+        await page.evaluate(() => document.body.dispatchEvent(new KeyboardEvent('keydown', { key: 'z', ctrlKey: true, bubbles: true })));
         await page.waitFor((id) => document.querySelector('.image')?.ariaLabel === id, before);
       });
     });
@@ -165,6 +183,9 @@ for (const browser of ['chromium', 'firefox']) {
         await problem(page, 'duplicate-reference');
         await add(page, 'a:b@sha256:' + 'a'.repeat(64));
         await problem(page, 'invalid-reference');
+        const above = () => [document.querySelector('.problem').getBoundingClientRect().bottom, document.activeElement.getBoundingClientRect().top];
+        const [bottom, top] = await page.evaluate(above);
+        assert.ok(bottom <= top, 'what went wrong does not cover what it is about');
         assert.deepEqual(await chips(page), [['app:1']]);
         // And it still works.
         await add(page, 'app:2');
@@ -214,6 +235,22 @@ for (const browser of ['chromium', 'firefox']) {
         assert.deepEqual(shown, [true, true], 'the target shows while something is dragged');
         await namesAre(page, [['dropped:1']]);
         assert.equal(await page.text('h2'), 'dropped.tar');
+        // Of several none is picked; together they can be kept.
+        const drop = (clientY) =>
+          page.evaluate(
+            ([base64, clientY]) => {
+              const bytes = Uint8Array.from(atob(base64), (char) => char.charCodeAt(0));
+              const dataTransfer = new DataTransfer();
+              for (const name of ['a.tar', 'b.tar']) dataTransfer.items.add(new File([bytes], name));
+              document.body.dispatchEvent(new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true, clientY }));
+            },
+            [content, clientY],
+          );
+        await drop(0);
+        await page.waitFor(() => document.querySelector('#problem').textContent.includes('One archive is open at a time'));
+        assert.equal(await page.text('h2'), 'dropped.tar');
+        await drop(10_000);
+        await page.waitFor(() => document.querySelectorAll('#shelf .journal > div').length === 2);
       });
     });
 

@@ -101,7 +101,12 @@ for (const browser of ['chromium', 'firefox']) {
         await rowsAre(page, 'db:1');
         await page.fill('.filter input[type=text]', 'app:*');
         await rowsAre(page);
+        await page.waitFor(() => document.querySelector('.stocked > .hint')?.checkVisibility());
+        // What was wrong with a filter goes with it.
+        await page.fill('.filter input[type=text]', 'd[');
+        await page.waitFor(() => document.querySelector('#problem').textContent !== '');
         await page.fill('.filter input[type=text]', 'd*');
+        await page.waitFor(() => document.querySelector('#problem').textContent === '');
         await rowsAre(page, 'db:1');
       });
     });

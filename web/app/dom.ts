@@ -87,6 +87,17 @@ export function fill<T>(list: HTMLElement, items: readonly T[], row: (item: T, i
   return more.hidden ? undefined : more;
 }
 
+/** Makes these the children of a list. Those that stay are not moved, because what is moved loses the focus. */
+export function align(list: HTMLElement, wanted: readonly Element[]): void {
+  const stay = new Set(wanted);
+  for (const child of [...list.children]) if (!stay.has(child)) child.remove();
+  let place = list.firstElementChild;
+  for (const child of wanted) {
+    if (child === place) place = place.nextElementSibling;
+    else list.insertBefore(child, place);
+  }
+}
+
 /** Puts other nodes into a list. If one of the old ones had the focus, `heir` gets it. */
 export function renew(list: HTMLElement, nodes: readonly Node[], heir: HTMLElement): void {
   const had = list.contains(document.activeElement);

@@ -7,6 +7,8 @@ export interface Editor {
   readonly taken: ReadonlySet<string>;
   /** Makes an edit, shows what it changed or why it failed, and says whether it was made. */
   edit(work: (archive: Archive) => Promise<NameChange[]>): Promise<boolean>;
+  /** Makes an edit of more than names, which gives the sentence that says what it did. */
+  change(work: () => Promise<string>): Promise<boolean>;
 }
 
 /** What an edit changed, in a sentence. */

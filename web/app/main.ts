@@ -17,13 +17,13 @@ const open = listenForFiles(
   consent,
   (archive) => {
     current?.close();
-    current = new ArchiveView(archive, () => keep(archive));
+    current = new ArchiveView(archive, () => keep([archive]));
     byId('archive', HTMLElement).replaceChildren(current.element);
     byId('welcome', HTMLElement).hidden = true;
     document.title = `${visible(archive.name)} – Longshore`;
     current.heading.focus();
   },
-  (file) => void keep(file),
+  (dropped) => void keep(dropped),
 );
 
 byId('pulling', HTMLElement).append(pulling(open));
@@ -35,9 +35,9 @@ shelf.catch((thrown: unknown) => {
   byId('shelf', HTMLElement).append(h('p', { className: 'hint' }, `This browser keeps no images here: ${visible(reason)}`));
 });
 
-async function keep(input: File | Folder | Archive): Promise<void> {
+async function keep(inputs: (File | Folder | Archive)[]): Promise<void> {
   try {
-    await (await shelf).load([input]);
+    await (await shelf).load(inputs);
   } catch (thrown) {
     problems.show(thrown);
   }

@@ -1,6 +1,6 @@
 /** The names of one image: chips to rename and remove, a field to add one, and names that usually stand beside them. */
 import { parseReference, suggestTags, type Image } from '../lib/index.js';
-import { h, quoted, visible } from './dom.js';
+import { align, h, quoted, visible } from './dom.js';
 import type { Editor } from './editor.js';
 import { nameField } from './name-field.js';
 
@@ -33,16 +33,10 @@ export function names(editor: Editor, image: Image, shortId: string): Names {
     if (suggesting) void suggest();
   }
 
-  /** Brings the chips in line. Those that stay are not moved, because what is moved loses the focus. */
   function redraw(references: readonly string[]): void {
     const focused = [...list.children].findIndex((chip) => chip.contains(document.activeElement));
     const wanted = new Map(references.map((name) => [name, chips.get(name) ?? newChip(name)]));
-    for (const [name, chip] of chips) if (!wanted.has(name)) chip.remove();
-    let place = list.firstElementChild;
-    for (const chip of wanted.values()) {
-      if (chip === place) place = place.nextElementSibling;
-      else list.insertBefore(chip, place);
-    }
+    align(list, [...wanted.values()]);
     chips = wanted;
     none.hidden = references.length > 0;
     // When the chip with the focus goes, the focus goes to the one in its place, or to the field.

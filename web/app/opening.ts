@@ -18,7 +18,7 @@ export type Consent = () => Promise<boolean>;
 export function listenForFiles(
   consent: () => Consent,
   opened: (archive: Archive) => void,
-  keep: (file: File | Folder) => void,
+  keep: (files: (File | Folder)[]) => void,
 ): (archive: Archive) => Promise<void> {
   let running: AbortController | undefined;
 
@@ -59,7 +59,12 @@ export function listenForFiles(
     const name = files[0]?.webkitRelativePath.split('/')[0] ?? 'folder';
     if (files.length > 0) void open({ name, files });
   };
-  listenForDrops((file, zone) => (zone === 'keep' ? keep(file) : void open(file)));
+  listenForDrops((dropped, zone) => {
+    const [first] = dropped;
+    if (zone === 'keep') keep(dropped);
+    else if (dropped.length > 1) problems.say('One archive is open at a time: drop one, or all of them on the lower half, to keep them on the shelf.');
+    else if (first) void open(first);
+  });
   return async (archive) => {
     if (!(await consent()())) return void archive.close();
     running?.abort();
@@ -98,7 +103,7 @@ function showState(file: { name: string }, { done, total }: Progress): void {
 }
 
 /** The whole page takes drops: the upper half to open, the lower to keep. */
-function listenForDrops(drop: (file: File | Folder, zone: string) => void): void {
+function listenForDrops(drop: (dropped: (File | Folder)[], zone: string) => void): void {
   const target = byId('drop-target', HTMLElement);
   const hasFiles = (event: DragEvent) => event.dataTransfer?.types.includes('Files') ?? false;
   const zoneOf = (event: DragEvent) => (event.clientY > innerHeight / 2 ? 'keep' : 'open');
@@ -116,9 +121,11 @@ function listenForDrops(drop: (file: File | Folder, zone: string) => void): void
     if (!hasFiles(event)) return;
     event.preventDefault();
     target.hidden = true;
-    const folder = event.dataTransfer?.items[0]?.webkitGetAsEntry();
-    const file = event.dataTransfer?.files[0];
-    if (folder?.isDirectory) drop(droppedFolder(folder as FileSystemDirectoryEntry), zoneOf(event));
-    else if (file) drop(file, zoneOf(event));
+    const items = [...(event.dataTransfer?.items ?? [])].filter(({ kind }) => kind === 'file');
+    const dropped = items.map((item) => {
+      const entry = item.webkitGetAsEntry();
+      return entry?.isDirectory ? droppedFolder(entry as FileSystemDirectoryEntry) : item.getAsFile();
+    });
+    drop(dropped.filter((one) => one !== null), zoneOf(event));
   });
 }

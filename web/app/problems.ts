@@ -34,6 +34,9 @@ const BROWSER: Record<string, ErrorCode> = {
   NoModificationAllowedError: 'write-failed',
 };
 
+/** Above and below it. */
+const MARGIN = 24;
+
 /** Shows a failure until the next success. A call that the person stopped is no failure. */
 export function show(thrown: unknown, fileName?: string): void {
   // What is no Error may be anything, DOMExceptions among them in some engines.
@@ -42,6 +45,15 @@ export function show(thrown: unknown, fileName?: string): void {
   if (code === 'aborted' || name === 'AbortError') return;
   const isMemory = thrown instanceof LongshoreError && thrown.detail['limit'] === 'memory';
   const advice = isMemory ? NO_STORAGE : code && ADVICE[code];
+  put(message ?? String(thrown), advice, h('code', {}, code ?? 'unexpected'), fileName !== undefined && quoted(fileName));
+}
+
+/** Shows why something is not done that nothing went wrong with. */
+export function say(message: string): void {
+  put(message, undefined);
+}
+
+function put(message: string, advice: string | undefined, ...code: (Node | false)[]): void {
   const before = document.activeElement;
   const dismiss = h('button', { type: 'button' }, 'Dismiss');
   dismiss.onclick = () => {
@@ -53,15 +65,19 @@ export function show(thrown: unknown, fileName?: string): void {
     h(
       'div',
       { className: 'problem' },
-      h('p', {}, h('strong', {}, sentence(message ?? String(thrown)))),
+      h('p', {}, h('strong', {}, sentence(message))),
       advice !== undefined && h('p', {}, advice),
-      h('p', { className: 'code' }, h('code', {}, code ?? 'unexpected'), fileName !== undefined && quoted(fileName), dismiss),
+      h('p', { className: 'code' }, ...code, dismiss),
     ),
   );
+  // It stays in sight, so it must not cover what the person is at.
+  document.documentElement.style.scrollPaddingTop = `${byId('problem', HTMLElement).offsetHeight + MARGIN}px`;
+  if (before !== document.body) before?.scrollIntoView({ block: 'nearest' });
 }
 
 export function clear(): void {
   byId('problem', HTMLElement).replaceChildren();
+  document.documentElement.style.scrollPaddingTop = '';
 }
 
 /** A message of Docker's as a sentence: they begin small and end without a stop. */

@@ -32,6 +32,7 @@ export async function shelf(section: HTMLElement, open: (archive: Archive) => Pr
   const loading = task('Loading', input);
   const table = shelfTable(choose, input);
   const empty = h('p', { className: 'hint' }, 'Nothing is on the shelf yet.');
+  const unmatched = h('p', { className: 'hint', hidden: true }, 'No name fits the filter.');
   const filter = h('input', { id: newId(), type: 'text', placeholder: 'nginx:*', spellcheck: false, autocomplete: 'off' });
   const all = h('input', { id: newId(), type: 'checkbox' });
   const openIt = button('Open', () => void verb(openChosen), 'Open chosen images');
@@ -111,6 +112,7 @@ export async function shelf(section: HTMLElement, open: (archive: Archive) => Pr
         filter,
         h('label', { htmlFor: all.id, className: 'check' }, all, ' intermediate images too'),
       ),
+      unmatched,
       table.element,
       h(
         'div',
@@ -129,8 +131,8 @@ export async function shelf(section: HTMLElement, open: (archive: Archive) => Pr
       push.element,
     ),
     h('div', { className: 'row' }, prune, verify, verifying.element, usage),
-    containers,
     log.element,
+    containers,
   );
   await refresh();
 
@@ -146,6 +148,8 @@ export async function shelf(section: HTMLElement, open: (archive: Archive) => Pr
       empty.hidden = !nothing;
       section.classList.toggle('bare', nothing);
       usage.textContent = nothing ? '' : `${count(total, 'image')}, ${bytes(size)}.`;
+      unmatched.hidden = nothing || rows.length > 0;
+      table.element.hidden = rows.length === 0;
       table.update(rows);
       if (isRefused) problems.clear();
       isRefused = false;

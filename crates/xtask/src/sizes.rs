@@ -22,13 +22,14 @@ const WASM_GZIP: [(&str, usize); 4] = [
 /// The most that the first load of the page may take as brotli, everything that it requests counted.
 const FIRST_LOAD_BROTLI: usize = 200_000;
 
-/// What the page loads when something takes more than headers, or the store.
+/// What the page loads when something takes more than headers, or the store, or a section is opened.
 const LATER: &[&str] = &[
     "catalog.js",
     "codec.js",
     "codec_bg.wasm",
     "codec-tasks.js",
     "codec-worker.js",
+    "config-form.js",
     "container.js",
     "contents.js",
     "database.js",

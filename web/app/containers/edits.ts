@@ -71,7 +71,7 @@ export function edits(container: Container, place: Place): Edits {
       return;
     }
     const input = h('textarea', { rows: 16, defaultValue: text, spellcheck: false, className: 'code' });
-    await typed(`Edit ${visible(`/${path}`)}`, [field('Content', input)], () => ({ path, content: input.value }));
+    await typed(`Edit ${visible(`/${path}`)}`, [field('Content', input)], async () => ({ path, content: input.value }));
   });
   const replace = picker('Replace', async ([file]) => {
     if (file && item) await write([{ path: item.file.path, content: file }]);
@@ -107,7 +107,12 @@ export function edits(container: Container, place: Place): Edits {
   const newFile = button('New file', async () => {
     const path = pathInput(inside(''));
     const content = h('textarea', { rows: 8, spellcheck: false, className: 'code' });
-    await typed('New file', [field('Path', path), field('Content', content)], () => ({ path: bare(path.value), content: content.value }));
+    await typed('New file', [field('Path', path), field('Content', content)], async () => {
+      const file = { path: bare(path.value), content: content.value };
+      const isThere = await place.read(file.path).then(() => true, () => false);
+      if (isThere) throw new Error(`/${file.path} is there already: choose it in the tree to edit or to replace it.`);
+      return file;
+    });
   });
   const newFolder = button('New folder', async () => {
     const input = pathInput(inside(''));
@@ -125,11 +130,11 @@ export function edits(container: Container, place: Place): Edits {
   });
 
   /** Asks for a file, and writes it. Where that is refused, what was typed is there again. */
-  async function typed(title: string, fields: Node[], file: () => FileToWrite): Promise<void> {
+  async function typed(title: string, fields: Node[], file: () => Promise<FileToWrite>): Promise<void> {
     const refused = h('p', { className: 'wrong', attrs: { role: 'alert' } });
     while (await ask(title, 'Write', ...fields, refused)) {
       try {
-        await write([file()]);
+        await write([await file()]);
         return;
       } catch (thrown) {
         refused.textContent = visible((thrown as Error).message);
@@ -208,8 +213,14 @@ function pathInput(path: string): HTMLInputElement {
   return h('input', { type: 'text', value: `/${path}`, required: true, spellcheck: false, autocomplete: 'off' });
 }
 
+/** A path as it was typed, as the tree has it. */
 function bare(path: string): string {
-  return path.trim().replace(/^\/+/, '');
+  const names: string[] = [];
+  for (const name of path.trim().split('/')) {
+    if (name === '..') names.pop();
+    else if (name !== '' && name !== '.') names.push(name);
+  }
+  return names.join('/');
 }
 
 /** A file, or all files of a folder. */
