@@ -188,10 +188,14 @@ impl<S: Source + Clone> Archive<S> {
     }
 
     /// Finds an image as Docker does: by its whole ID, by name (with `latest` where no tag is given), or by the
-    /// beginning of its ID. A name that several images have belongs to the last of them.
+    /// beginning of its ID; or by its manifest's digest, which tells images apart that have one ID. A name that several
+    /// images have belongs to the last of them.
     ///
     /// Fails with `no-such-image`, `ambiguous-image` or `invalid-reference`.
     pub fn find(&self, image: &str) -> Result<usize> {
+        if let Some(found) = self.by_manifest(image) {
+            return Ok(found);
+        }
         let by_id = |id: &str| self.images.iter().position(|image| image.id == id);
         let bare = image.strip_prefix("sha256:").unwrap_or(image);
         // Docker 1.9's IDs have no algorithm.
@@ -221,13 +225,12 @@ impl<S: Source + Clone> Archive<S> {
         }
     }
 
-    /// The images that are meant by a name or an ID, as [`Self::find`] finds one, or by a manifest's digest: those for
-    /// all platforms, where a name leads to several.
+    fn by_manifest(&self, digest: &str) -> Option<usize> {
+        self.images.iter().position(|image| image.digest.as_deref() == Some(digest))
+    }
+
+    /// The images that are meant, as [`Self::find`] finds one: those for all platforms, where a name leads to several.
     pub fn choose(&self, image: &str) -> Result<Vec<usize>> {
-        // An image that is there with different manifests has one ID.
-        if let Some(found) = self.images.iter().position(|other| other.digest.as_deref() == Some(image)) {
-            return Ok(vec![found]);
-        }
         let found = self.find(image)?;
         let Some(one) = self.images.get(found) else { return Ok(Vec::new()) };
         if one.index.is_none() || !one.names.contains(&Name::new(image)) {

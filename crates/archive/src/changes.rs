@@ -1,6 +1,6 @@
 //! Changes to an image's config, as `docker commit --change` makes them (moby `builder/dockerfile/dispatchers.go`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Deserializer};
 
@@ -229,13 +229,17 @@ impl ConfigChanges {
 /// Puts a value in the place of the first with that key, or at the end, or takes all of them out. Whether that changes
 /// anything.
 fn replace(list: &mut Vec<(String, String)>, key: &str, value: Option<String>) -> bool {
-    let before = list.clone();
-    let at = list.iter().position(|(known, _)| known == key);
+    let mut known = list.iter().enumerate().filter(|(_, (known, _))| known == key);
+    let (first, is_alone) = (known.next(), known.next().is_none());
+    let at = first.map(|(at, _)| at);
+    if is_alone && first.map(|(_, (_, value))| value) == value.as_ref() {
+        return false;
+    }
     list.retain(|(known, _)| known != key);
     if let Some(value) = value {
         list.insert(at.unwrap_or(list.len()), (key.to_owned(), value));
     }
-    *list != before
+    true
 }
 
 /// Changes one field.
@@ -278,22 +282,24 @@ fn toggle(
         return;
     }
     let old = config.object(key).unwrap_or_default();
-    let mut members: Vec<(String, String)> =
-        old.members().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let mut members: Vec<(&str, &str)> = old.members().collect();
+    let mut present: HashSet<&str> = members.iter().map(|(name, _)| *name).collect();
     let told = steps.len();
     for (name, is_on) in wanted {
-        let is_there = members.iter().any(|(known, _)| known == name);
-        if *is_on != is_there {
-            replace(&mut members, name, is_on.then(|| "{}".to_owned()));
+        let is_changed = if *is_on { present.insert(name) } else { present.remove(name.as_str()) };
+        if is_changed {
             steps.push(format!("{instruction} {}{name}", if *is_on { "" } else { "-" }));
         }
     }
     if steps.len() == told {
         return;
     }
+    members.extend(wanted.iter().map(|(name, _)| (name.as_str(), "{}")));
     let mut object = Object::default();
     for (name, value) in members {
-        object.push(&name, value);
+        if present.remove(name) {
+            object.push(name, value.to_owned());
+        }
     }
     // As Docker writes none.
     let text = if object.is_empty() { "null".to_owned() } else { object.to_json() };

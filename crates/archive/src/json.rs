@@ -12,6 +12,8 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::source::MAX_LEN;
+
 /// An object: its keys in order, each with its value as JSON text.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Object<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
@@ -62,6 +64,11 @@ impl<'a> Object<'a> {
     /// The value at `key`, read as `T`; `None` where it is absent or something else.
     pub(crate) fn read<T: for<'de> Deserialize<'de>>(&self, key: &str) -> Option<T> {
         serde_json::from_str(self.get(key)?).ok()
+    }
+
+    /// The whole number at `key`, where it is one that JavaScript has, too.
+    pub(crate) fn number(&self, key: &str) -> Option<u64> {
+        self.read(key).filter(|&number| number <= MAX_LEN)
     }
 
     /// The object at `key`.

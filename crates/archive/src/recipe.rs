@@ -92,6 +92,7 @@ impl<S: Source + Clone> Recipe<S> {
                 Part::Range { source, offset, .. } => {
                     self.push(Part::Range { source: source.clone(), offset: offset + from, len: to - from });
                 }
+                Part::Bytes(bytes) if (from, to) == (0, part.len()) => self.push(Part::Bytes(bytes.clone())),
                 Part::Bytes(bytes) => {
                     #[allow(clippy::cast_possible_truncation)] // both are at most the slice's length
                     if let Some(slice) = bytes.get(from as usize..to as usize) {

@@ -74,7 +74,7 @@ impl<S: Source + Clone> Archive<S> {
                 to: None,
             })
         });
-        let archive = Self::assemble(members.with(changed)?.without(&unneeded)?)?;
+        let archive = Self::assemble(members.within_budget(|| members.with(changed))?.without(&unneeded)?)?;
         Ok(Edit { archive, changes: lost.collect() })
     }
 

@@ -113,13 +113,17 @@ impl<S: Source + Clone> Archive<S> {
             .collect()
     }
 
+    fn with_documents(&self, changed: Vec<(Place, Vec<u8>)>) -> Result<Self> {
+        Self::assemble(self.members.within_budget(|| self.members.with(changed))?)
+    }
+
     fn with_repositories(&self) -> Result<Self> {
         let names: Vec<Vec<Name>> = self.images().iter().map(|image| image.names.clone()).collect();
         let listing = self.members.listing(repositories::PATH).transpose()?;
         let bytes = repositories::rewrite(&self.members, Some(b"{}\n"), self.images(), &names);
         let place =
             listing.map_or(Place::New(repositories::PATH.to_owned()), |listing| Place::At(listing.entry));
-        Self::assemble(self.members.with(vec![(place, bytes.unwrap_or_else(|| b"{}\n".to_vec()))])?)
+        self.with_documents(vec![(place, bytes.unwrap_or_else(|| b"{}\n".to_vec()))])
     }
 
     fn with_index(&self) -> Result<Self> {
@@ -181,7 +185,7 @@ impl<S: Source + Clone> Archive<S> {
         let place =
             listing.map_or(Place::New(oci_index::PATH.to_owned()), |listing| Place::At(listing.entry));
         changed.push((place, text.into_bytes()));
-        Self::assemble(self.members.with(changed)?)
+        self.with_documents(changed)
     }
 
     /// A manifest for an image whose config and layers stand where a layout has them.
@@ -274,6 +278,6 @@ impl<S: Source + Clone> Archive<S> {
         };
         let items: Vec<String> = items.into_iter().map(item).collect();
         let place = Place::New(manifest_json::PATH.to_owned());
-        Self::assemble(self.members.with(vec![(place, json::array_of(items).into_bytes())])?)
+        self.with_documents(vec![(place, json::array_of(items).into_bytes())])
     }
 }

@@ -1,6 +1,6 @@
 //! What an image is told by, made anew: its config, its manifests, the indexes that list these, and Docker's listings.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::archive::Archive;
 use crate::config::{Config, object};
@@ -41,7 +41,7 @@ impl<S: Source + Clone> Archive<S> {
             listing.as_ref().and_then(|listing| repositories::read(&listing.bytes)).unwrap_or_default();
         let mut folders = layer_folders::rework(self, id, &config, &known, layers, path_of)?;
         if let (Some(top), Some(listing)) = (&folders.top, &listing) {
-            let names: Vec<&Name> = own().flat_map(|(_, image)| &image.names).collect();
+            let names: HashSet<&Name> = own().flat_map(|(_, image)| &image.names).collect();
             let bytes = repositories::with_top(&listing.bytes, &names, top);
             changed.extend(bytes.map(|bytes| (Place::At(listing.entry), bytes.into())));
         }

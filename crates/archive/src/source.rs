@@ -9,6 +9,16 @@ use crate::error::{Code, Error, Result};
 /// The largest offset and size that anything may have: what a JavaScript number holds exactly.
 pub const MAX_LEN: u64 = (1 << 53) - 1;
 
+/// The sum of sizes that may be anybody's claims, which is no more than a size may be.
+pub(crate) fn sum(sizes: impl IntoIterator<Item = u64>) -> u64 {
+    sizes.into_iter().fold(0, plus)
+}
+
+/// The same, of two.
+pub(crate) fn plus(one: u64, other: u64) -> u64 {
+    one.saturating_add(other).min(MAX_LEN)
+}
+
 /// An immutable sequence of bytes, read at any position.
 pub trait Source {
     /// Length in bytes.

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use tar::{EntryType, Header};
 
 use crate::compression::Compression;
-use crate::error::Result;
+use crate::error::{Code, Error, Result};
 use crate::recipe::{Part, Recipe};
 use crate::source::{Source, read_vec};
 
@@ -265,7 +265,7 @@ impl TarIndex {
         }
         for (path, content) in appended {
             let start = recipe.len();
-            let header = new_header(path, content.len, content.link.as_deref());
+            let header = new_header(path, content.len, content.link.as_deref())?;
             recipe.push_bytes(&header.as_bytes()[..]);
             recipe.push_slice(&content.padded, 0..content.padded.len());
             entries.push(Entry {
@@ -353,17 +353,20 @@ impl<S: Source + Clone> NewContent<S> {
     }
 }
 
-fn set_text(field: &mut [u8], text: &str) {
+fn set_text(field: &mut [u8], text: &str) -> Result<()> {
     field.fill(0);
-    for (to, from) in field.iter_mut().zip(text.bytes()) {
-        *to = from;
-    }
+    let Some(place) = field.get_mut(..text.len()) else {
+        let sentence = format!("The name {text} is too long for the member of a tar.");
+        return Err(Error::new(Code::LimitExceeded, sentence).with("entry", text));
+    };
+    place.copy_from_slice(text.as_bytes());
+    Ok(())
 }
 
-fn new_header(path: &str, size: u64, link: Option<&str>) -> Header {
+fn new_header(path: &str, size: u64, link: Option<&str>) -> Result<Header> {
     let mut header = Header::new_ustar();
-    set_text(&mut header.as_old_mut().name, path);
-    set_text(&mut header.as_old_mut().linkname, link.unwrap_or_default());
+    set_text(&mut header.as_old_mut().name, path)?;
+    set_text(&mut header.as_old_mut().linkname, link.unwrap_or_default())?;
     header.set_entry_type(if link.is_some() { EntryType::Symlink } else { EntryType::Regular });
     header.set_mode(if link.is_some() { 0o777 } else { 0o644 });
     header.set_uid(0);
@@ -371,7 +374,7 @@ fn new_header(path: &str, size: u64, link: Option<&str>) -> Header {
     header.set_mtime(0);
     header.set_size(size);
     header.set_cksum();
-    header
+    Ok(header)
 }
 
 /// The headers of `entry`, extension headers included, for content of another size.
@@ -383,7 +386,7 @@ fn resized_head<S: Source + Clone>(data: &Recipe<S>, entry: &Entry, size: u64) -
     if let Some(block) = head.get_mut(at..) {
         let mut header = Header::from_byte_slice(block).clone();
         if entry.overruled.is_some() {
-            set_text(&mut header.as_old_mut().name, &normal(&entry.path));
+            set_text(&mut header.as_old_mut().name, &normal(&entry.path))?;
         }
         header.set_size(size);
         header.set_cksum();

@@ -12,6 +12,7 @@ pub struct Timestamp {
 impl Timestamp {
     /// Reads RFC 3339, as Go writes it; `None` for anything else.
     pub fn parse(text: &str) -> Option<Self> {
+        // Then bytes are characters, and may be counted.
         if !text.is_ascii() {
             return None;
         }
@@ -22,7 +23,21 @@ impl Timestamp {
         };
         let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
         let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
-        if !(1..=12).contains(&month) || !(1..=31).contains(&day) || hour > 23 || minute > 59 || second > 60 {
+        let separators = [4, 7, 10, 13, 16].map(|at| text.as_bytes().get(at).copied());
+        let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+        let days = match month {
+            2 if is_leap => 29,
+            2 => 28,
+            4 | 6 | 9 | 11 => 30,
+            1..=12 => 31,
+            _ => return None,
+        };
+        if separators != b"--T::".map(Some)
+            || !(1..=days).contains(&day)
+            || hour > 23
+            || minute > 59
+            || second > 59
+        {
             return None;
         }
         // Days since 1970 of the civil calendar, counted from the first of March (H. Hinnant, `days_from_civil`).
@@ -30,27 +45,34 @@ impl Timestamp {
         let era = shifted.div_euclid(400);
         let of_era = shifted.rem_euclid(400);
         let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-        let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
+        let since = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
         let rest = text.get(19..)?;
         let (fraction, zone) = match rest.strip_prefix('.') {
-            None => ("", rest),
+            None => ("0", rest),
             Some(rest) => rest.split_at(rest.bytes().take_while(u8::is_ascii_digit).count()),
         };
+        if fraction.is_empty() {
+            return None;
+        }
         let mut nanoseconds = 0;
         for place in 0..9 {
             let digit = fraction.as_bytes().get(place).map_or(0, |digit| u32::from(digit - b'0'));
             nanoseconds = nanoseconds * 10 + digit;
         }
-        let offset = match zone.as_bytes().first()? {
-            b'Z' | b'z' => 0,
-            sign @ (b'+' | b'-') => {
-                let minutes =
-                    zone.get(1..3)?.parse::<u32>().ok()? * 60 + zone.get(4..6)?.parse::<u32>().ok()?;
-                if *sign == b'-' { -i64::from(minutes) } else { i64::from(minutes) }
+        let zone_from = text.len() - zone.len();
+        let offset = match zone.as_bytes() {
+            b"Z" => 0,
+            [sign @ (b'+' | b'-'), _, _, b':', _, _] => {
+                let (hours, minutes) =
+                    (number(zone_from + 1, zone_from + 3)?, number(zone_from + 4, zone_from + 6)?);
+                if hours > 23 || minutes > 59 {
+                    return None;
+                }
+                if *sign == b'-' { -(hours * 60 + minutes) } else { hours * 60 + minutes }
             }
             _ => return None,
         };
-        let seconds = days * 86_400 + hour * 3600 + minute * 60 + second - offset * 60;
+        let seconds = since * 86_400 + hour * 3600 + minute * 60 + second - offset * 60;
         Some(Self { seconds, nanoseconds })
     }
 }
@@ -78,6 +100,17 @@ mod tests {
             "2020-01-02T03:04:05",
             "2020-13-02T03:04:05Z",
             "2020-01-02T03:04:05+",
+            "2020x01x02x03x04x05Z",
+            "2020-01-02t03:04:05Z",
+            "2020-01-02T03:04:05Zulu",
+            "2020-01-02T03:04:05.Z",
+            "2020-01-02T03:04:05+01x00",
+            "2020-01-02T03:04:05++1:00",
+            "2020-01-02T03:04:05+24:00",
+            "2020-02-30T03:04:05Z",
+            "2023-02-29T03:04:05Z",
+            "1900-02-29T03:04:05Z",
+            "2020-01-02T03:04:60Z",
         ] {
             assert_eq!(Timestamp::parse(text), None, "{text}");
         }

@@ -14,7 +14,7 @@ use crate::error::{Fact, Finding, FindingCode, Result, Severity};
 use crate::formats::{manifest_json, oci, oci_index, repositories};
 use crate::measure::{Measured, measure};
 use crate::model::{Format, Image, Layer, Name};
-use crate::source::{Source, read_vec};
+use crate::source::{Source, read_vec, sum};
 use crate::tar::EntryKind;
 use crate::unpack::Limits;
 
@@ -248,7 +248,7 @@ impl<S: Source + Clone> Archive<S> {
             findings.iter().filter(|finding| finding.severity == Severity::Error).map(verdict_of).max();
         Ok(Report {
             verdict: worst.into_iter().chain(of_findings).max().unwrap_or(Verdict::Intact),
-            bytes: blobs.iter().map(|blob| blob.size).sum(),
+            bytes: sum(blobs.iter().map(|blob| blob.size)),
             images,
             blobs,
             findings,

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use longshore_archive::{
     Algorithm, Archive, Code, EntryKind, Error, FindingCode, Limits, Recipe, RenameRule, Source, TarIndex,
-    Verdict, measure, sha256,
+    Verdict, index_layer, measure, merge, sha256,
 };
 use longshore_fixtures::{
     Content, Entry, ImageSpec, Kind, Layer, docker_legacy, docker_legacy_entries, oci_entries, tar,
@@ -108,10 +108,12 @@ fn pax_sizes_that_make_no_sense_are_refused() {
         let pax = vec![("size".to_owned(), size.to_owned())];
         TarIndex::read(&tar(&[Entry { pax, ..Entry::file("a", "b") }])).unwrap_err().code()
     };
-    for size in ["-1", "", "1e3", "0x1", "18446744073709551616", "1 "] {
+    for size in
+        ["-1", "", "1e3", "0x1", "9007199254740992", "18446744073709551615", "18446744073709551616", "1 "]
+    {
         assert_eq!(with(size), Code::InvalidTar, "{size}");
     }
-    for size in ["18446744073709551615", "9007199254740992", "1000000"] {
+    for size in ["9007199254740991", "1000000"] {
         assert_eq!(with(size), Code::Truncated, "{size}");
     }
 }
@@ -220,6 +222,62 @@ fn one_path_many_times_is_linear() {
     assert_eq!(open(flat(edit.archive.recipe())).images(), edit.archive.images());
     let report = quickly(|| archive.verify(Limits::default())).unwrap();
     assert_eq!(report.verdict, Verdict::Ambiguous);
+}
+
+#[test]
+fn whiteouts_over_and_over_are_linear() {
+    let below = tar(&[Entry::file("d/below", "1"), Entry::file("d/e/f", "2")]);
+    let mut above: Vec<_> = (0..30_000).map(|number| Entry::file(format!("d/e/{number}"), "")).collect();
+    for _ in 0..30_000 {
+        above.extend([".wh.d", "d/.wh.e", "d/e/.wh..wh..opq"].map(|path| Entry::file(path, "")));
+    }
+    let index = |bytes: Vec<u8>| index_layer(Recipe::whole(Rc::new(bytes)), Limits::default()).unwrap();
+    let layers = vec![index(below), index(tar(&above))];
+    let tree = quickly(|| merge(layers)).unwrap();
+    assert_eq!(tree.len(), 30_003);
+    assert!(tree.find(b"d/below", false).is_none() && tree.find(b"d/e/f", false).is_none());
+}
+
+#[test]
+fn attributes_that_no_entry_has_take_no_memory() {
+    let value = "a".repeat(1_000_000);
+    let header = |number: usize| {
+        let record = format!("SCHILY.xattr.user.{number}={value}\n");
+        let length = record.len() + 8;
+        Entry { kind: Kind::Other(b'x'), ..Entry::file("pax", format!("{length} {record}").as_str()) }
+    };
+    let layer = tar(&(0..70).map(header).collect::<Vec<_>>());
+    let refused = index_layer(Recipe::whole(Rc::new(layer)), Limits::default()).unwrap_err();
+    assert_eq!(refused.code(), Code::LimitExceeded);
+}
+
+#[test]
+fn claims_add_up_to_what_a_number_holds() {
+    // Nobody checks the sizes of layers that are not there.
+    for size in [(1_u64 << 53) - 1, 1 << 53, u64::MAX] {
+        let diff_ids = [0, 1, 2].map(|number| sha256(&[number]));
+        let config = format!(
+            r#"{{"architecture":"amd64","os":"linux","rootfs":{{"type":"layers","diff_ids":{diff_ids:?}}}}}"#
+        );
+        let sources: Vec<_> = diff_ids
+            .iter()
+            .map(|id| {
+                let media_type = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip";
+                format!(r#""{id}":{{"mediaType":"{media_type}","digest":"{id}","size":{size}}}"#)
+            })
+            .collect();
+        let manifest = format!(
+            r#"[{{"Config":"c.json","RepoTags":["app:1"],"Layers":["0","1","2"],"LayerSources":{{{}}}}}]"#,
+            sources.join(",")
+        );
+        let archive = open(tar(&[
+            Entry::file("c.json", config.as_str()),
+            Entry::file("manifest.json", manifest.as_str()),
+        ]));
+        let most = if size < 1 << 53 { size } else { 0 };
+        assert_eq!(archive.images()[0].size, most, "{size}");
+        assert!(archive.images()[0].layers.iter().all(|layer| layer.size == most));
+    }
 }
 
 // Names of members

@@ -251,7 +251,9 @@ proptest! {
         for (number, entry) in layers.iter_mut().flat_map(|(entries, _)| entries).enumerate() {
             match &mut entry.kind {
                 Kind::File => entry.content = Content::Bytes(format!("[secret {number}]").into()),
-                Kind::Symlink(target) => target.push_str(&"/".repeat(number + 1)),
+                Kind::Symlink(target) => {
+                    *target = format!("{}{}", target.trim_end_matches('/'), "/".repeat(number + 1));
+                }
                 _ => {}
             }
         }

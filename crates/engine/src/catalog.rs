@@ -336,11 +336,14 @@ impl Catalog {
     pub fn blobs(&self) -> BTreeMap<String, u64> {
         let images = self.all_images().flat_map(Image::blobs);
         let indexes = self.all_indexes().flat_map(Index::all_blobs);
-        let bases = self.bases().flat_map(Image::blobs);
-        let documents = images.chain(indexes).chain(bases).map(|blob| (blob.digest, blob.size));
+        images.chain(indexes).map(|blob| (blob.digest, blob.size)).chain(self.blobs_of_containers()).collect()
+    }
+
+    /// What was written in containers, and what these kept of images that are gone.
+    pub(crate) fn blobs_of_containers(&self) -> impl Iterator<Item = (String, u64)> {
+        let bases = self.bases().flat_map(Image::blobs).map(|blob| (blob.digest, blob.size));
         let contents = self.uppers.values().flat_map(|upper| upper.values()).filter_map(Node::content);
-        let contents = contents.map(|content| (content.digest.clone(), content.size));
-        documents.chain(contents).collect()
+        bases.chain(contents.map(|content| (content.digest.clone(), content.size)))
     }
 
     /// What containers kept of images that are gone.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::catalog::{Catalog, Target};
-use crate::image::{Image, Layer};
+use crate::image::{Image, Index, Layer};
 use crate::rmi::Use;
 
 /// What the images take, as `docker system df` tells it. Bytes as stored; a blob that several images have counts once.
@@ -85,19 +85,19 @@ impl Catalog {
             let image = self.image(&usage.id);
             std::cmp::Reverse(image.map(|image| crate::list::created(image).seconds))
         });
-        let size = self.blobs().values().fold(0_u64, |sum, size| sum.saturating_add(*size));
-        let kept: BTreeMap<String, u64> = images
-            .iter()
-            .filter(|usage| usage.containers > 0)
-            .filter_map(|usage| self.image(&usage.id))
-            .flat_map(Image::blobs)
-            .map(|blob| (blob.digest, blob.size))
-            .collect();
+        let sum =
+            |blobs: &BTreeMap<String, u64>| blobs.values().fold(0_u64, |sum, size| sum.saturating_add(*size));
+        let size = sum(&self.blobs());
+        let used = || images.iter().filter(|usage| usage.containers > 0);
+        let own = used().filter_map(|usage| self.image(&usage.id)).flat_map(Image::blobs);
+        let indexes = used().flat_map(|usage| self.listings(&usage.id)).flat_map(Index::all_blobs);
+        let kept = own.chain(indexes).map(|blob| (blob.digest, blob.size)).chain(self.blobs_of_containers());
+        let reclaimable = size.saturating_sub(sum(&kept.collect()));
         Usage {
             total: images.len(),
             active: images.iter().filter(|usage| usage.containers > 0).count(),
             size,
-            reclaimable: size.saturating_sub(kept.values().sum()),
+            reclaimable,
             images,
         }
     }

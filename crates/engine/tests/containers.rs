@@ -166,6 +166,17 @@ fn a_container_says_that_it_has_lost_something_until_it_has_it_again_or_needs_it
 }
 
 #[test]
+fn what_containers_need_is_not_reclaimable() {
+    let mut catalog = containers();
+    let before = catalog.df(&catalog.uses());
+    let edit = Edit { put: vec![("etc/new".to_owned(), file("what was written"))], ..Edit::default() };
+    done(&mut catalog, |catalog| catalog.edit("one", &edit));
+    let after = catalog.df(&catalog.uses());
+    assert_eq!(after.size, before.size + 16);
+    assert_eq!(after.reclaimable, before.reclaimable);
+}
+
+#[test]
 fn images_that_containers_use() {
     let mut catalog = containers();
     let id = catalog.find_image("app:2").unwrap().id().to_owned();

@@ -1,6 +1,6 @@
 //! What a registry says went wrong (OCI distribution specification, "Error codes").
 
-use longshore_archive::{Code, Error};
+use longshore_archive::{Code, Error, Fact};
 use serde::Deserialize;
 use url::Url;
 
@@ -112,20 +112,14 @@ pub(crate) fn mismatch(what: &str, expected: &str, actual: &str) -> Error {
 }
 
 /// The error with `secrets` taken out: a registry may repeat what it was sent.
-pub(crate) fn without<'a>(error: Error, secrets: impl Iterator<Item = &'a str>) -> Error {
+pub(crate) fn without<'a>(error: &Error, secrets: impl Iterator<Item = &'a str>) -> Error {
     let secrets: Vec<&str> = secrets.filter(|secret| secret.len() >= 4).collect();
-    if !secrets.iter().any(|secret| error.message().contains(secret)) {
-        return error;
-    }
-    let mut message = error.message().to_owned();
-    for secret in secrets {
-        message = message.replace(secret, "•••");
-    }
-    let mut clean = Error::new(error.code(), message);
-    for (name, fact) in error.detail() {
-        clean = clean.with(name, fact.clone());
-    }
-    clean
+    let clean = |text: &str| secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, "•••"));
+    let bare = Error::new(error.code(), clean(error.message()));
+    error.detail().iter().fold(bare, |bare, (name, fact)| match fact {
+        Fact::Text(text) => bare.with(name, clean(text)),
+        Fact::Number(_) => bare.with(name, fact.clone()),
+    })
 }
 
 #[cfg(test)]

@@ -204,7 +204,7 @@ impl Exchange {
         };
         self.session.borrow_mut().is_reached = true;
         let result = self.answer_to(&request, is_token, answer, credentials);
-        result.map_err(|error| without(error, request.secrets().chain(credentials.secrets())))
+        result.map_err(|error| without(&error, request.secrets().chain(credentials.secrets())))
     }
 
     /// There is no answer to what was sent last, or not all of it.

@@ -11,7 +11,7 @@ use crate::reference::Reference;
 use crate::source::Source;
 use crate::tar::{Entry, EntryKind};
 
-use super::facts::{Config, Facts, Item, beside, clean, items};
+use super::facts::{Config, Facts, Item, beside, clean, distinct, items};
 use super::oci::{self, Descriptor, Document};
 use super::{Flaw, Loaded, Read, Reading, stored};
 
@@ -110,13 +110,7 @@ pub(super) fn skopeo<S: Source + Clone>(facts: &Facts<'_, S>) -> Reading {
         return Err(Flaw::of_image("The config has a diff ID that is no sha256 digest."));
     }
     let in_full = |tag: &String| Reference::parse(tag).map_or_else(|_| tag.clone(), |name| name.canonical());
-    let mut names: Vec<String> = Vec::new();
-    for name in item.tags.iter().map(in_full) {
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
-    loaded(image.id, names)
+    loaded(image.id, distinct(item.tags.iter().map(in_full)))
 }
 
 /// An image of a Docker archive.

@@ -10,7 +10,7 @@ use crate::source::Source;
 use crate::tar::EntryKind;
 
 use super::docker::sha256_flaw;
-use super::facts::{Config, Facts, beside, clean, items};
+use super::facts::{Config, Facts, beside, clean, distinct, items};
 use super::{Flaw, Loaded, Read, Reading};
 
 pub(super) fn read<S: Source + Clone>(facts: &Facts<'_, S>) -> Reading {
@@ -50,12 +50,7 @@ pub(super) fn read<S: Source + Clone>(facts: &Facts<'_, S>) -> Reading {
     }
     // It takes any text for a name.
     let name = |tag: &String| Reference::parse(tag).map_or_else(|_| tag.clone(), |name| name.to_string());
-    let mut names: Vec<String> = Vec::new();
-    for name in item.tags.iter().map(name) {
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
+    let names = distinct(item.tags.iter().map(name));
     Ok(Read { images: vec![Loaded { id: Some(config.id), names }], flaw: None })
 }
 

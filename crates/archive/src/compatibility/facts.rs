@@ -356,6 +356,12 @@ fn leaves(path: &str) -> bool {
     clean(path.trim_start_matches('/')).split('/').next() == Some("..")
 }
 
+/// Names, each once.
+pub(super) fn distinct(names: impl Iterator<Item = String>) -> Vec<String> {
+    let mut seen = HashSet::new();
+    names.filter(|name| seen.insert(name.clone())).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

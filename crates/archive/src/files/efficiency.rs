@@ -8,6 +8,7 @@ use super::growing::Growing;
 use super::layer::{FileKind, Record, SharedIndex};
 use super::merge::{Merging, Outcome, hidden};
 use crate::error::Result;
+use crate::source::plus;
 
 /// How many paths are told of: those that waste most.
 const TOLD: usize = 1000;
@@ -58,7 +59,7 @@ impl Seen {
 
     fn settle(&mut self) {
         if let Some((_, bytes)) = self.last.take() {
-            self.sum += bytes;
+            self.sum = plus(self.sum, bytes);
             self.least = Some(self.least.map_or(bytes, |least| least.min(bytes)));
         }
     }
@@ -112,8 +113,8 @@ impl Weighing {
         let (mut least, mut sum) = (0_u64, 0_u64);
         for seen in &mut self.seen {
             seen.settle();
-            least = least.saturating_add(seen.least.unwrap_or(0));
-            sum = sum.saturating_add(seen.sum);
+            least = plus(least, seen.least.unwrap_or(0));
+            sum = plus(sum, seen.sum);
         }
         drop(self.seen);
         #[allow(clippy::cast_precision_loss)] // a ratio
@@ -135,11 +136,11 @@ impl Weighing {
                 let record = u32::try_from(number).ok().and_then(|number| index.record(number));
                 let Some(record) = record.filter(|record| record.kind() == FileKind::File) else { continue };
                 let size = index.size(record);
-                total = total.saturating_add(size);
+                total = plus(total, size);
                 if !visible && size > 0 {
-                    wasted = wasted.saturating_add(size);
+                    wasted = plus(wasted, size);
                     let path = paths.entry(index.path(record)).or_default();
-                    path.0 = path.0.saturating_add(size);
+                    path.0 = plus(path.0, size);
                     path.1 += 1;
                 }
             }

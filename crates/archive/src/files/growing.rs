@@ -1,6 +1,6 @@
 //! The file system that layers come to, as it grows: which names there are, below what, and which files have them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::Hasher;
 
 use hashbrown::HashTable;
@@ -8,6 +8,7 @@ use hashbrown::HashTable;
 use super::layer::{FileKind, SharedIndex};
 use super::paths::{Step, follow};
 use super::tree::{Inode, Named, Tree};
+use crate::source::plus;
 
 /// No node, no file.
 pub(super) const NONE: u32 = u32::MAX;
@@ -51,6 +52,8 @@ pub(super) struct Growing {
     layer: u32,
     /// Another number whenever ways may lead elsewhere than before.
     epoch: u32,
+    /// The directories that this layer took all from that lower ones have in them.
+    emptied: HashSet<u32>,
 }
 
 impl Growing {
@@ -74,12 +77,14 @@ impl Growing {
             table: HashTable::new(),
             layer: 0,
             epoch: 1,
+            emptied: HashSet::new(),
         }
     }
 
     /// All of this layer is unpacked.
     pub(super) fn enter_next(&mut self) {
         self.layer += 1;
+        self.emptied.clear();
     }
 
     /// Another number whenever ways may lead elsewhere than before.
@@ -198,7 +203,7 @@ impl Growing {
     pub(super) fn total(&self, node: u32) -> u64 {
         let (mut sum, mut todo) = (0, vec![node]);
         while let Some(node) = todo.pop() {
-            sum += self.size(node);
+            sum = plus(sum, self.size(node));
             todo.extend(self.children(node));
         }
         sum
@@ -367,28 +372,30 @@ impl Growing {
     /// Whiteouts hide what lower layers have: what this one has stays, and what leads to it.
     pub(super) fn remove_lower(&mut self, top: u32, removed: &mut Vec<Removed>) {
         // Children before their parents, without recursion: paths may be deep.
-        let mut order = vec![top];
-        let mut at = 0;
-        while let Some(&node) = order.get(at) {
-            if self.is_directory(node) {
-                order.extend(self.children(node));
+        let mut order = Vec::new();
+        let mut todo = vec![top];
+        while let Some(node) = todo.pop() {
+            let is_first = self.is_directory(node) && self.emptied.insert(node);
+            if is_first {
+                todo.extend(self.children(node));
             }
-            at += 1;
+            order.push((node, is_first));
         }
         let mut gone = Vec::new();
         let mut sums: HashMap<u32, u64> = HashMap::new();
-        for &node in order.iter().rev() {
+        for &(node, is_first) in order.iter().rev() {
             if self.is_own(node) {
                 continue;
             }
-            if self.is_directory(node) {
+            if is_first {
                 self.tidy(node);
-                if self.node(node).is_some_and(|node| node.first != NONE) {
-                    continue;
-                }
             }
-            let bytes = self.size(node) + sums.remove(&node).unwrap_or(0);
-            *sums.entry(self.parent(node)).or_default() += bytes;
+            if self.is_directory(node) && self.node(node).is_some_and(|node| node.first != NONE) {
+                continue;
+            }
+            let bytes = plus(self.size(node), sums.remove(&node).unwrap_or(0));
+            let above = sums.entry(self.parent(node)).or_default();
+            *above = plus(*above, bytes);
             gone.push(Removed { node, inode: self.node(node).map_or(NONE, |node| node.inode), bytes });
             self.remove(node);
         }
@@ -399,6 +406,9 @@ impl Growing {
 
     /// The same, of all that is in a directory.
     pub(super) fn remove_lower_children(&mut self, directory: u32, removed: &mut Vec<Removed>) {
+        if !self.emptied.insert(directory) {
+            return;
+        }
         for child in self.children(directory) {
             self.remove_lower(child, removed);
         }

@@ -1,11 +1,11 @@
 //! The one pass over a layer that makes its index.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 use tar::{EntryType, Header};
 
-use super::layer::{Detail, FileKind, LINK, LayerIndex, Owner, RawXattr, Record, SharedIndex};
+use super::layer::{Detail, FileKind, LINK, LayerIndex, Owner, Record, SharedIndex};
 use super::sparse::{self, SparseRecords};
 use super::stream::{LayerStream, compression_of};
 use crate::error::{Code, Error, Result};
@@ -25,6 +25,8 @@ const MAX_TEXT: usize = 64 << 20;
 const MAX_PATH: usize = 4096;
 /// What is counted for an entry's detail beside its texts.
 const DETAIL: usize = 96;
+/// The same for an extended attribute.
+const XATTR: usize = 32;
 /// How many headers count as much as a byte budget's piece: hopping over empty files is work too.
 const HEADER: u64 = 2048;
 
@@ -39,7 +41,7 @@ struct Extensions {
     user: Option<Box<[u8]>>,
     group: Option<Box<[u8]>>,
     mtime: Option<i64>,
-    xattrs: Vec<RawXattr>,
+    xattrs: BTreeMap<Box<[u8]>, Box<[u8]>>,
     sparse: Option<SparseRecords>,
 }
 
@@ -156,6 +158,7 @@ impl<S: Source + Clone> Indexing<S> {
         self.stream.read_exact(&mut payload)?;
         self.skip = size.next_multiple_of(BLOCK) - size;
         let own = &mut self.extensions;
+        let mut gathered = 0;
         match kind {
             EntryType::GNULongName => own.path = Some(long_name(&payload)),
             EntryType::GNULongLink => own.link = Some(long_name(&payload)),
@@ -176,8 +179,8 @@ impl<S: Source + Clone> Indexing<S> {
                         }
                         _ => {
                             if let Some(key) = key.strip_prefix(b"SCHILY.xattr.") {
-                                own.xattrs.retain(|(known, _)| **known != *key);
-                                own.xattrs.push((key.into(), value.into()));
+                                gathered += XATTR + key.len() + value.len();
+                                own.xattrs.insert(key.into(), value.into());
                             } else if let Some(key) = key.strip_prefix(b"GNU.sparse.") {
                                 own.sparse.get_or_insert_default().record(key, value, at)?;
                             }
@@ -186,11 +189,12 @@ impl<S: Source + Clone> Indexing<S> {
                 }
             }
         }
-        Ok(())
+        // No entry may ever come that they belong to.
+        self.spend(gathered, at)
     }
 
     fn entry(&mut self, header: &Header, stated: u64, at: u64) -> Result<()> {
-        let Extensions { path, link, size, uid, gid, user, group, mtime, mut xattrs, sparse } =
+        let Extensions { path, link, size, uid, gid, user, group, mtime, xattrs, sparse } =
             std::mem::take(&mut self.extensions);
         let path = path.unwrap_or_else(|| header.path_bytes().into_owned());
         let kind = match header.entry_type() {
@@ -226,7 +230,8 @@ impl<S: Source + Clone> Indexing<S> {
         // Aligned, unless the tar is not: then nothing of it is where it says.
         let block = u32::try_from(data / BLOCK).ok().filter(|_| data.is_multiple_of(BLOCK));
         let block = block.ok_or_else(|| invalid("The layer is too large", at))?;
-        let field = |number: std::io::Result<u64>| number.unwrap_or(0);
+        let field =
+            |number: std::io::Result<u64>| number.ok().filter(|&number| number <= MAX_LEN).unwrap_or(0);
         let name = |bytes: Option<&[u8]>| Box::<[u8]>::from(bytes.unwrap_or_default());
         let owner = Owner {
             uid: uid.unwrap_or_else(|| field(header.uid())),
@@ -234,7 +239,8 @@ impl<S: Source + Clone> Indexing<S> {
             user: user.unwrap_or_else(|| name(header.username_bytes())),
             group: group.unwrap_or_else(|| name(header.groupname_bytes())),
         };
-        let mtime = mtime.unwrap_or_else(|| field(header.mtime()).cast_signed());
+        let mtime = mtime.or_else(|| header.mtime().ok().map(u64::cast_signed));
+        let mtime = mtime.filter(|mtime| mtime.unsigned_abs() <= MAX_LEN).unwrap_or(0);
         let device = matches!(kind, FileKind::CharacterDevice | FileKind::BlockDevice).then(|| {
             let number = |number: std::io::Result<Option<u32>>| number.ok().flatten().unwrap_or(0);
             (number(header.device_major()), number(header.device_minor()))
@@ -247,13 +253,12 @@ impl<S: Source + Clone> Indexing<S> {
             _ => None,
         };
         let link = link.map(|link| self.intern(&link, at)).transpose()?.unwrap_or(0);
-        xattrs.sort();
         let detail = Detail {
             link,
             device,
             size: (size >= u64::from(u32::MAX)).then_some(size),
             mtime: u32::try_from(mtime).is_err().then_some(mtime),
-            xattrs: xattrs.into(),
+            xattrs: xattrs.into_iter().collect(),
             sparse,
         };
         let path = normal(&path);
@@ -328,9 +333,8 @@ impl<S: Source + Clone> Indexing<S> {
         if detail == (Detail { link: detail.link, ..Detail::default() }) && detail.link < LINK {
             return Ok(detail.link | LINK);
         }
-        let xattrs = detail.xattrs.iter().map(|(key, value)| 32 + key.len() + value.len());
         let sparse = detail.sparse.as_ref().map_or(0, |sparse| sparse.memory());
-        self.spend(DETAIL + xattrs.sum::<usize>() + sparse, at)?;
+        self.spend(DETAIL + sparse, at)?;
         self.index.details.push(detail);
         u32::try_from(self.index.details.len()).map_err(|_| too_much(at))
     }

@@ -12,7 +12,7 @@ use super::read::{Contents, Cursor};
 use super::tree::Tree;
 use crate::error::{Code, Error, Result};
 use crate::recipe::Recipe;
-use crate::source::Source;
+use crate::source::{Source, sum};
 use crate::unpack::Limits;
 
 /// How much is read at a time.
@@ -187,7 +187,7 @@ impl<S: Source + Clone> Search<S> {
             let number = number as usize;
             !several(number) || tree.identity(number).is_some_and(|inode| known.insert(inode))
         });
-        self.total = self.candidates.iter().map(|&number| tree.size(number as usize)).sum();
+        self.total = sum(self.candidates.iter().map(|&number| tree.size(number as usize)));
         self.candidates.sort_by_key(|&number| {
             let place = tree.record(number as usize).map(|(layer, _, record)| (layer, record.block));
             std::cmp::Reverse(place)

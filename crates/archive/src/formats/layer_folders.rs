@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::repositories::top_of;
+use super::repositories::Tops;
 use crate::archive::Archive;
 use crate::digest::sha256;
 use crate::error::Result;
@@ -63,7 +63,8 @@ pub(crate) fn rework<S: Source + Clone>(
     let members = &archive.members;
     let mut done = Folders::default();
     let (own, others): (Vec<&Image>, Vec<&Image>) = archive.images().iter().partition(|image| image.id == id);
-    let top_of = |image: &Image| top_of(members, image, known);
+    let tops = Tops::new(members, known);
+    let top_of = |image: &Image| tops.of(members, image);
     let Some((image, top)) = own.iter().find_map(|&image| Some((image, top_of(image)?))) else {
         done.top = digest_of_top(&own, known, new);
         return Ok(done);

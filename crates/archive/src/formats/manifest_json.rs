@@ -154,7 +154,7 @@ fn layer<S: Source + Clone>(
             digest: source.as_ref().and_then(|source| source.read("digest")),
             diff_id,
             media_type: stated.unwrap_or_else(|| FOREIGN_LAYER.to_owned()),
-            size: source.as_ref().and_then(|source| source.read("size")).unwrap_or(0),
+            size: source.as_ref().and_then(|source| source.number("size")).unwrap_or(0),
             path,
             entry: None,
         });
@@ -246,9 +246,8 @@ pub(crate) fn reworked(bytes: &[u8], id: &str, images: &HashMap<usize, Reworked>
             item.set("Layers", &json::array_of(layers.iter().map(|path| json::string(path))));
             if let Some(old) = item.object("LayerSources") {
                 let mut sources = Object::default();
-                for (diff_id, text) in
-                    old.members().filter(|(diff_id, _)| new.diff_ids.iter().any(|new| new == diff_id))
-                {
+                let kept: HashSet<&str> = new.diff_ids.iter().map(String::as_str).collect();
+                for (diff_id, text) in old.members().filter(|(diff_id, _)| kept.contains(diff_id)) {
                     sources.push(diff_id, text.to_owned());
                 }
                 for (diff_id, text) in &new.sources {

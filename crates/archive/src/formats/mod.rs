@@ -14,7 +14,7 @@ use crate::error::{Finding, FindingCode, Severity};
 use crate::json;
 use crate::members::Members;
 use crate::model::{Image, Layer, Name};
-use crate::source::Source;
+use crate::source::{Source, sum};
 use crate::tar::Entry;
 
 /// What a document says about an image beside its config and its layers.
@@ -82,7 +82,7 @@ fn image(identity: Identity, config: Config, layers: Vec<Layer>, findings: &mut 
         platform,
         created,
         author,
-        size: layers.iter().map(|layer| layer.size).sum(),
+        size: sum(layers.iter().map(|layer| layer.size)),
         layers,
         history,
         config: container,

@@ -41,7 +41,7 @@ impl Descriptor {
         Some(Self {
             media_type: object.read("mediaType").unwrap_or_default(),
             digest: found,
-            size: object.read("size")?,
+            size: object.number("size")?,
             text: text.to_owned(),
         })
     }

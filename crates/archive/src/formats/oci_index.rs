@@ -71,6 +71,7 @@ pub(crate) fn read<S: Source + Clone>(
     }
     for descriptor in &mut descriptors {
         let names: Vec<Name> = descriptor.name.iter().cloned().collect();
+        let mut seen = HashSet::new();
         for leaf in &descriptor.leaves {
             if let Some(other) = oci::other(leaf, names.clone()) {
                 let known = *known_others.entry(other.digest.clone()).or_insert(others.len());
@@ -107,7 +108,7 @@ pub(crate) fn read<S: Source + Clone>(
                     }
                 },
             };
-            if !descriptor.images.contains(&number) {
+            if seen.insert(number) {
                 descriptor.images.push(number);
             }
         }

@@ -94,7 +94,7 @@ pub(crate) fn rewrite<S: Source + Clone>(
 }
 
 /// The document in which some names lead to another top layer; `None` where it has none of them, or leads there already.
-pub(crate) fn with_top(bytes: &[u8], names: &[&Name], top: &str) -> Option<Vec<u8>> {
+pub(crate) fn with_top(bytes: &[u8], names: &HashSet<&Name>, top: &str) -> Option<Vec<u8>> {
     let document = json::first_value(bytes).ok()?;
     let top = json::string(top);
     let mut changed = false;
@@ -102,10 +102,9 @@ pub(crate) fn with_top(bytes: &[u8], names: &[&Name], top: &str) -> Option<Vec<u
     for (repository, text) in Object::parse(document.value)?.members() {
         let mut tags = Object::default();
         for (tag, id) in Object::parse(text)?.members() {
-            let is_meant = names.contains(&&Name::new(format!("{repository}:{tag}")));
-            let id = if is_meant { &top } else { id };
-            changed |= is_meant;
-            tags.push(tag, id.to_owned());
+            let is_meant = names.contains(&Name::new(format!("{repository}:{tag}")));
+            changed |= is_meant && id != top;
+            tags.push(tag, if is_meant { top.clone() } else { id.to_owned() });
         }
         repositories.push(repository, tags.to_json());
     }
@@ -119,14 +118,24 @@ fn split(name: &Name) -> Option<(&str, &str)> {
     Some((repository, tag))
 }
 
-/// The directory of an image's top layer: what the document, whose names these are, gives its names, or else what it would.
-pub(crate) fn top_of<S: Source + Clone>(
-    members: &Members<S>,
-    image: &Image,
-    known: &[(Name, String)],
-) -> Option<String> {
-    let named = known.iter().find(|(name, _)| image.names.contains(name)).map(|(_, id)| id.clone());
-    named.or_else(|| top_layer_id(members, image, &linked_directories(members), false))
+/// Where the top layers of images are, to an archive's `repositories` and to what links to them.
+pub(crate) struct Tops<'a> {
+    named: HashMap<&'a Name, &'a str>,
+    linked: HashMap<usize, &'a str>,
+}
+
+impl<'a> Tops<'a> {
+    /// `known` is what the document says.
+    pub(crate) fn new<S: Source + Clone>(members: &'a Members<S>, known: &'a [(Name, String)]) -> Self {
+        let named = known.iter().map(|(name, id)| (name, id.as_str())).collect();
+        Self { named, linked: linked_directories(members) }
+    }
+
+    /// The directory of an image's top layer: what the document gives its names, or else what it would.
+    pub(crate) fn of<S: Source + Clone>(&self, members: &Members<S>, image: &Image) -> Option<String> {
+        let named = image.names.iter().find_map(|name| self.named.get(name));
+        named.map(|&id| id.to_owned()).or_else(|| top_layer_id(members, image, &self.linked, false))
+    }
 }
 
 /// What the document calls the image's top layer: the directory that holds it or a link to it, or else the digest

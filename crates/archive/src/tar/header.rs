@@ -82,5 +82,6 @@ pub(crate) fn too_long(offset: u64, size: u64) -> Error {
 /// A number that a pax record states.
 pub(crate) fn pax_number(value: &[u8], at: u64) -> Result<u64> {
     let number = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
-    number.ok_or_else(|| invalid("A pax header states a size that is no number", at))
+    let number = number.filter(|&number| number <= MAX_LEN);
+    number.ok_or_else(|| invalid("A pax header states a number that makes no sense", at))
 }

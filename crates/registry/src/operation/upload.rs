@@ -35,6 +35,8 @@ pub(crate) struct Upload {
     size: u64,
     /// The most that is sent at once.
     chunk: Option<u64>,
+    /// The least that the registry takes at once, but for the end.
+    least: u64,
     stage: Stage,
     /// What may come from another repository, until that is refused.
     may_mount: bool,
@@ -64,7 +66,18 @@ impl Upload {
     pub(crate) fn new(repository: &str, digest: &str, size: u64, chunk: Option<u64>) -> Self {
         let [repository, digest] = [repository, digest].map(str::to_owned);
         let chunk = chunk.map(|chunk| chunk.max(SMALLEST));
-        Self { repository, digest, size, chunk, stage: Stage::Look, may_mount: true, best: 0, restarts: 0 }
+        let stage = Stage::Look;
+        Self {
+            repository,
+            digest,
+            size,
+            chunk,
+            least: SMALLEST,
+            stage,
+            may_mount: true,
+            best: 0,
+            restarts: 0,
+        }
     }
 
     /// Where the piece that begins at `offset` ends.
@@ -136,9 +149,8 @@ impl Upload {
                     invalid(sentence).with("header", "location")
                 })?;
                 let least = answer.header("oci-chunk-min-length").and_then(|value| value.trim().parse().ok());
-                if let (Some(chunk), Some(least)) = (self.chunk, least) {
-                    self.chunk = Some(chunk.max(least));
-                }
+                self.least = self.least.max(least.unwrap_or(0));
+                self.chunk = self.chunk.map(|chunk| chunk.max(self.least));
                 self.stage = Stage::Send { to, offset: 0 };
                 Ok(Flow::Next)
             }
@@ -176,11 +188,12 @@ impl Upload {
                 self.reached(next, reached)
             }
             413 => {
-                let smaller = self.chunk.map_or(SMALLER, |chunk| chunk / 2);
-                if smaller < SMALLEST || self.size <= SMALLEST {
+                let smaller =
+                    self.chunk.map_or(SMALLER.max(self.least), |chunk| chunk / 2).min(self.size / 2);
+                if smaller < self.least {
                     return Err(refused(answer, &self.about()));
                 }
-                self.chunk = Some(smaller.min(self.size / 2));
+                self.chunk = Some(smaller);
                 self.begin(session);
                 Ok(Flow::Next)
             }

@@ -169,8 +169,8 @@ fn nothing_that_prints_shows_a_secret() {
     let secrets = ["hunter2hunter2", "bWU6aHVudGVyMmh1bnRlcjI=", "token-of-mine"];
     // A registry that repeats all that it was sent.
     let echo = |status: u16| {
-        let body =
-            format!(r#"{{"errors":[{{"code":"DENIED","message":"not with {}"}}]}}"#, secrets.join(" or "));
+        let said = secrets.join(" or ");
+        let body = format!(r#"{{"errors":[{{"code":"NO {said}","message":"not with {said}"}}]}}"#);
         reply(status).with_body(body.as_bytes())
     };
     let basic = || reply(401).with("WWW-Authenticate", "Basic realm=x");

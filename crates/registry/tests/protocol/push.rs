@@ -79,6 +79,20 @@ fn a_registry_may_want_larger_or_smaller_pieces() {
 }
 
 #[test]
+fn pieces_that_are_too_large_and_too_small_are_refused() {
+    // A registry that wants no less than what the proxy before it does not let through.
+    let mut push = Exchange::push_blob(&session(Settings::default()), "a", &digest(), 1 << 30);
+    let begun = || reply(202).with("Location", "/up").with("OCI-Chunk-Min-Length", "16777216");
+    let answers = (0..3).flat_map(|_| [begun(), reply(413)]);
+    let (asked, outcome) =
+        drive(&mut push, &Credentials::Anonymous, with([reply(404)].into_iter().chain(answers).collect()));
+    assert_eq!(outcome.unwrap_err().code(), Code::RegistryRefused);
+    let tried =
+        asked.iter().filter_map(|line| line.split_once('[')).map(|(_, piece)| piece).collect::<Vec<_>>();
+    assert_eq!(tried, ["0..1073741824]", "0..33554432]", "0..16777216]"]);
+}
+
+#[test]
 fn an_upload_that_is_cut_off_goes_on_where_it_was() {
     let mut push = Exchange::push_blob(&session(Settings::default()), "a", &digest(), 100);
     let replies = vec![
