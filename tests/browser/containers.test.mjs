@@ -144,8 +144,16 @@ for (const browser of ['chromium', 'firefox']) {
         await page.goto('/');
         await page.waitFor(() => document.querySelector('.containers > summary') !== null);
         await page.evaluate(() => document.querySelector('.containers > summary').click());
-        await page.click('button', 'Open upload');
+        await page.waitFor(() => document.querySelector('[aria-label="Open upload"]') !== null);
+        // A double click opens it once.
+        await page.evaluate(() => {
+          const open = document.querySelector('[aria-label="Open upload"]');
+          open.click();
+          open.click();
+        });
         await diffIs(page, 'A /more', 'A /more/one', 'A /uploaded.txt', 'C /usr', 'C /usr/share', 'A /usr/share/dropped.txt');
+        const said = await page.evaluate(() => [...document.querySelectorAll('#shelf .journal > div')].map(({ textContent }) => textContent));
+        assert.deepEqual(said, ['upload is open.']);
         await page.click('button', 'Rename upload');
         await answer(page, 'Rename', 'other');
         await page.waitFor(() => document.querySelector('.workbench h3')?.textContent === 'Container other');

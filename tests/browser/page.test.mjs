@@ -13,6 +13,7 @@ import { rewrite } from '../support/longshore.mjs';
 import { skipUnless, skopeoNames } from '../support/peers.mjs';
 import { run } from '../support/run.mjs';
 import { SCREENSHOTS, startSite } from '../support/site.mjs';
+import { tar, writeImages } from '../support/tars.mjs';
 import { lasting, temporary } from '../support/temp.mjs';
 
 let origin;
@@ -161,6 +162,43 @@ for (const browser of ['chromium', 'firefox']) {
         assert.notEqual(await heading(), before);
         await page.evaluate(() => document.body.dispatchEvent(new KeyboardEvent('keydown', { key: 'z', ctrlKey: true, bubbles: true })));
         await page.waitFor((id) => document.querySelector('.image')?.ariaLabel === id, before);
+      });
+    });
+
+    it("takes a line that is typed as a command for one of the image's shell", async () => {
+      const file = join(directory, `shell-${browser}.tar`);
+      await writeImages(file, [{ name: 'app:1', layers: [{ step: 'ADD etc /', tar: tar([{ path: 'etc/' }]) }], config: { Shell: ['/bin/bash', '-ec'] } }]);
+      await withPage(browser, origin, async (page) => {
+        await open(page, file);
+        await page.evaluate(() => [...document.querySelectorAll('.image summary')].find(({ textContent }) => textContent === 'Edit the config').click());
+        await page.fill('.config-form p:nth-of-type(4) input', 'run it');
+        await page.press('Enter');
+        await page.waitFor(() => document.querySelector('.image')?.textContent.includes('["/bin/bash","-ec","run it"]'));
+      });
+    });
+
+    it('has one way to stop all that runs at once', async () => {
+      await withPage(browser, origin, async (page) => {
+        await page.goto('/');
+        const told = await page.evaluate(async () => {
+          const { task } = await import('/app/task.js');
+          const begin = document.createElement('button');
+          const work = task('Working', begin);
+          document.body.append(begin, work.element);
+          const stopped = () => work.run(({ signal }) => new Promise((_, reject) => (signal.onabort = () => reject(signal.reason)))).catch(({ name }) => name);
+          const states = [];
+          const first = stopped();
+          work.stop();
+          const second = stopped();
+          states.push(await first, work.isRunning, begin.disabled);
+          // One that is over sooner leaves the others their button.
+          await work.run(async () => {});
+          states.push(work.isRunning, begin.disabled);
+          work.element.querySelector('button').click();
+          states.push(await second, work.isRunning, begin.disabled);
+          return states;
+        });
+        assert.deepEqual(told, ['AbortError', true, true, true, true, 'AbortError', false, false]);
       });
     });
 

@@ -26,7 +26,7 @@ export function configForm({ config }: Image, apply: (changes: ConfigChanges) =>
     hint: 'as ["a", "list"], or as you would type it into a shell',
     text: parts && parts.length > 0 ? JSON.stringify(parts) : '',
     rows: 1,
-    changes: (text) => ({ [key]: words(text) }),
+    changes: (text) => ({ [key]: words(text, config.shell) }),
   });
   const fields: Field[] = [
     { label: 'Environment', hint: 'NAME=value, one a line', text: lines(variables), rows: 4, changes: (text) => ({ env: difference(variables, text) }) },
@@ -96,8 +96,8 @@ function difference(before: readonly (readonly [string, string])[], text: string
   return Object.fromEntries([...gone, ...[...now].filter(([key, value]) => old.get(key) !== value)]);
 }
 
-/** A command as a Dockerfile has it: a list, or else a line for the shell. */
-function words(text: string): string[] | null {
+/** A command as a Dockerfile has it: a list, or else a line for the image's shell. */
+function words(text: string, shell: readonly string[] = []): string[] | null {
   if (text.trim() === '') return null;
   try {
     const list: unknown = JSON.parse(text);
@@ -105,5 +105,5 @@ function words(text: string): string[] | null {
   } catch {
     // It is no list.
   }
-  return ['/bin/sh', '-c', text];
+  return [...(shell.length > 0 ? shell : ['/bin/sh', '-c']), text];
 }

@@ -40,7 +40,7 @@ export function assertAllowed(host: string): void {
   const is = (source: string) => source === '*' || source === 'https:' || source.replace(/^https?:\/\//, '') === host;
   if (allowed.some(is) || location.host === host) return;
   const sentence =
-    `This page was served so that it can talk to nobody, ${host} included. ` +
+    `This page was not served so that it can talk to ${host}. ` +
     `Serve it with: npm start -- --registry ${isLocal(host) ? 'http' : 'https'}://${host}`;
   throw new LongshoreError('unreachable', sentence, { host });
 }

@@ -267,7 +267,7 @@ export async function shelf(section: HTMLElement, open: (archive: Archive) => Pr
       'Remove images without a name?',
       'Prune',
       h('p', {}, 'All dangling images go: those without a name that no other image is built on. What goes this way cannot be undone.'),
-      h('label', { htmlFor: every.id, className: 'check' }, every, ' All images, with or without a name'),
+      h('label', { htmlFor: every.id, className: 'check' }, every, ' All images that no container uses'),
     );
     if (!sure) return;
     const { lines } = await store.prune({ all: every.checked });

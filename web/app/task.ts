@@ -6,9 +6,9 @@ import { bytes } from './format.js';
 export interface Task {
   element: HTMLElement;
   readonly isRunning: boolean;
-  /** Runs the call; what could begin it again waits meanwhile. */
+  /** Runs the call, beside others that run still; what could begin it again waits meanwhile. */
   run<T>(call: (options: Required<CallOptions>) => Promise<T>): Promise<T>;
-  /** Stops the call, as its own button does. */
+  /** Stops all that runs, as the task's own button does. */
   stop(): void;
 }
 
@@ -18,7 +18,8 @@ export function task(what: string, ...starters: [HTMLButtonElement | HTMLInputEl
   const text = h('span', {});
   const cancel = h('button', { type: 'button', onclick: () => stop() }, 'Cancel');
   const element = h('span', { className: 'task row', hidden: true }, bar, text, cancel);
-  let controller: AbortController | undefined;
+  const running = new Set<AbortController>();
+  let starter: HTMLElement | undefined;
 
   function show({ done, total }: Progress): void {
     bar.max = Math.max(1, total);
@@ -28,18 +29,29 @@ export function task(what: string, ...starters: [HTMLButtonElement | HTMLInputEl
   }
 
   function stop(): void {
-    controller?.abort();
+    for (const one of running) one.abort();
+  }
+
+  function end(): void {
+    for (const one of starters) one.disabled = false;
+    // A button that waits, or is gone, has lost the focus.
+    if (element.contains(document.activeElement)) (starter ?? starters[0]).focus();
+    else if (document.activeElement === document.body) starter?.focus();
+    element.hidden = true;
+    starter = undefined;
   }
 
   return {
     element,
     stop,
     get isRunning() {
-      return controller !== undefined;
+      return running.size > 0;
     },
     async run(call) {
-      const { signal } = (controller = new AbortController());
-      const starter = starters.find((one) => one === document.activeElement);
+      const own = new AbortController();
+      const { signal } = own;
+      running.add(own);
+      starter ??= starters.find((one) => one === document.activeElement);
       bar.removeAttribute('value');
       text.textContent = what;
       for (const one of starters) one.disabled = true;
@@ -49,12 +61,8 @@ export function task(what: string, ...starters: [HTMLButtonElement | HTMLInputEl
         return await call({ signal, onProgress: (progress) => signal.aborted || show(progress) });
       } finally {
         clearTimeout(timer);
-        controller = undefined;
-        for (const one of starters) one.disabled = false;
-        // A button that waits, or is gone, has lost the focus.
-        if (element.contains(document.activeElement)) (starter ?? starters[0]).focus();
-        else if (document.activeElement === document.body) starter?.focus();
-        element.hidden = true;
+        running.delete(own);
+        if (running.size === 0) end();
       }
     },
   };

@@ -29,6 +29,7 @@ export async function containerList(store: Store, log: Journal): Promise<Contain
   const element = h('div', { className: 'container-list' }, none, table, place);
   let open: { id: string; bench: Workbench } | undefined;
   let rounds = 0;
+  let openings = 0;
 
   async function refresh(): Promise<void> {
     const round = ++rounds;
@@ -70,7 +71,11 @@ export async function containerList(store: Store, log: Journal): Promise<Contain
       return;
     }
     shut();
-    const bench = workbench(store, await store.container(id), log, shut);
+    const own = ++openings;
+    const container = await store.container(id);
+    // A second click comes before the first has opened anything.
+    if (own !== openings) return;
+    const bench = workbench(store, container, log, shut);
     open = { id, bench };
     place.replaceChildren(bench.element);
     bench.heading.focus();

@@ -4,15 +4,13 @@ import { announce, fill, h, quoted, visible } from '../dom.js';
 import { changedTree, changesOf, parentOf, type Item } from '../files/branches.js';
 import { download } from '../files/downloads.js';
 import { filePane, type FilePane } from '../files/file-pane.js';
-import { fileTree } from '../files/file-tree.js';
+import { PAGE, fileTree } from '../files/file-tree.js';
 import { count } from '../format.js';
 import type { Journal } from '../journal.js';
 import * as problems from '../problems.js';
 import { task } from '../task.js';
 import { commitForm } from './commit-form.js';
 import { edits } from './edits.js';
-
-const PAGE = 500;
 
 const CLASSES = { A: 'added', C: 'changed', D: 'deleted' } as const;
 

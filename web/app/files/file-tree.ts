@@ -5,7 +5,7 @@ import { bytes, owner, permissions } from '../format.js';
 import { virtual } from './virtual.js';
 
 /** So many entries are asked for at once: to look at, and to find one of them. */
-const PAGE = 500;
+export const PAGE = 500;
 const FINDING = 10_000;
 
 /** Deeper levels are indented no further. */

@@ -6,7 +6,7 @@ import { comparing } from './comparing.js';
 import { announce, h, visible } from '../dom.js';
 import { download } from './downloads.js';
 import { filePane } from './file-pane.js';
-import { fileTree } from './file-tree.js';
+import { PAGE, fileTree } from './file-tree.js';
 import { layerList } from './layer-list.js';
 import * as problems from '../problems.js';
 import { squashing, type Edit } from './rewriting.js';
@@ -16,8 +16,6 @@ import { wasted } from './wasted.js';
 
 /** Up to this size of an image, the changes of all layers are counted without being asked for. */
 const SMALL = 200_000_000;
-
-const PAGE = 500;
 
 /** The panes, which begin to read the layers. `closed` says that the archive goes, `edit` makes an edit of it. */
 export function panes(archive: Archive, described: Image, shortId: string, closed: AbortSignal, edit: Edit): HTMLElement {
@@ -43,7 +41,6 @@ export function panes(archive: Archive, described: Image, shortId: string, close
   let chosen: number | undefined;
   let changes: Changes | undefined;
   let round = 0;
-  let last: Promise<unknown> = Promise.resolve();
 
   function failed(thrown: unknown): void {
     if (element.isConnected) problems.show(thrown);
@@ -60,17 +57,12 @@ export function panes(archive: Archive, described: Image, shortId: string, close
     again.hidden = true;
     tree.clear();
     file.clear();
-    // Two calls at once would have one bar.
     reading.stop();
-    await last;
-    if (own !== round) return;
-    const run = reading.run(async (options) => {
-      const branches = await branchesOf(layer, options);
-      return { branches, root: await branches(undefined, { ...options, limit: PAGE }) };
-    });
-    last = run.catch(() => {});
     try {
-      const { branches, root } = await run;
+      const { branches, root } = await reading.run(async (options) => {
+        const branches = await branchesOf(layer, options);
+        return { branches, root: await branches(undefined, { ...options, limit: PAGE }) };
+      });
       if (own !== round) return;
       tree.reset(branches, root);
       treeHint.hidden = root.items.length > 0;
