@@ -2,13 +2,15 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { fixtures } from '../support/fixtures.mjs';
-import { skipUnless } from '../support/peers.mjs';
+import { has, skipUnless } from '../support/peers.mjs';
 import { startRegistry } from '../support/registry.mjs';
 import { run } from '../support/run.mjs';
+import { tar } from '../support/tars.mjs';
 import { lasting, temporary } from '../support/temp.mjs';
 
 const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
@@ -31,7 +33,12 @@ function longshore(args, { input, env } = {}) {
   child.stdout.on('data', (text) => (out += text));
   child.stderr.on('data', (text) => (error += text));
   child.stdin.end(input ?? '');
-  return new Promise((resolve) => child.once('close', (code) => resolve({ code, out, error })));
+  return ended(child).then((code) => ({ code, out, error }));
+}
+
+/** Resolves to the exit code. */
+function ended(child) {
+  return new Promise((resolve) => child.once('close', resolve));
 }
 
 describe('the command line', () => {
@@ -102,6 +109,43 @@ describe('the command line', () => {
     assert.match(await shell('"$1" "$2" inspect "$3" 2>&1 >/dev/full || echo "code $?"'), /^longshore: the output cannot be written: .*\ncode 1\n$/);
     assert.match(await shell('"$1" "$2" convert --gzip "$3" - 2>&1 >/dev/full || echo "code $?"'), /\(write-failed\)\n.*code 1\n$/s);
     assert.match(await shell('cat "$3" | "$1" "$2" verify /dev/stdin 2>&1 || echo "code $?"'), /it is a pipe, .*\(read-failed\)\ncode 1\n$/);
+  });
+
+  it('shows text of an archive without what a terminal would do something about', async () => {
+    const file = join(directory, 'escapes.tar');
+    const config = { architecture: 'amd64', os: 'linux', rootfs: { type: 'layers', diff_ids: [`sha256:${'0'.repeat(64)}`] } };
+    const manifest = [{ Config: 'config.json', RepoTags: ['app:1'], Layers: ['\u001b[31mred/layer.tar'] }];
+    await writeFile(file, tar([{ path: 'manifest.json', content: JSON.stringify(manifest) }, { path: 'config.json', content: JSON.stringify(config) }]));
+    const { code, error } = await longshore(['inspect', file]);
+    assert.equal(code, 1);
+    assert.match(error, /"\\u001b\[31mred\/layer\.tar"/);
+    assert.ok(!error.includes('\u001b'), error);
+  });
+
+  it('can be stopped while it writes', async () => {
+    const large = join(directory, 'large.tar');
+    await fixtures(['docker-legacy', '--layers', '2', '--size', '8000000', '--name', 'app:1', large]);
+    const writing = spawn(process.execPath, [MAIN, 'convert', large, '-']);
+    let error = '';
+    writing.stderr.on('data', (text) => (error += text));
+    writing.stdout.once('readable', () => {
+      writing.kill('SIGINT');
+      writing.stdout.resume();
+    });
+    assert.equal(await ended(writing), 130, error);
+    assert.match(error, /\(aborted\)\n$/);
+  });
+
+  // It asks on a terminal only, which script makes.
+  it('can be stopped while it asks for a password', { skip: !has('script') && 'skipped: no script' }, async () => {
+    const asking = spawn('script', ['--quiet', '--return', '--command', `'${process.execPath}' '${MAIN}' tags --username shore localhost:1/app`, '/dev/null']);
+    let shown = '';
+    asking.stdout.on('data', (text) => {
+      shown += text;
+      if (String(text).includes('Password of shore: ')) asking.stdin.write('\u0003');
+    });
+    assert.equal(await ended(asking), 130, shown);
+    assert.ok(!shown.includes('Usage'), shown);
   });
 
   it('tells the images of one name apart', async () => {

@@ -68,7 +68,7 @@ async function fromInput<T>(signal: AbortSignal, use: (file: string) => Promise<
   try {
     const file = join(folder, 'archive.tar');
     await pipeline(process.stdin, createWriteStream(file), { signal }).catch((thrown: Error) => {
-      if (signal.aborted) throw new LongshoreError('aborted', 'The call was stopped.');
+      if (signal.aborted) throw stopped();
       throw new LongshoreError('read-failed', `Standard input cannot be read: ${thrown.message}.`, { reason: thrown.message });
     });
     return await use(file);
@@ -81,9 +81,15 @@ async function fromInput<T>(signal: AbortSignal, use: (file: string) => Promise<
 export async function write(saved: Saved, file: string, signal: AbortSignal): Promise<void> {
   if (file !== '-') return saved.writeTo(file, { signal });
   await pipeline(saved.stream(), process.stdout, { signal, end: false }).catch((thrown: NodeJS.ErrnoException) => {
-    if (signal.aborted || thrown instanceof LongshoreError) throw thrown;
+    if (signal.aborted) throw stopped();
+    if (thrown instanceof LongshoreError) throw thrown;
     throw new LongshoreError('write-failed', `The archive cannot be written: ${thrown.message}.`, { reason: thrown.message });
   });
+}
+
+/** What a command fails with that somebody stops. */
+export function stopped(): LongshoreError {
+  return new LongshoreError('aborted', 'The command was stopped.');
 }
 
 /** Prints a line. */
@@ -93,7 +99,12 @@ export function print(line: string): void {
 
 /** Prints a line about what goes to `file`: not into it. */
 export function printBeside(file: string): (line: string) => void {
-  return file === '-' ? (line) => process.stderr.write(`${visible(line)}\n`) : print;
+  return file === '-' ? (line) => printError(`${line}\n`) : print;
+}
+
+/** Writes to standard error. */
+export function printError(text: string): void {
+  process.stderr.write(visible(text));
 }
 
 /** Text of somebody else's, without what a terminal would do something about. */

@@ -1,6 +1,6 @@
 /** Who asks a registry. A password comes from standard input, the environment or a prompt, never from the command line. */
 import type { Credentials, RegistryOptions } from '../lib/node.js';
-import { Usage } from './command.js';
+import { Usage, printError, stopped } from './command.js';
 
 export const REGISTRY_OPTIONS = {
   username: { type: 'string', short: 'u' },
@@ -44,16 +44,16 @@ async function standardInput(): Promise<string> {
 
 /** Asks without showing what is typed. */
 async function prompt(question: string): Promise<string> {
-  const { stdin, stderr } = process;
+  const { stdin } = process;
   if (!stdin.isTTY) throw new Usage('there is no password: use --password-stdin or LONGSHORE_PASSWORD');
-  stderr.write(question);
   stdin.setRawMode(true);
+  printError(question);
   let typed = '';
   try {
     for await (const piece of stdin) {
       for (const c of String(piece)) {
         if (c === '\r' || c === '\n') return typed;
-        if (c === '\u0003') throw new Usage('stopped');
+        if (c === '\u0003') throw stopped();
         typed = c === '\u007f' ? typed.slice(0, -1) : typed + c;
       }
     }
@@ -61,6 +61,6 @@ async function prompt(question: string): Promise<string> {
   } finally {
     stdin.setRawMode(false);
     stdin.pause();
-    stderr.write('\n');
+    printError('\n');
   }
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /** `longshore`: what the package does, on the command line. Each command is a file of its own. */
 import { LongshoreError } from '../lib/node.js';
-import { Usage, type Command } from './command.js';
+import { Usage, printError, type Command } from './command.js';
 import { convert } from './convert.js';
 import { inspect } from './inspect.js';
 import { mirror } from './mirror.js';
@@ -27,7 +27,7 @@ async function main([name = '--help', ...args]: string[]): Promise<number> {
   }
   const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   if (!command) {
-    process.stderr.write(`longshore: there is no command ${name}.\n\n${help()}`);
+    printError(`longshore: there is no command ${name}.\n\n${help()}`);
     return 2;
   }
   if (args.includes('--help') || args.includes('-h')) {
@@ -41,12 +41,12 @@ async function main([name = '--help', ...args]: string[]): Promise<number> {
     return await command.run(args, control.signal);
   } catch (thrown) {
     if (thrown instanceof Usage) {
-      process.stderr.write(`longshore ${name}: ${thrown.message}.\nUsage: longshore ${name} ${command.usage}\n`);
+      printError(`longshore ${name}: ${thrown.message}.\nUsage: longshore ${name} ${command.usage}\n`);
       return 2;
     }
     if (!(thrown instanceof LongshoreError)) throw thrown;
-    process.stderr.write(`longshore: ${thrown.message} (${thrown.code})\n`);
-    return control.signal.aborted ? 130 : 1;
+    printError(`longshore: ${thrown.message} (${thrown.code})\n`);
+    return thrown.code === 'aborted' ? 130 : 1;
   } finally {
     process.off('SIGINT', stop);
   }
@@ -55,7 +55,7 @@ async function main([name = '--help', ...args]: string[]): Promise<number> {
 // What nobody reads any more (`| head`) is not written; the work goes on.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') return;
-  process.stderr.write(`longshore: the output cannot be written: ${error.message}.\n`);
+  printError(`longshore: the output cannot be written: ${error.message}.\n`);
   process.exitCode = 1;
 });
 const code = await main(process.argv.slice(2));
