@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { copyFile, mkdtemp, open, readFile, readdir, stat, truncate, writeFile } from 'node:fs/promises';
+import { copyFile, mkdtemp, open, readFile, readdir, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -120,11 +120,13 @@ describe('the store in Node', () => {
     const first = await store.plan(files.two);
     assert.equal(first.added.length, 2);
     assert.deepEqual(first.names, ['app:1', 'db:1']);
-    const { bytes } = await store.load(files.two);
+    const { bytes, images } = await store.load(files.two);
     assert.equal(bytes, first.bytes);
+    assert.deepEqual(images.sort(), first.added.sort());
     const second = await store.plan(files.two);
     assert.deepEqual([second.bytes, second.added, second.known.length], [0, [], 2]);
-    assert.equal((await store.load(files.two)).bytes, 0);
+    const again = await store.load(files.two);
+    assert.deepEqual([again.bytes, again.images], [0, []]);
     // The image of this one is one of those.
     const plan = await store.plan(files.one);
     assert.ok(plan.bytes < bytes);
@@ -259,7 +261,7 @@ describe('the store in Node', () => {
     const short = join(directory, 'short.tar');
     await copyFile(large, short);
     await truncate(short, 40_000_000);
-    await assert.rejects(store.load(short));
+    await fails(store.load(short), 'truncated');
     assert.deepEqual(await found(folder), { blobs: [], partial: [] });
     let closed;
     const closing = store.load(large, { onProgress: ({ phase, done }) => phase === 'store' && done > 0 && (closed ??= store.close()) });
@@ -292,7 +294,7 @@ describe('the store in Node', () => {
     await truncate(path(digest), 1);
     await fails(store.save(['app:1']), 'damaged-blob');
     assert.deepEqual((await store.images()).filter(({ damaged }) => damaged).length, 1);
-    await store.load(files.one).catch(() => store.load(files.two));
+    await store.load(files.one);
     assert.equal((await store.verify()).verdict, 'intact');
   });
 
@@ -415,6 +417,5 @@ describe('the store in Node', () => {
     assert.equal((await store.verify()).verdict, 'intact');
     await store.collect();
     assert.deepEqual(await found(folder), { blobs: await needed(folder), partial: [] });
-    assert.ok((await stat(folder)).isDirectory());
   });
 });

@@ -203,7 +203,7 @@ export interface EngineCall {
   question: Question;
 }
 
-/** A row of a catalog. */
+/** A row of a catalog: that of an image has the key `image/<ID>`. */
 export type Row = [key: string, value: string];
 
 /** What the engine can be asked: what it takes and what it gives. It changes nothing but by `apply`. */

@@ -141,6 +141,14 @@ export interface RemoveOptions {
   noPrune?: boolean;
 }
 
+/** What {@link Store.prune} removes. */
+export interface PruneOptions {
+  /** All that no container uses, not only those without a name. */
+  all?: boolean;
+  /** As `docker image prune --filter`: `label`, `label!`, `until`. */
+  filters?: Readonly<Record<string, readonly string[]>>;
+}
+
 /** How {@link Store.save} writes. */
 export type StoreSaveOptions = Omit<SaveOptions, 'images' | 'add'>;
 

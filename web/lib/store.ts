@@ -24,6 +24,7 @@ import type {
   LoadOptions,
   LoadPlan,
   LoadResult,
+  PruneOptions,
   Removed,
   RemoveOptions,
   StoreChange,
@@ -154,13 +155,13 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
           // What was removed goes for good only where its space is needed.
           if (room !== undefined && room < sum(incoming.blobs)) await this.tidy();
           return keeping.whileLoading(signal, async () => {
-            let images: string[] = [];
             const plan = async () => {
-              images = (await this.#catalog.ask('plan', [incoming.incoming])).added;
               const { revision, result: change } = await this.#catalog.asked('load', [incoming.incoming]);
               return { revision, change, blobs: incoming.blobs };
             };
             const { change, bytes } = await this.#keeper.keep(plan, limits, { ...calls, signal });
+            // What undoing it would take away was not here before.
+            const images = change.inverse.delete.flatMap((key) => /^image\/(.*)/.exec(key)?.[1] ?? []);
             return { lines: change.lines, images, bytes };
           });
         }),
@@ -188,8 +189,11 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
     return items;
   }
 
-  /** `docker image prune`: removes what has no name; with `all` every image, since nothing uses any. */
-  async prune({ all = false, filters = {} }: ListOptions = {}): Promise<Changed & { reclaimed: number }> {
+  /**
+   * `docker image prune`: removes images without a name that no other is made from; with `all`, those with a name too. What a
+   * container uses stays. Fails with `invalid-argument` for filters that Docker does not have.
+   */
+  async prune({ all = false, filters = {} }: PruneOptions = {}): Promise<Changed & { reclaimed: number }> {
     const { lines, reclaimed } = await this.#catalog.change('prune', [all === true, filtersOf(filters), Date.now()]);
     return { lines, reclaimed };
   }
