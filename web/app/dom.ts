@@ -47,6 +47,11 @@ export function quoted(text: string): HTMLElement {
   return h('bdi', {}, visible(text));
 }
 
+/** A term and what it is here, as a part of a description list. */
+export function fact(name: string, value: Node | string): HTMLElement {
+  return h('div', {}, h('dt', {}, name), h('dd', {}, value));
+}
+
 /** A digest or an ID: short to look at, whole to copy. */
 export function digest(text: string, what: string): HTMLElement {
   const short = visible(text.replace(/^sha256:/, '')).slice(0, 12);

@@ -84,8 +84,8 @@ export function owner({ uid, gid, user, group }: FileEntry): string {
 }
 
 /** A number and what it counts. */
-export function count(number: number, what: string): string {
-  return `${number} ${what}${number === 1 ? '' : 's'}`;
+export function count(number: number, one: string, many = `${one}s`): string {
+  return `${number} ${number === 1 ? one : many}`;
 }
 
 /** Nanoseconds, as Docker's configs have them. */

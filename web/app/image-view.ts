@@ -1,7 +1,7 @@
 /** An image of an open archive on the page: its names, its facts, and sections for all else, laid out when they are opened. */
 import type { Image } from '../lib/index.js';
 import { configTable } from './config.js';
-import { digest, h, quoted } from './dom.js';
+import { digest, fact, h, quoted } from './dom.js';
 import type { Editor } from './editor.js';
 import { filesSection } from './files.js';
 import { bytes, count, platform, shortDigest, when } from './format.js';
@@ -83,10 +83,6 @@ function whenNear(element: HTMLElement, callback: () => void): void {
     { rootMargin: '4000px' },
   );
   observer.observe(element);
-}
-
-function fact(name: string, value: Node | string): HTMLElement {
-  return h('div', {}, h('dt', {}, name), h('dd', {}, value));
 }
 
 /** A part that is laid out when it is first opened. */

@@ -25,5 +25,5 @@ export function otherList(others: readonly Other[]): HTMLDetailsElement {
       other.subject !== undefined && h('span', { className: 'hint' }, 'of ', digest(other.subject, 'digest')),
     ),
   );
-  return h('details', { hidden: others.length === 0 }, h('summary', {}, `Beside the images (${count(others.length, 'entry')})`.replace('entrys', 'entries')), list, more);
+  return h('details', { hidden: others.length === 0 }, h('summary', {}, `Beside the images (${count(others.length, 'entry', 'entries')})`), list, more);
 }

@@ -52,7 +52,7 @@ export function pulling(opened: (archive: Archive) => Promise<void>): HTMLElemen
       const [, repository] = split(name.value.trim());
       if (repository !== undefined) return showTags(repository);
       const repositories = await work.run(async (calls) => (await there()).catalog(calls));
-      show(count(repositories.length, 'repository').replace('repositorys', 'repositories'), repositories, (one) => {
+      show(count(repositories.length, 'repository', 'repositories'), repositories, (one) => {
         name.value = `${split(name.value.trim())[0]}/${one}`;
         return showTags(one);
       });

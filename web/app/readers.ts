@@ -1,9 +1,8 @@
 /** Which of the readers at the other end would load the archive. */
-import type { Archive, Compatibility } from '../lib/index.js';
+import type { Archive, Compatibility, WriteFormat } from '../lib/index.js';
 import { h, quoted, renew } from './dom.js';
 import { shortDigest } from './format.js';
 import * as problems from './problems.js';
-import type { WriteFormat } from '../lib/index.js';
 
 const READERS: Record<Compatibility['reader'], string> = {
   'docker-24': 'Docker up to 24',
@@ -15,12 +14,6 @@ const READERS: Record<Compatibility['reader'], string> = {
 };
 
 const VERDICTS: Record<Compatibility['verdict'], string> = { loads: 'Loads', broken: 'Loads, but broken', refuses: 'Refuses' };
-
-const FORMATS: Record<WriteFormat, string> = {
-  docker: 'docker',
-  'docker-legacy': 'docker-legacy',
-  oci: 'oci',
-};
 
 export interface Readers {
   element: HTMLElement;
@@ -67,7 +60,7 @@ export function readers(archive: Archive, choose: (format: WriteFormat) => void)
 
 function row({ reader, verdict, images, reason, remedy }: Compatibility, choose: (format: WriteFormat) => void): HTMLElement {
   const names = images.map(({ id, names }) => names.join(', ') || (id === undefined ? 'without a name' : shortDigest(id)));
-  const mend = remedy !== undefined && h('button', { type: 'button', onclick: () => choose(remedy) }, `Save as ${FORMATS[remedy]}`);
+  const mend = remedy !== undefined && h('button', { type: 'button', onclick: () => choose(remedy) }, `Save as ${remedy}`);
   return h(
     'tr',
     {},

@@ -82,10 +82,13 @@ function reportNodes(archive: Archive, report: VerifyReport): Node[] {
     ),
   );
   const save = h('button', { type: 'button' }, 'Save the report as JSON');
-  save.onclick = () => {
-    const url = URL.createObjectURL(new Blob([JSON.stringify(report, undefined, 2)], { type: 'application/json' }));
-    h('a', { href: url, download: `${archive.name}.report.json` }).click();
-    setTimeout(() => URL.revokeObjectURL(url), 60_000);
+  save.onclick = async () => {
+    try {
+      const { download } = await import('./files/downloads.js');
+      download(new Blob([JSON.stringify(report, undefined, 2)], { type: 'application/json' }), `${archive.name}.report.json`);
+    } catch (thrown) {
+      problems.show(thrown);
+    }
   };
   const odd = findings.filter(({ severity }) => severity !== 'info');
   return [

@@ -111,3 +111,8 @@ export function damagedBlob(digest: string, cause?: unknown): LongshoreError {
 export function aborted(signal?: AbortSignal): LongshoreError {
   return new LongshoreError('aborted', 'The call was stopped.', {}, { cause: signal?.reason });
 }
+
+/** What a call fails with whose archive was closed meanwhile. */
+export function lost(): LongshoreError {
+  return new LongshoreError('closed', 'The archive is no longer open. Open it again.');
+}

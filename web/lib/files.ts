@@ -1,7 +1,7 @@
 /** Files inside layers, from the caller's side: tasks of the session as lists and bytes. */
 import { invalid, newHandle, text } from './checks.js';
 import { LongshoreError } from './errors.js';
-import type { Comparison, FileDifference, FileEntry, FileMatch, FileQuery } from './file-types.js';
+import type { Comparison, FileDifference, FileEntry, FileQuery } from './file-types.js';
 import { within, type Bytes } from './parts.js';
 import type { Part } from './protocol.js';
 import type { FileOperations, FileResults, FileTask, Numbered } from './protocol-files.js';
@@ -159,4 +159,3 @@ function canonical(value: unknown): string | undefined {
   });
 }
 
-export type { FileMatch };

@@ -1,4 +1,4 @@
-/** A thread of Node that hashes and unpacks. Started by node-codec.ts; of no use by itself. */
+/** A thread of Node that hashes and unpacks. Started by node-threads.ts; of no use by itself. */
 import { createHash } from 'node:crypto';
 import { read, readFileSync, readSync, writeSync } from 'node:fs';
 import { promisify } from 'node:util';

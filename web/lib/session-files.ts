@@ -1,6 +1,6 @@
 /** The session's work on files inside layers. Indexes and file systems stay until their archive is closed. */
 import type * as Codec from './codec.js';
-import { LongshoreError, aborted } from './errors.js';
+import { aborted, lost } from './errors.js';
 import type { ContainerOperations, FileOperations, FileResults, FileTask, Root, Upper } from './protocol-files.js';
 import type { Difference, LayerPart, OverlayStep, Part, ReadSync } from './protocol.js';
 import type { Context } from './session.js';
@@ -342,8 +342,4 @@ export class SessionFiles {
       if (archive.isClosed) throw lost();
     }
   }
-}
-
-function lost(): LongshoreError {
-  return new LongshoreError('closed', 'The archive is no longer open. Open it again.');
 }

@@ -2,7 +2,7 @@
 import type * as Codec from './codec.js';
 import type * as Core from './core.js';
 import type * as Engine from './engine.js';
-import { LongshoreError, aborted, type ErrorCode } from './errors.js';
+import { LongshoreError, aborted, lost, type ErrorCode } from './errors.js';
 import type { Modules } from './modules.js';
 import type { LayerNeed, Operation, Operations, Part, ReadSync, SessionFolder, SessionSource } from './protocol.js';
 import { SessionFiles } from './session-files.js';
@@ -318,8 +318,4 @@ export class Session {
     this.#edits += 1;
     return { changes, view: archive.view() };
   }
-}
-
-function lost(): LongshoreError {
-  return new LongshoreError('closed', 'The archive is no longer open. Open it again.');
 }

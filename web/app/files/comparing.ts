@@ -120,7 +120,7 @@ function summary({ files, config, sharedLayers }: Comparison): string {
   const number = (change: FileDifference['change']) => files.filter((one) => one.change === change).length;
   const parts = (['added', 'changed', 'deleted'] as const).map((change) => `${number(change).toLocaleString('en')} ${WORDS[change]}`);
   const names = files.length === 0 ? 'All files are the same' : `Files of the other image: ${parts.join(', ')}`;
-  const fields = config.length === 0 ? 'the config is the same' : `${count(config.length, 'field')} of the config differ`.replace('1 field of the config differ', '1 field of the config differs');
+  const fields = config.length === 0 ? 'the config is the same' : count(config.length, 'field of the config differs', 'fields of the config differ');
   return `${names}; ${fields}; ${count(sharedLayers.length, 'layer')} shared.`;
 }
 

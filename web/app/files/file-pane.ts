@@ -3,7 +3,7 @@ import type { Archive, Image } from '../../lib/index.js';
 import { nameOf, type Item } from './branches.js';
 import { look, type View } from './content.js';
 import { download } from './downloads.js';
-import { announce, h, quoted, visible } from '../dom.js';
+import { announce, fact, h, quoted, visible } from '../dom.js';
 import { bytes, moment, owner, permissions } from '../format.js';
 import { layerName } from './layer-list.js';
 import { pictureKind } from './pictures.js';
@@ -168,10 +168,6 @@ export function filePane(archive: Archive, image: string, described: Image, edit
     },
     stop: () => drop?.stop(),
   };
-}
-
-function fact(name: string, value: Node | string): HTMLElement {
-  return h('div', {}, h('dt', {}, name), h('dd', {}, value));
 }
 
 function sentence(thrown: unknown): string {
