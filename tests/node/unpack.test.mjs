@@ -140,7 +140,9 @@ describe('a compressed archive', { skip: skipUnless('bzip2', 'xz', 'zstd', 'lz4'
       }
       await writeFile(file, Buffer.concat([...parts, Buffer.alloc(700)]));
       const archive = await opened(t, file);
-      assert.deepEqual([archive.size, archive.findings.map(({ code }) => code)], [content.length, []], tool.program);
+      // Only xz has a place for zeros.
+      const found = tool.program === 'xz' ? [] : ['trailing-bytes'];
+      assert.deepEqual([archive.size, archive.findings.map(({ code }) => code)], [content.length, found], tool.program);
       await archive.close();
     }
     const packed = await pack(gzip, plain);

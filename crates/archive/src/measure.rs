@@ -31,7 +31,7 @@ pub struct Content {
     pub digest: String,
     /// Their number.
     pub size: u64,
-    /// Bytes after the compressed data that are neither compressed data nor zeros. Go's readers refuse these.
+    /// Bytes after the compressed data that are none. Go's readers refuse these.
     pub trailing: u64,
 }
 
