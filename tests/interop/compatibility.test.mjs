@@ -10,7 +10,7 @@ import { has, skipUnless, skopeo, startPodman } from '../support/peers.mjs';
 import { lasting, temporary } from '../support/temp.mjs';
 
 // Docker leaves gzip to unpigz, which lets pass what follows the data. Without it, Docker refuses that.
-const BY_UNPIGZ = ['archive-gzip-junk', 'layers-gzip-junk'];
+const BY_UNPIGZ = ['archive-gzip-junk', 'layers-gzip-junk', 'layers-gzip-zeros'];
 
 // The readers have nothing in common, and each waits half of the time.
 describe('compatibility', { skip: skipUnless('dockerd', 'podman', 'skopeo'), concurrency: true }, () => {

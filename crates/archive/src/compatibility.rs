@@ -4,6 +4,7 @@
 //! One file per reader. They share how documents are read (`facts.rs`, `oci.rs`); where each looks for a path, which
 //! compressions it unpacks and what it checks is its own.
 
+mod config;
 mod containerd;
 mod containers_image;
 mod crane;
@@ -176,9 +177,12 @@ fn predict<S: Source + Clone>(
     // Where it is not known what the images are made of, one that somebody can read will do.
     let is_read = Reader::ALL.into_iter().any(|reader| is_well(&reader.read(&facts)));
     facts.packing = packing.to_vec();
+    let end_flaw = facts.end_flaw();
     let predict = |reader: Reader| {
         let helps = || remedy::helps(&facts, reader).unwrap_or(is_read);
-        answer(reader, reader.read(&facts), helps)
+        // crane reads no further than to what it looks for.
+        let end_flaw = end_flaw.clone().filter(|_| reader != Reader::Crane);
+        answer(reader, end_flaw.map_or_else(|| reader.read(&facts), Err), helps)
     };
     Reader::ALL.into_iter().map(predict).collect()
 }

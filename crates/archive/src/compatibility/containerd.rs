@@ -11,8 +11,9 @@ use crate::reference::Reference;
 use crate::source::Source;
 use crate::tar::EntryKind;
 
-use super::docker::{packing_flaw, sha256_flaw};
-use super::facts::{Config, Facts, Item, items};
+use super::config::Config;
+use super::docker::{BY_PROGRAM, packing_flaw, sha256_flaw};
+use super::facts::{Facts, Item, items};
 use super::oci::{self, Descriptor, Document};
 use super::{Flaw, Loaded, Read, Reader, Reading, stored};
 
@@ -87,7 +88,7 @@ fn image<S: Source + Clone>(facts: &Facts<'_, S>, item: &Item) -> Result<(Loaded
         .iter()
         .map(|path| blob(facts, path).ok_or_else(|| missing(path)))
         .collect::<Result<_, _>>()?;
-    let config = Config::read(&facts.document(config, MAX_DOCUMENT)?)?;
+    let config = Config::read_as_oci(&facts.document(config, MAX_DOCUMENT)?)?;
     let names = item.tags.iter().map(|tag| {
         let invalid = || Flaw::of_image(format!("\"{tag}\" is no name for an image."));
         name(tag).ok_or_else(invalid)
@@ -102,6 +103,7 @@ fn content_flaw<S: Source + Clone>(facts: &Facts<'_, S>, config: &Config, layers
     let layer_flaw = |(&layer, diff_id): (&usize, &String)| {
         sha256_flaw(diff_id)
             .or_else(|| facts.layer_flaw(layer, diff_id, KNOWN))
+            .or_else(|| facts.trailing_flaw(layer, BY_PROGRAM))
             .or_else(|| facts.content_flaw(layer, true))
     };
     config.count_flaw(layers.len()).or_else(|| layers.iter().zip(&config.diff_ids).find_map(layer_flaw))
@@ -133,6 +135,14 @@ fn read_layout<S: Source + Clone>(facts: &Facts<'_, S>) -> Reading {
         let names = names.and_then(|text| name(text)).into_iter().collect();
         read.images.push(Loaded { id: Some(descriptor.digest.clone()), names });
         if seen.insert(&descriptor.digest) {
+            // Blobs are kept by sha256 alone, and what is asked for by another digest is not found.
+            if let Some(flaw) = sha256_flaw(&descriptor.digest) {
+                return Err(flaw);
+            }
+            let document = oci::document(facts, &|path| facts.last(path), &descriptor.digest);
+            if document.is_ok_and(|bytes| oci::is_ambiguous(&bytes)) {
+                return Err(Flaw::of_image("A document of the archive is an index and a manifest at once."));
+            }
             read.flaw = read.flaw.or_else(|| platforms_flaw(facts, descriptor));
         }
     }
@@ -167,9 +177,12 @@ fn platforms_flaw<S: Source + Clone>(facts: &Facts<'_, S>, descriptor: &Descript
 fn manifest_flaw<S: Source + Clone>(facts: &Facts<'_, S>, config: &str, layers: &[String]) -> Option<Flaw> {
     let find = |path: &str| facts.last(path);
     let check = || {
+        if let Some(flaw) = layers.iter().map(String::as_str).chain([config]).find_map(sha256_flaw) {
+            return Err(flaw);
+        }
         let config = oci::document(facts, &find, config)?;
         let blobs = oci::blobs(facts, &find, layers)?;
-        Ok::<_, Flaw>(content_flaw(facts, &Config::read(&config)?, &blobs))
+        Ok::<_, Flaw>(content_flaw(facts, &Config::read_as_oci(&config)?, &blobs))
     };
     check().unwrap_or_else(Some)
 }

@@ -11,7 +11,9 @@ use crate::reference::Reference;
 use crate::source::Source;
 use crate::tar::{Entry, EntryKind};
 
-use super::facts::{Config, Facts, Item, beside, clean, distinct, items};
+use super::config::Config;
+use super::docker::{has_address, sha256_flaw};
+use super::facts::{Facts, Item, beside, clean, distinct, items};
 use super::oci::{self, Descriptor, Document};
 use super::{Flaw, Loaded, Read, Reading, stored};
 
@@ -32,9 +34,14 @@ fn podman_layout<S: Source + Clone>(facts: &Facts<'_, S>) -> Result<Loaded, Flaw
     if !layout.is_image {
         return Err(Flaw::of_image("The manifest's config is not that of an image."));
     }
-    let config = Config::read(&layout.config)?;
+    if !layout.is_tars {
+        return Err(Flaw::of_image("The manifest has layers that are encrypted or no tars."));
+    }
+    let config = Config::read_as_oci(&layout.config)?;
     for &layer in &layout.layers {
-        let flaw = facts.compression_flaw(layer, KNOWN).or_else(|| facts.graph_flaw(layer, true));
+        let flaw = unpacking_flaw(facts, layer)
+            .or_else(|| facts.trailing_flaw(layer, None))
+            .or_else(|| facts.graph_flaw(layer, true));
         if let Some(flaw) = flaw {
             return Err(flaw);
         }
@@ -62,9 +69,10 @@ fn podman_archive<S: Source + Clone>(facts: &Facts<'_, S>) -> Result<Vec<Loaded>
     let (mut taken, mut known) = (HashSet::new(), HashSet::new());
     for item in &items {
         // The store does not ask for a layer that an earlier image has.
-        let image = archive_image(facts, item, &known)?;
-        known.extend(image.diff_ids.iter().cloned());
-        for &layer in &image.layers {
+        let ArchiveImage { config, layers } = archive_image(facts, item, &known)?;
+        let config = config.without_shell_form()?;
+        known.extend(config.diff_ids);
+        for layer in layers {
             if let Some(flaw) = facts.graph_flaw(layer, true) {
                 return Err(flaw);
             }
@@ -75,7 +83,7 @@ fn podman_archive<S: Source + Clone>(facts: &Facts<'_, S>) -> Result<Vec<Loaded>
             continue;
         }
         let names = own.into_iter().map(|tag| podman_name(tag)).collect::<Result<_, _>>()?;
-        images.push(Loaded { id: Some(image.id), names });
+        images.push(Loaded { id: Some(config.id), names });
     }
     Ok(images)
 }
@@ -85,8 +93,9 @@ fn podman_name(text: &str) -> Result<String, Flaw> {
     let has_registry =
         text.split_once('/').is_some_and(|(first, _)| first == "localhost" || first.contains(['.', ':']));
     let full = if has_registry { text.to_owned() } else { format!("localhost/{text}") };
-    let name = Reference::parse(&full).map(|name| name.canonical());
-    name.map_err(|_| Flaw::of_image(format!("\"{text}\" is no name for an image.")))
+    let name = Reference::parse(&full).ok().filter(|_| !has_address(text));
+    name.map(|name| name.canonical())
+        .ok_or_else(|| Flaw::of_image(format!("\"{text}\" is no name for an image.")))
 }
 
 /// `skopeo copy` of the one image that there is.
@@ -94,6 +103,10 @@ pub(super) fn skopeo<S: Source + Clone>(facts: &Facts<'_, S>) -> Reading {
     let loaded = |id, names| Ok(Read { images: vec![Loaded { id: Some(id), names }], flaw: None });
     if facts.first(manifest_json::PATH).is_none() && facts.unpacked(manifest_json::PATH).is_none() {
         let layout = Layout::read(facts)?;
+        // The digest of a blob in `dir:` and in registries is sha256.
+        if let Some(flaw) = layout.digests.iter().find_map(|digest| sha256_flaw(digest)) {
+            return Err(flaw);
+        }
         let names = layout.descriptor.ref_name.into_iter().collect();
         return loaded(sha256(&layout.config), names);
     }
@@ -104,19 +117,17 @@ pub(super) fn skopeo<S: Source + Clone>(facts: &Facts<'_, S>) -> Reading {
             items.len()
         )));
     };
-    let image = archive_image(facts, item, &HashSet::new())?;
-    // The digest of a blob in `dir:` and in registries is sha256.
-    if image.diff_ids.iter().any(|diff_id| !diff_id.starts_with("sha256:")) {
-        return Err(Flaw::of_image("The config has a diff ID that is no sha256 digest."));
+    let config = archive_image(facts, item, &HashSet::new())?.config;
+    if let Some(flaw) = config.diff_ids.iter().find_map(|diff_id| sha256_flaw(diff_id)) {
+        return Err(flaw);
     }
     let in_full = |tag: &String| Reference::parse(tag).map_or_else(|_| tag.clone(), |name| name.canonical());
-    loaded(image.id, distinct(item.tags.iter().map(in_full)))
+    loaded(config.id, distinct(item.tags.iter().map(in_full)))
 }
 
 /// An image of a Docker archive.
 struct ArchiveImage {
-    id: String,
-    diff_ids: Vec<String>,
+    config: Config,
     /// The members that are read.
     layers: Vec<usize>,
 }
@@ -168,7 +179,7 @@ fn archive_image<S: Source + Clone>(
     let mut layers = Vec::new();
     for (path, diff_id) in item.layers.iter().zip(&config.diff_ids) {
         let path = clean(path);
-        if !diff_ids.insert(diff_id) {
+        if !diff_ids.insert(diff_id.as_str()) {
             continue;
         }
         if !paths.insert(path.clone()) {
@@ -182,13 +193,34 @@ fn archive_image<S: Source + Clone>(
             // The size is taken from the link, and the content from where it leads.
             return Err(Flaw::of_form(format!("The layer \"{path}\" is not a regular file.")));
         }
-        let flaw = facts.layer_flaw(layer, diff_id, KNOWN).or_else(|| facts.trailing_flaw(layer));
+        let flaw = unpacking_flaw(facts, layer)
+            .or_else(|| facts.layer_flaw(layer, diff_id, KNOWN))
+            .or_else(|| facts.trailing_flaw(layer, None));
         if let Some(flaw) = flaw {
             return Err(flaw);
         }
         layers.push(layer);
     }
-    Ok(ArchiveImage { id: config.id, diff_ids: config.diff_ids, layers })
+    Ok(ArchiveImage { config, layers })
+}
+
+/// Why a layer's compression cannot be unpacked: Go's xz has no filters and wants a check, and zstd is known by the magic
+/// number of its data alone.
+fn unpacking_flaw<S: Source + Clone>(facts: &Facts<'_, S>, layer: usize) -> Option<Flaw> {
+    let entry = facts.entries().get(layer)?;
+    let odd = match entry.magic {
+        [0x50..0x60, 0x2a, 0x4d, 0x18, ..] => "begins with a zstd frame to be skipped",
+        [0xfd, b'7', ..] if is_odd_xz(facts.bytes_at(entry.data)?) => {
+            "is xz without a check, or with a filter"
+        }
+        _ => return facts.compression_flaw(layer, KNOWN),
+    };
+    Some(Flaw::of_form(format!("A layer {odd}, which it cannot unpack.")))
+}
+
+/// By the flags of the stream and of its first block.
+fn is_odd_xz([.., check, _, _, _, _, _, flags]: [u8; 14]) -> bool {
+    check == 0 || flags & 3 != 0
 }
 
 /// The one image of an OCI layout, for this machine.
@@ -198,6 +230,9 @@ struct Layout {
     config: Rc<[u8]>,
     /// Whether the manifest says that it is a config.
     is_image: bool,
+    is_tars: bool,
+    /// Of the layers.
+    digests: Vec<String>,
     layers: Vec<usize>,
 }
 
@@ -220,12 +255,19 @@ impl Layout {
             Document::Index(platforms) => oci::read(facts, &find, &for_this_machine(&platforms)?.digest)?,
             document @ Document::Manifest { .. } => document,
         };
-        let Document::Manifest { config, is_image, layers } = document else {
+        let Document::Manifest { config: digest, config_size, is_image, is_tars, layers: digests } = document
+        else {
             return Err(Flaw::of_image("The image's index lists another index."));
         };
-        let config = oci::document(facts, &find, &config)?;
-        let layers = oci::blobs(facts, &find, &layers)?;
-        Ok(Self { descriptor, config, is_image, layers })
+        if let Some(flaw) = sha256_flaw(&digest) {
+            return Err(flaw);
+        }
+        let config = oci::document(facts, &find, &digest)?;
+        if config.len() != config_size {
+            return Err(Flaw::of_form("The config's size is not what the manifest says."));
+        }
+        let layers = oci::blobs(facts, &find, &digests)?;
+        Ok(Self { descriptor, config, is_image, is_tars, digests, layers })
     }
 }
 

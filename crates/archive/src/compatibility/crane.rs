@@ -9,8 +9,9 @@ use crate::reference::Reference;
 use crate::source::Source;
 use crate::tar::EntryKind;
 
+use super::config::Config;
 use super::docker::sha256_flaw;
-use super::facts::{Config, Facts, beside, clean, distinct, items};
+use super::facts::{Facts, beside, clean, distinct, items};
 use super::{Flaw, Loaded, Read, Reading};
 
 pub(super) fn read<S: Source + Clone>(facts: &Facts<'_, S>) -> Reading {
@@ -25,7 +26,7 @@ pub(super) fn read<S: Source + Clone>(facts: &Facts<'_, S>) -> Reading {
         return Err(Flaw::of_image(sentence));
     };
     let config = find(facts, &item.config).ok_or_else(|| missing(&item.config))?;
-    let config = Config::read(&facts.document(config, u64::MAX)?)?;
+    let config = Config::read_as_oci(&facts.document(config, u64::MAX)?)?;
     if !config.has_rootfs || config.diff_ids.len() > item.layers.len() {
         let flaw = config.count_flaw(item.layers.len());
         return Err(flaw.unwrap_or_else(|| Flaw::of_image("The image's config lists no layers.")));
@@ -43,7 +44,7 @@ pub(super) fn read<S: Source + Clone>(facts: &Facts<'_, S>) -> Reading {
         }
         let flaw = sha256_flaw(diff_id)
             .or_else(|| facts.layer_flaw(layer, diff_id, &[Gzip]))
-            .or_else(|| facts.trailing_flaw(layer));
+            .or_else(|| facts.trailing_flaw(layer, None));
         if let Some(flaw) = flaw {
             return Err(flaw);
         }

@@ -8,10 +8,14 @@ use crate::formats::{manifest_json, repositories};
 use crate::json::{self, Object};
 use crate::reference::Reference;
 use crate::source::Source;
-use crate::tar::EntryKind;
+use crate::tar::{Entry, EntryKind};
 
-use super::facts::{Config, Facts, Item, clean, items};
+use super::config::Config;
+use super::facts::{Facts, Item, clean, items};
 use super::{Flaw, Loaded, Read, Reader, Reading, stored};
+
+/// The layer store's limit, whatever the storage driver.
+pub(super) const MAX_LAYERS: usize = 125;
 
 /// What the engine unpacks, of archives as of layers. Never one within another.
 const fn known(reader: Reader) -> &'static [Compression] {
@@ -20,6 +24,9 @@ const fn known(reader: Reader) -> &'static [Compression] {
         _ => &[Gzip, Bzip2, Xz, Zstd],
     }
 }
+
+/// What engines leave to `unpigz`, which lets pass what follows the data.
+pub(super) const BY_PROGRAM: Option<Compression> = Some(Gzip);
 
 /// Why a file that is compressed like that is no tar for the engine.
 pub(super) fn packing_flaw(packing: &[Compression], reader: Reader) -> Option<Flaw> {
@@ -38,6 +45,9 @@ pub(super) fn read<S: Source + Clone>(facts: &Facts<'_, S>, reader: Reader) -> R
     }
     // Docker up to 24 unpacks in a chroot, where nothing is above.
     if let Some(flaw) = facts.unpacking_flaw(reader == Reader::Docker24) {
+        return Err(flaw);
+    }
+    if let Some(flaw) = type_flaw(facts) {
         return Err(flaw);
     }
     let Some(manifest) = facts.unpacked(manifest_json::PATH) else {
@@ -64,6 +74,9 @@ fn image<S: Source + Clone>(facts: &Facts<'_, S>, item: &Item, reader: Reader) -
     if let Some(flaw) = config.count_flaw(item.layers.len()) {
         return Err(flaw);
     }
+    if item.layers.len() > MAX_LAYERS {
+        return Err(Flaw::of_image(format!("The image has more than {MAX_LAYERS} layers.")));
+    }
     if config.steps > item.layers.len() {
         return Err(Flaw::of_image(
             "The config's history has more steps with a layer than there are layers.",
@@ -73,24 +86,46 @@ fn image<S: Source + Clone>(facts: &Facts<'_, S>, item: &Item, reader: Reader) -
         let layer = facts.unpacked(path).ok_or_else(|| missing(path))?;
         let flaw = sha256_flaw(diff_id)
             .or_else(|| facts.layer_flaw(layer, diff_id, known(reader)))
+            .or_else(|| facts.trailing_flaw(layer, BY_PROGRAM))
             .or_else(|| facts.graph_flaw(layer, reader == Reader::Docker24));
         if let Some(flaw) = flaw {
             return Err(flaw);
         }
     }
-    let names = item.tags.iter().map(|tag| name(tag)).collect::<Result<_, _>>()?;
+    let names = item.tags.iter().map(|tag| name(tag, reader)).collect::<Result<_, _>>()?;
     Ok(Loaded { id: Some(config.id), names })
 }
 
 /// The engine computes no other digest.
-pub(super) fn sha256_flaw(diff_id: &str) -> Option<Flaw> {
-    let is_sha256 = diff_id.starts_with("sha256:");
-    (!is_sha256).then(|| Flaw::of_image(format!("The diff ID \"{diff_id}\" is no sha256 digest.")))
+pub(super) fn sha256_flaw(digest: &str) -> Option<Flaw> {
+    let is_sha256 = digest.starts_with("sha256:");
+    (!is_sha256).then(|| Flaw::of_image(format!("\"{digest}\" is no sha256 digest.")))
+}
+
+/// The engine unpacks files, directories, links, devices and pipes, passes over global pax headers, and refuses all else:
+/// the label of `tar --label`, for one.
+fn type_flaw<S: Source + Clone>(facts: &Facts<'_, S>) -> Option<Flaw> {
+    const TYPE: u64 = 156;
+    // What would be the directory itself is passed over before that.
+    let odd = |entry: &&Entry| {
+        matches!(entry.kind, EntryKind::Other | EntryKind::Sparse) && clean(&entry.path) != "."
+    };
+    facts.entries().iter().filter(odd).find_map(|entry| {
+        let [kind] = facts.bytes_at(entry.header + TYPE)?;
+        let sentence = || {
+            let (kind, path) = (char::from(kind), &entry.path);
+            Flaw::of_form(format!("Docker does not unpack members of type {kind}, as \"{path}\" is."))
+        };
+        (!b"\x000346g".contains(&kind)).then(sentence)
+    })
 }
 
 /// A name has to have a tag; none is added.
-fn name(text: &str) -> Result<String, Flaw> {
+fn name(text: &str, reader: Reader) -> Result<String, Flaw> {
     match Reference::parse_bare(text) {
+        Ok(_) if has_address(text) && reader == Reader::Docker24 => {
+            Err(Flaw::of_image(format!("The name \"{text}\" begins with an IPv6 address.")))
+        }
         Ok(reference) if reference.tag().is_some() => Ok(reference.to_string()),
         Ok(reference) => {
             let sentence = format!("The name \"{text}\" has no tag.");
@@ -99,6 +134,11 @@ fn name(text: &str) -> Result<String, Flaw> {
         }
         Err(_) => Err(Flaw::of_image(format!("\"{text}\" is no name for an image."))),
     }
+}
+
+/// What was not allowed in names for long.
+pub(super) fn has_address(name: &str) -> bool {
+    name.starts_with('[')
 }
 
 /// Archives of Docker up to 1.9: every directory at the top is a layer, and `repositories` has the names. The engine writes
@@ -134,7 +174,7 @@ fn read_v1<S: Source + Clone>(facts: &Facts<'_, S>) -> Reading {
         if !layers.contains(&layer) {
             return Err(Flaw::of_image(format!("repositories names the image {layer}, which is not there.")));
         }
-        images.push(Loaded { id: Some(layer), names: vec![name(tag.text())?] });
+        images.push(Loaded { id: Some(layer), names: vec![name(tag.text(), Reader::Docker24)?] });
     }
     let nobody_knows = |image: Loaded| Loaded { id: None, ..image };
     Ok(Read { images: stored(images).into_iter().map(nobody_knows).collect(), flaw: None })

@@ -1,17 +1,17 @@
-//! What the readers share: the members by name, `manifest.json`, configs, and what is known of layers.
+//! What the readers share: the members by name, `manifest.json`, and what is known of layers.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use crate::compression::Compression;
-use crate::digest::{digest, sha256};
+use crate::digest::digest;
 use crate::error::Code;
 use crate::json::{self, Object};
 use crate::measure::Measured;
 use crate::members::Members;
 use crate::source::{Source, read_vec};
-use crate::tar::{Entry, EntryKind, TarIndex};
+use crate::tar::{BLOCK, Entry, EntryKind, TarIndex};
 
 use super::Flaw;
 
@@ -151,12 +151,27 @@ impl<'a, S: Source + Clone> Facts<'a, S> {
         })
     }
 
-    /// Go's gzip reader refuses what follows the data of a layer. Docker and containerd leave gzip to `unpigz`, which does not.
-    pub(super) fn trailing_flaw(&self, number: usize) -> Option<Flaw> {
+    /// Go's readers of compressed data refuse what follows that of a layer. `but` is what the reader leaves to a program that
+    /// does not.
+    pub(super) fn trailing_flaw(&self, number: usize, but: Option<Compression>) -> Option<Flaw> {
         let measured = self.measured.get(&number)?;
         let has_trailing = measured.content.as_ref().is_ok_and(|content| content.trailing > 0);
         let flaw = || Flaw::of_form("Bytes follow the compressed data of a layer.");
-        (has_trailing && measured.compression == Some(Compression::Gzip)).then(flaw)
+        (has_trailing && measured.compression != but).then(flaw)
+    }
+
+    /// Bytes of the archive; nothing where they cannot be read.
+    pub(super) fn bytes_at<const N: usize>(&self, offset: u64) -> Option<[u8; N]> {
+        let mut bytes = [0; N];
+        self.members.data.read_at(offset, &mut bytes).ok().map(|()| bytes)
+    }
+
+    /// Go's tar reader takes one zero block for the end of the archive only where nothing follows.
+    pub(super) fn end_flaw(&self) -> Option<Flaw> {
+        let (index, len) = (&self.members.index, self.members.data.len());
+        let next = index.end() + BLOCK;
+        let is_out = !index.has_end_blocks() || next + BLOCK > len || self.bytes_at::<512>(next)? == [0; 512];
+        (!is_out).then(|| Flaw::of_form("The tar ends with a single zero block, but more follows."))
     }
 
     pub(super) fn compression(&self, number: usize) -> Option<Compression> {
@@ -266,63 +281,6 @@ fn item(text: &str) -> Option<Item> {
         Some(_) => object.read("Config")?,
     };
     Some(Item { config, tags: list("RepoTags")?, layers: list("Layers")? })
-}
-
-/// What readers want to know of a config.
-#[derive(Debug)]
-pub(super) struct Config {
-    /// Digest of its bytes.
-    pub(super) id: String,
-    pub(super) os: String,
-    /// Whether it says anything of layers.
-    pub(super) has_rootfs: bool,
-    pub(super) diff_ids: Vec<String>,
-    /// Steps of the history that made a layer.
-    pub(super) steps: usize,
-}
-
-impl Config {
-    pub(super) fn read(bytes: &[u8]) -> Result<Self, Flaw> {
-        Self::parse(bytes).ok_or_else(|| Flaw::of_image("The image's config cannot be read."))
-    }
-
-    fn parse(bytes: &[u8]) -> Option<Self> {
-        let document = json::first_value(bytes).ok().filter(|document| document.after.trim().is_empty())?;
-        let object = Object::parse(document.value)?;
-        let rootfs = object.object("rootfs");
-        let diff_ids = match &rootfs {
-            Some(rootfs) if rootfs.get("diff_ids").is_some() => rootfs.read("diff_ids")?,
-            _ => Vec::new(),
-        };
-        let history = object.array("history").unwrap_or_default();
-        let makes_layer = |step: &&str| {
-            let step = Object::parse(step).unwrap_or_default();
-            !step.read("empty_layer").unwrap_or(false)
-        };
-        Some(Self {
-            id: sha256(bytes),
-            os: object.read("os").unwrap_or_default(),
-            has_rootfs: rootfs.is_some(),
-            diff_ids,
-            steps: history.into_iter().filter(makes_layer).count(),
-        })
-    }
-
-    /// No system named is Linux too.
-    pub(super) fn is_for_linux(&self) -> bool {
-        matches!(self.os.as_str(), "" | "linux")
-    }
-
-    /// The config says of which layers the image is, and it is as many as there are.
-    pub(super) fn count_flaw(&self, layers: usize) -> Option<Flaw> {
-        if !self.has_rootfs {
-            return Some(Flaw::of_image("The image's config has no rootfs."));
-        }
-        (self.diff_ids.len() != layers).then(|| {
-            let listed = self.diff_ids.len();
-            Flaw::of_image(format!("The image has {layers} layers, but its config lists {listed}."))
-        })
-    }
 }
 
 /// The shortest path that means the same, as Go's `path.Clean` has it.

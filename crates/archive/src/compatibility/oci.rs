@@ -23,7 +23,11 @@ pub(super) enum Document {
     /// Digests, and whether the config is one of an image.
     Manifest {
         config: String,
+        /// The config's size, as it is stated.
+        config_size: u64,
         is_image: bool,
+        /// Whether the layers are tars that can be read, by their media types.
+        is_tars: bool,
         layers: Vec<String>,
     },
 }
@@ -49,12 +53,27 @@ pub(super) fn parse(bytes: &[u8]) -> Option<Document> {
     let digest = |text: &str| Object::parse(text)?.read("digest");
     let layers = object.array("layers").unwrap_or_default();
     let config = object.get("config")?;
-    let media_type: Option<String> = Object::parse(config)?.read("mediaType");
+    let described = Object::parse(config)?;
+    let media_type = |object: &Object<'_>| object.read::<String>("mediaType").unwrap_or_default();
+    let is_tar = |layer: &&str| {
+        let media_type = Object::parse(layer).as_ref().map(media_type).unwrap_or_default();
+        media_type.is_empty() || media_type.contains("tar") && !media_type.ends_with("+encrypted")
+    };
     Some(Document::Manifest {
         config: digest(config)?,
-        is_image: media_type.is_some_and(|text| CONFIG_TYPES.contains(&text.as_str())),
+        config_size: described.number("size").unwrap_or_default(),
+        is_image: CONFIG_TYPES.contains(&media_type(&described).as_str()),
+        is_tars: layers.iter().all(is_tar),
         layers: layers.into_iter().map(digest).collect::<Option<_>>()?,
     })
+}
+
+/// Whether a document has keys of an index and of a manifest, be they `null`.
+pub(super) fn is_ambiguous(bytes: &[u8]) -> bool {
+    let document = json::first_value(bytes).ok();
+    let object = document.and_then(|document| Object::parse(document.value)).unwrap_or_default();
+    let has = |key: &str| object.members().any(|(name, _)| name.eq_ignore_ascii_case(key));
+    has("manifests") && (has("config") || has("layers"))
 }
 
 fn descriptor(text: &str) -> Option<Descriptor> {

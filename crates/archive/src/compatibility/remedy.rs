@@ -8,8 +8,9 @@ use crate::formats::{manifest_json, oci_index};
 use crate::source::Source;
 
 use super::Reader;
-use super::docker::sha256_flaw;
-use super::facts::{Config, Facts, items};
+use super::config::Config;
+use super::docker::{MAX_LAYERS, sha256_flaw};
+use super::facts::{Facts, items};
 use super::oci::{self, Descriptor, Document};
 
 /// Readers follow an index of platforms, and none in it.
@@ -46,7 +47,11 @@ fn would_load<S: Source + Clone>(facts: &Facts<'_, S>, reader: Reader, image: &I
     };
     config.count_flaw(layers.len()).is_none()
         && layers.iter().zip(&config.diff_ids).all(is_sound)
-        && (!is_docker || config.is_for_linux() && config.steps <= layers.len())
+        && if is_docker {
+            config.is_for_linux() && config.steps <= layers.len() && layers.len() <= MAX_LAYERS
+        } else {
+            reader == Reader::Skopeo || !config.has_shell_form
+        }
 }
 
 fn listed<S: Source + Clone>(facts: &Facts<'_, S>, manifest: usize) -> Option<Vec<Image>> {
@@ -73,7 +78,7 @@ fn laid_out<S: Source + Clone>(facts: &Facts<'_, S>, index: usize) -> Option<Vec
 fn platform<S: Source + Clone>(facts: &Facts<'_, S>, digest: &str, depth: usize) -> Option<Image> {
     let find = |path: &str| facts.unpacked(path);
     match oci::read(facts, &find, digest).ok()? {
-        Document::Manifest { config, is_image: true, layers } => {
+        Document::Manifest { config, is_image: true, layers, .. } => {
             let config = Config::read(&oci::document(facts, &find, &config).ok()?).ok()?;
             Some(Image { config, layers: oci::blobs(facts, &find, &layers).ok()? })
         }
