@@ -325,7 +325,9 @@ export abstract class BaseArchive {
    * came. Layers are taken to be what their digests say.
    */
   async compatibility(): Promise<Compatibility[]> {
-    return this.run('compatibility', { packing: [...this.#outer.packing] });
+    const { packing, findings } = this.#outer;
+    // There are no findings but of bytes that follow.
+    return this.run('compatibility', { packing: [...packing], trailing: findings.length > 0 });
   }
 
   /** The repairs that the archive can have, and what each would change. */

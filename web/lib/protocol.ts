@@ -293,7 +293,7 @@ export interface Operations extends FileOperations {
   jobs: { args: { handle: number; examination: number }; result: Job[] };
   report: { args: { examination: number; found: Found[] }; result: VerifyReport };
   forget: { args: { examination: number }; result: undefined };
-  compatibility: { args: { handle: number; packing: Packing[] }; result: Compatibility[] };
+  compatibility: { args: { handle: number; packing: Packing[]; trailing: boolean }; result: Compatibility[] };
   repairs: { args: { handle: number }; result: RepairProposal[] };
   repair: { args: { handle: number; repairs: RepairKind[] }; result: ArchiveView };
   /** Begins to write, as `writing` of the caller's choice, which `drop` ends. */

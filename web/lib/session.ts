@@ -108,7 +108,7 @@ export class Session {
       this.#examinations.delete(examination);
       return undefined;
     },
-    compatibility: ({ handle, packing }) => this.#examined(handle, (archive) => archive.compatibility(packing)),
+    compatibility: ({ handle, packing, trailing }) => this.#examined(handle, (archive) => archive.compatibility(packing, trailing)),
     repairs: ({ handle }) => this.#examined(handle, (archive) => archive.repairs()),
     repair: ({ handle, repairs }) => this.#replace(handle, (archive) => archive.repair(repairs)),
     remove: ({ handle, image }) => this.#replace(handle, (archive) => archive.without(image)),

@@ -22,23 +22,26 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
 }
 
 fn predict(mut bytes: Vec<u8>) -> Result<Vec<Compatibility>> {
-    let mut packing = Vec::new();
+    let (mut packing, mut has_trailing) = (Vec::new(), false);
     while let Some(compression) = Compression::of(&bytes) {
         packing.push(compression);
-        bytes = unpack(&bytes, compression)?;
+        let trailing;
+        (bytes, trailing) = unpack(&bytes, compression)?;
+        has_trailing |= trailing > 0;
     }
     let source = Rc::new(bytes);
     let measured = measure_all(&source)?;
-    Ok(compatibility(source, &packing, &measured))
+    Ok(compatibility(source, &packing, has_trailing, &measured))
 }
 
-fn unpack(bytes: &[u8], compression: Compression) -> Result<Vec<u8>> {
+/// What the bytes hold, and how many follow it.
+fn unpack(bytes: &[u8], compression: Compression) -> Result<(Vec<u8>, u64)> {
     let mut unpacked = Unpacked::new(bytes, 0..Source::len(bytes), compression, Limits::default());
     let mut content = Vec::new();
     let mut buffer = vec![0; 64 << 10];
     loop {
         match unpacked.read(&mut buffer)? {
-            0 => return Ok(content),
+            0 => return Ok((content, unpacked.trailing())),
             count => content.extend(buffer.iter().take(count)),
         }
     }

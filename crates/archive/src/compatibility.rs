@@ -138,15 +138,17 @@ pub struct Compatibility {
 impl<S: Source + Clone> Archive<S> {
     /// What every reader does with this archive.
     ///
-    /// `packing` is how the file was compressed, from outside in: nothing, for a plain tar. `measured` has what was
+    /// `packing` is how the file was compressed, from outside in: nothing, for a plain tar. `trailing` is whether bytes
+    /// follow what is compressed; see [`Content::trailing`](crate::Content). `measured` has what was
     /// learnt of members by reading them whole, by their number in [`Archive::index`]; what is not there is taken to be
     /// intact.
     pub fn compatibility(
         &self,
         packing: &[Compression],
+        trailing: bool,
         measured: &HashMap<usize, Measured>,
     ) -> Vec<Compatibility> {
-        predict(&self.members, packing, measured)
+        predict(&self.members, packing, trailing, measured)
     }
 }
 
@@ -156,10 +158,11 @@ impl<S: Source + Clone> Archive<S> {
 pub fn compatibility<S: Source + Clone>(
     source: S,
     packing: &[Compression],
+    trailing: bool,
     measured: &HashMap<usize, Measured>,
 ) -> Vec<Compatibility> {
     match TarIndex::read(&source) {
-        Ok(index) => predict(&Members::new(Recipe::whole(source), index), packing, measured),
+        Ok(index) => predict(&Members::new(Recipe::whole(source), index), packing, trailing, measured),
         Err(error) => {
             let refusal = |reader| answer(reader, Err(Flaw::of_image(error.message())), || false);
             Reader::ALL.into_iter().map(refusal).collect()
@@ -170,6 +173,7 @@ pub fn compatibility<S: Source + Clone>(
 fn predict<S: Source + Clone>(
     members: &Members<S>,
     packing: &[Compression],
+    trailing: bool,
     measured: &HashMap<usize, Measured>,
 ) -> Vec<Compatibility> {
     let mut facts = Facts::new(members, measured);
@@ -177,6 +181,7 @@ fn predict<S: Source + Clone>(
     // Where it is not known what the images are made of, one that somebody can read will do.
     let is_read = Reader::ALL.into_iter().any(|reader| is_well(&reader.read(&facts)));
     facts.packing = packing.to_vec();
+    facts.trailing = trailing;
     let end_flaw = facts.end_flaw();
     let predict = |reader: Reader| {
         let helps = || remedy::helps(&facts, reader).unwrap_or(is_read);

@@ -89,14 +89,16 @@ impl Examination {
         to_js(&self.core.report(&self.found.0).map_err(to_throw)?)
     }
 
-    /// What every reader at the other end would do with the archive. `packing` is what was around it, from outside in.
+    /// What every reader at the other end would do with the archive. `packing` is what was around it, from outside in, and
+    /// `trailing` whether bytes follow that.
     #[wasm_bindgen(unchecked_return_type = "Compatibility[]")]
     pub fn compatibility(
         &self,
         #[wasm_bindgen(unchecked_param_type = "Packing[]")] packing: Vec<String>,
+        trailing: bool,
     ) -> JsResult {
         let packing: Vec<Compression> = packing.iter().filter_map(|name| Compression::named(name)).collect();
-        to_js(&self.core.compatibility(&packing, &HashMap::new()))
+        to_js(&self.core.compatibility(&packing, trailing, &HashMap::new()))
     }
 
     /// The repairs that the archive can have.

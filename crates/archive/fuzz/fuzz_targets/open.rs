@@ -45,8 +45,8 @@ fuzz_target!(|data: &[u8]| {
     // Memory and a source that never fails: whatever is wrong is a finding.
     let report = archive.verify(LIMITS).unwrap();
     assert_eq!(report.images.len(), archive.images().len());
-    let predicted = archive.compatibility(&[], &HashMap::new());
-    assert_eq!(predicted, compatibility(bytes, &[], &HashMap::new()));
+    let predicted = archive.compatibility(&[], false, &HashMap::new());
+    assert_eq!(predicted, compatibility(bytes, &[], false, &HashMap::new()));
     for proposal in archive.repairs() {
         // Some cannot be had after all; what can be had is sound.
         let Ok(repaired) = archive.repair(&[proposal.repair]) else { continue };

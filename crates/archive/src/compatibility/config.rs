@@ -91,19 +91,19 @@ const CONFIG: &[(&str, Is)] = &[
     ("created", is_time),
     ("os", is_string),
     ("config", |text| Object::parse(text).is_some_and(|object| fits(&object, RUNS))),
-    ("rootfs", |text| text.starts_with('{')),
+    ("rootfs", is_object),
     ("history", |text| are(text, |step| Object::parse(step).is_some_and(|object| fits(&object, STEP)))),
 ];
 
 const COMMANDS: [&str; 2] = ["Cmd", "Entrypoint"];
 
 const RUNS: &[(&str, Is)] = &[
-    (COMMANDS[0], |text| is_string(text) || are(text, is_string)),
-    (COMMANDS[1], |text| is_string(text) || are(text, is_string)),
-    ("Env", |text| are(text, is_string)),
+    (COMMANDS[0], is_command),
+    (COMMANDS[1], is_command),
+    ("Env", is_list),
     ("Labels", |text| holds(text, is_string)),
-    ("ExposedPorts", |text| holds(text, |port| port.starts_with('{'))),
-    ("Volumes", |text| holds(text, |volume| volume.starts_with('{'))),
+    ("ExposedPorts", is_set),
+    ("Volumes", is_set),
     ("User", is_string),
     ("WorkingDir", is_string),
     ("StopSignal", is_string),
@@ -123,6 +123,22 @@ fn fits(object: &Object<'_>, types: &[(&str, Is)]) -> bool {
 
 fn is_string(text: &str) -> bool {
     text.starts_with('"')
+}
+
+fn is_object(text: &str) -> bool {
+    text.starts_with('{')
+}
+
+fn is_list(text: &str) -> bool {
+    are(text, is_string)
+}
+
+fn is_command(text: &str) -> bool {
+    is_string(text) || is_list(text)
+}
+
+fn is_set(text: &str) -> bool {
+    holds(text, is_object)
 }
 
 fn is_time(text: &str) -> bool {

@@ -25,7 +25,7 @@ const MAX_DOCUMENT: u64 = 20 << 20;
 const MAX_LINKS: usize = 40;
 
 pub(super) fn read<S: Source + Clone>(facts: &Facts<'_, S>) -> Reading {
-    if let Some(flaw) = packing_flaw(&facts.packing, Reader::Docker25Containerd) {
+    if let Some(flaw) = packing_flaw(facts, Reader::Docker25Containerd) {
         return Err(flaw);
     }
     let listed = match facts.last(manifest_json::PATH) {

@@ -138,6 +138,8 @@ fn archive_items<S: Source + Clone>(facts: &Facts<'_, S>) -> Result<Vec<Item>, F
         [Gzip] => {
             Err(Flaw::of_form("skopeo 1.9 and podman 4.3 cannot read a Docker archive that is gzipped."))
         }
+        // A layout is unpacked to the end of the tar, and no further.
+        _ if facts.trailing => Err(Flaw::of_form("Bytes follow the compressed data of the file.")),
         packing => packing_flaw(packing, 2).map_or(Ok(()), Err),
     }?;
     let manifest = component(facts, manifest_json::PATH)

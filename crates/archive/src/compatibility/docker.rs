@@ -29,9 +29,12 @@ const fn known(reader: Reader) -> &'static [Compression] {
 pub(super) const BY_PROGRAM: Option<Compression> = Some(Gzip);
 
 /// Why a file that is compressed like that is no tar for the engine.
-pub(super) fn packing_flaw(packing: &[Compression], reader: Reader) -> Option<Flaw> {
-    match packing {
+pub(super) fn packing_flaw<S>(facts: &Facts<'_, S>, reader: Reader) -> Option<Flaw> {
+    match facts.packing.as_slice() {
         [] => None,
+        [one] if facts.trailing && Some(*one) != BY_PROGRAM => {
+            Some(format!("Bytes follow the {} data of the file.", one.name()))
+        }
         [one] if known(reader).contains(one) => None,
         [one] => Some(format!("{} does not unpack {}.", reader.name(), one.name())),
         _ => Some(format!("{} unpacks a file once, but this one is compressed twice.", reader.name())),
@@ -40,7 +43,7 @@ pub(super) fn packing_flaw(packing: &[Compression], reader: Reader) -> Option<Fl
 }
 
 pub(super) fn read<S: Source + Clone>(facts: &Facts<'_, S>, reader: Reader) -> Reading {
-    if let Some(flaw) = packing_flaw(&facts.packing, reader) {
+    if let Some(flaw) = packing_flaw(facts, reader) {
         return Err(flaw);
     }
     // Docker up to 24 unpacks in a chroot, where nothing is above.

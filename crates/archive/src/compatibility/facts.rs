@@ -24,6 +24,8 @@ pub(super) struct Facts<'a, S> {
     measured: &'a HashMap<usize, Measured>,
     /// How the file was compressed, from outside in.
     pub(super) packing: Vec<Compression>,
+    /// Whether bytes follow what was compressed.
+    pub(super) trailing: bool,
     /// The first member of each name.
     first: HashMap<String, usize>,
     /// The last regular file of each name.
@@ -56,7 +58,16 @@ impl<'a, S: Source + Clone> Facts<'a, S> {
             }
             first.entry(name).or_insert(number);
         }
-        Self { members, measured, packing: Vec::new(), first, last, links, looked_into: RefCell::default() }
+        Self {
+            members,
+            measured,
+            packing: Vec::new(),
+            trailing: false,
+            first,
+            last,
+            links,
+            looked_into: RefCell::default(),
+        }
     }
 
     pub(super) fn entries(&self) -> &[Entry] {
