@@ -143,6 +143,8 @@ describe('a compressed archive', { skip: skipUnless('bzip2', 'xz', 'zstd', 'lz4'
       // Only xz has a place for zeros.
       const found = tool.program === 'xz' ? [] : ['trailing-bytes'];
       assert.deepEqual([archive.size, archive.findings.map(({ code }) => code)], [content.length, found], tool.program);
+      const podman = (await archive.compatibility()).find(({ reader }) => reader === 'podman');
+      assert.equal(podman.verdict, found.length > 0 ? 'refuses' : 'loads', tool.program);
       await archive.close();
     }
     const packed = await pack(gzip, plain);
