@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
 import { deflateSync, crc32 } from 'node:zlib';
 import { skipUnlessBrowser, withPage } from '../support/browsers.mjs';
+import { fixtures } from '../support/fixtures.mjs';
 import { run } from '../support/run.mjs';
 import { tar, writeImages } from '../support/tars.mjs';
 import { SCREENSHOTS, startSite } from '../support/site.mjs';
@@ -250,6 +251,14 @@ for (const browser of ['chromium', 'firefox']) {
       });
     });
 
+    it('are there in images with a manifest digest', async () => {
+      for (const kind of ['docker-hybrid', 'oci']) {
+        const file = `${kind}-${browser}.tar`;
+        await fixtures([kind, '--layers', '2', '--name', 'app:1', join(directory, file)]);
+        await withPage(browser, origin, (page) => open(page, file));
+      }
+    });
+
     it('with hostile names are text', async () => {
       await withPage(browser, origin, async (page) => {
         await open(page, 'app.tar');
@@ -316,7 +325,7 @@ for (const browser of ['chromium', 'firefox']) {
         await page.click('button', 'Remove');
         await page.waitFor((label) => document.querySelector('.image')?.ariaLabel !== label, before);
         assert.match(await page.text('.archive .state'), /^Unsaved edits\. Removed: the image is [0-9a-f]{12} now\.$/);
-        await page.evaluate(() => document.querySelector('.files > summary').click());
+        // The files stay open.
         await page.waitFor(() => document.querySelector('.tree .file') !== null);
         await clickRow(page, 'etc');
         await rowsAre(page, ['1 bin', '1 etc', '2 app.json', '2 link → passwd', '2 passwd', '1 odd', '1 pictures', '1 usr', '1 var']);
@@ -339,7 +348,6 @@ for (const browser of ['chromium', 'firefox']) {
         await page.click('button', 'Squash');
         await page.waitFor((label) => document.querySelector('.image')?.ariaLabel !== label, before);
         assert.match(await page.text('.archive .state'), /Squashed: the image is [0-9a-f]{12} now\.$/);
-        await page.evaluate(() => document.querySelector('.files > summary').click());
         await rowsAre(page, ['1 bin', '1 etc', '1 odd', '1 pictures', '1 usr', '1 var']);
         assert.equal(await page.evaluate(() => document.querySelectorAll('.layers-pane li').length), 2);
         assert.equal(await page.evaluate(() => [...document.querySelectorAll('button')].find((one) => one.textContent === 'Squash all layers…')?.checkVisibility()), false);

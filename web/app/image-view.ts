@@ -19,10 +19,13 @@ export function imageView(editor: Editor, image: Image, closed: AbortSignal): Im
   const shortId = shortDigest(image.id);
   const nameList = names(editor, image, shortId);
   const title = h('h3');
+  const remove = h('button', { type: 'button', onclick: () => void removeIt(), ariaLabel: `Remove from the archive: image ${shortId}` }, 'Remove from the archive');
+  const removing = h('p', { className: 'row' }, remove);
   let now: Image;
 
   function update(image: Image): void {
     now = image;
+    removing.hidden = archive.images.length < 2;
     const [name] = now.references;
     title.replaceChildren(name === undefined ? shortId : quoted(name));
     nameList.update(now);
@@ -34,8 +37,6 @@ export function imageView(editor: Editor, image: Image, closed: AbortSignal): Im
       await archive.remove((now.index !== undefined && now.references[0]) || now.id);
       return `Removed the image ${shortId} and what only it needed.`;
     });
-  const remove = h('button', { type: 'button', onclick: () => void removeIt() }, 'Remove from the archive');
-  remove.ariaLabel = `Remove from the archive: image ${shortId}`;
   const few = archive.images.length <= FEW;
   const configSection = unfolding('config', 'Edit the config', async () => {
     const { configForm } = await import('./config-form.js');
@@ -52,7 +53,7 @@ export function imageView(editor: Editor, image: Image, closed: AbortSignal): Im
     { className: 'image', ariaLabel: `Image ${shortId}` },
     title,
     nameList.element,
-    archive.images.length > 1 && h('p', { className: 'row' }, remove),
+    removing,
     h(
       'dl',
       { className: 'facts short' },
