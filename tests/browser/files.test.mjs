@@ -44,6 +44,7 @@ const base = tar([
   { path: 'pictures/' },
   { path: 'pictures/dot.png', content: png() },
   { path: 'pictures/bomb.png', content: png(60_000, 60_000) },
+  { path: 'pictures/large.png', content: Buffer.concat([png(), Buffer.alloc(1 << 20)]) },
   { path: 'pictures/evil.svg', content: '<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>' },
   { path: 'usr/share/long.txt', content: LONG },
   { path: 'var/cache/' },
@@ -178,7 +179,12 @@ for (const browser of ['chromium', 'firefox']) {
     it('show what they hold, and never more than is safe', async () => {
       await withPage(browser, origin, async (page) => {
         await open(page, 'app.tar');
-        for (const name of ['usr', 'pictures', 'etc', 'bin']) await clickRow(page, name);
+        // The first press goes where it lands, however far the tree is scrolled.
+        await page.evaluate(() => document.querySelector('.tree').style.setProperty('max-height', '4rem'));
+        await clickRow(page, 'usr');
+        await titleIs(page, 'usr');
+        await page.evaluate(() => document.querySelector('.tree').style.removeProperty('max-height'));
+        for (const name of ['pictures', 'etc', 'bin']) await clickRow(page, name);
         await page.waitFor(() => document.querySelectorAll('.tree .file').length >= 15);
         const views = () => page.evaluate(() => [...document.querySelectorAll('.views button')].map((button) => `${button.textContent} ${button.ariaPressed}`));
         await clickRow(page, 'app.json');
@@ -193,6 +199,11 @@ for (const browser of ['chromium', 'firefox']) {
         assert.deepEqual(colour, [200, 30, 30, 255]);
         await clickRow(page, 'bomb.png');
         await page.waitFor(() => document.querySelector('.views')?.textContent === 'Hex');
+        await clickRow(page, 'large.png');
+        await page.waitFor(() => document.querySelector('canvas.picture') !== null);
+        await page.click('button', 'Hex');
+        await page.waitFor(() => document.querySelector('.content .hint')?.textContent.startsWith('Only the first MiB'));
+        await page.click('button', 'Picture');
         await clickRow(page, 'evil.svg');
         await contentIs(page, '<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>');
         assert.deepEqual(await views(), ['Text true', 'Hex false']);
@@ -203,6 +214,7 @@ for (const browser of ['chromium', 'firefox']) {
         assert.match(await page.text('.file-pane > .row.hint'), /^The first 65\.5 kB of 429 kB\./);
         await page.click('button', 'Show more');
         await page.waitFor(() => document.querySelector('.content .numbers')?.textContent.endsWith('\n40000'));
+        assert.equal(await page.evaluate(() => document.activeElement.className), 'scroll content', 'the button that goes leaves the focus to what it brought');
       });
     });
 

@@ -30,7 +30,8 @@ export function look(bytes: Uint8Array, isWhole: boolean, label: string): Look {
       if (view === 'picture' && kind) return picture(bytes, kind, label);
       if (view === 'json' && json !== undefined) return numbered(json, label);
       if (view === 'text' && text !== undefined) return numbered(text, label);
-      return region(label, h('pre', {}, hex(bytes.subarray(0, MOST_OF_HEX))));
+      const rest = bytes.length > MOST_OF_HEX && h('p', { className: 'hint' }, 'Only the first MiB: save the file for the rest.');
+      return region(label, rest, h('pre', {}, hex(bytes.subarray(0, MOST_OF_HEX))));
     },
   };
 }

@@ -3,7 +3,7 @@ import type { Archive, Image } from '../../lib/index.js';
 import { nameOf, type Item } from './branches.js';
 import { look, type View } from './content.js';
 import { download } from './downloads.js';
-import { announce, fact, h, quoted, visible } from '../dom.js';
+import { announce, fact, h, quoted, renew, visible } from '../dom.js';
 import { bytes, moment, owner, permissions } from '../format.js';
 import { layerName } from './layer-list.js';
 import { pictureKind } from './pictures.js';
@@ -119,8 +119,10 @@ export function filePane(archive: Archive, image: string, described: Image, edit
       if (signal.aborted) return;
       const more = h('button', { type: 'button' }, 'Show more');
       more.onclick = () => void open(item, limit * MORE);
+      const isMore = !isWhole && limit < MOST;
+      const said = document.createTextNode(`The first ${bytes(read.length)} of ${bytes(item.file.size)}.`);
+      renew(part, [said, ...(isMore ? [more] : [])], isMore ? more : (content.querySelector<HTMLElement>('.content') ?? save));
       part.hidden = isWhole;
-      part.replaceChildren(`The first ${bytes(read.length)} of ${bytes(item.file.size)}.`, ...(limit < MOST ? [more] : []));
     } catch (thrown) {
       if (!signal.aborted && element.isConnected) content.replaceChildren(h('p', { className: 'wrong' }, sentence(thrown)));
     }

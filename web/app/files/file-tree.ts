@@ -215,7 +215,8 @@ export function fileTree(label: string, chosen: (item: Item) => void, failed: (t
     move();
   };
   element.onfocus = () => {
-    if (!active) go(rows[0]);
+    // A press goes where it lands, and not to the first row on its way.
+    if (!active && element.matches(':focus-visible')) go(rows[0]);
   };
   element.addEventListener('scroll', () => {
     // What is out of sight is no element.
