@@ -157,13 +157,14 @@ for (const browser of ['chromium', 'firefox']) {
         assert.match(await page.text('.state'), /^Unsaved edits\. Removed the image [0-9a-f]{12}/);
         // The button is gone, and so is that of the last image.
         assert.equal(await page.evaluate(() => document.activeElement.tagName), 'H2');
-        assert.equal(await page.evaluate(() => [...document.querySelectorAll('.image button')].some((one) => /^Remove from/.test(one.textContent))), false);
+        assert.equal(await page.evaluate(() => [...document.querySelectorAll('.image button')].some((one) => /^Remove from/.test(one.textContent) && one.checkVisibility())), false);
         const { path: saved } = await page.download(() => page.click('button', 'Save'));
         await engine.empty();
         await engine.docker('load', '--input', saved);
         assert.equal(Object.keys(await engine.images()).length, 1);
         await page.click('button', 'Undo');
         await page.waitFor(() => document.querySelectorAll('.image').length === 2);
+        assert.equal(await page.evaluate(() => document.querySelectorAll('.image p:not([hidden]) > button[aria-label^="Remove from"]').length), 2);
       });
     });
 

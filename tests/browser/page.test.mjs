@@ -132,6 +132,8 @@ for (const browser of ['chromium', 'firefox']) {
         await open(page, file);
         const heading = () => page.evaluate(() => document.querySelector('.image').ariaLabel);
         const before = await heading();
+        const toSave = () => page.evaluate(() => [...document.querySelectorAll('.choosing .choices input')].map(({ checked }) => checked));
+        await page.evaluate(() => document.querySelector('.choosing .choices input').click());
         await page.evaluate(() => {
           for (const one of document.querySelectorAll('.image summary')) if (one.textContent === 'Edit the config') one.click();
         });
@@ -145,7 +147,8 @@ for (const browser of ['chromium', 'firefox']) {
         assert.match(await page.text('.state'), /Changed the config: the image is [0-9a-f]{12} now/);
         assert.match(await page.text('.image'), /edited=yes/);
         assert.deepEqual(await chips(page), [['app:1'], []]);
-        // The image is another one now: its form is open and has the focus as before.
+        // The image is another one now: it is left out of what is saved, its form is open and has the focus as before.
+        assert.deepEqual(await toSave(), [false, true]);
         await page.waitFor(() => document.querySelector('.image:first-of-type .config-form') !== null);
         assert.equal(await page.evaluate(() => document.activeElement.textContent), 'Edit the config');
         assert.equal(await page.evaluate(() => document.querySelector('.image:last-of-type .config-form textarea').value), 'TYPED=1');

@@ -99,6 +99,18 @@ for (const browser of ['chromium', 'firefox']) {
 
         await page.goto('/');
         await rowsAre(page, 'db:1');
+        // The last image that goes can be brought back, by the keys, too.
+        await choose(page, 'db:1');
+        await page.click('button', 'Remove chosen names');
+        await rowsAre(page);
+        await page.click('button', 'Undo the last change of the shelf');
+        await rowsAre(page, 'db:1');
+        await choose(page, 'db:1');
+        await page.click('button', 'Remove chosen names');
+        await rowsAre(page);
+        const undo = () => document.activeElement.dispatchEvent(new KeyboardEvent('keydown', { key: 'z', ctrlKey: true, bubbles: true }));
+        await page.evaluate(undo);
+        await rowsAre(page, 'db:1');
         await page.fill('.filter input[type=text]', 'app:*');
         await rowsAre(page);
         await page.waitFor(() => document.querySelector('.stocked > .hint')?.checkVisibility());
@@ -136,6 +148,37 @@ for (const browser of ['chromium', 'firefox']) {
         await page.click('button', 'Prune');
         await rowsAre(page, 'app:1');
         assert.notEqual(await id(), before);
+      });
+    });
+
+    it('takes one of the platforms that share a name, and keeps the focus and what can be undone', async () => {
+      const file = await fixture('oci-platforms', `platforms-${browser}`, '--images', '3', '--name', 'app:1');
+      await withPage(browser, origin, async (page) => {
+        await start(page);
+        await load(page, file);
+        await rowsAre(page, 'app:1', 'app:1', 'app:1');
+        const row = await page.evaluate(() => {
+          const wanted = [...document.querySelectorAll('.shelf tbody tr')].find(({ textContent }) => textContent.includes('s390x'));
+          wanted.querySelector('input').click();
+          return wanted.querySelector('.copy').title.replace('Copy ', '');
+        });
+        await page.fill('.tagging input', 'mainframe:1');
+        await page.press('Enter');
+        await rowsAre(page, 'app:1', 'app:1', 'app:1', 'mainframe:1');
+        await page.click('button', 'Open chosen images');
+        await page.waitFor(() => document.querySelector('.image') !== null);
+        assert.deepEqual(await page.evaluate(() => [...document.querySelectorAll('.image .facts .copy')].map(({ title }) => title.replace('Copy ', '')).slice(0, 1)), [row]);
+        assert.equal(await page.evaluate(() => document.querySelectorAll('.image').length), 1);
+        // Where nothing is pruned, the tag can still be taken back. What changes leaves the focus where it is.
+        await page.click('button', 'Prune…');
+        await page.waitFor(() => document.querySelector('dialog[open]') !== null);
+        await page.click('button', 'Prune');
+        await told(page, 'Total reclaimed space: 0B');
+        await page.evaluate(() => document.querySelector('.shelf tbody .copy').focus());
+        const copied = await page.evaluate(() => document.activeElement.title);
+        await page.evaluate(() => document.activeElement.dispatchEvent(new KeyboardEvent('keydown', { key: 'z', ctrlKey: true, bubbles: true })));
+        await rowsAre(page, 'app:1', 'app:1', 'app:1');
+        assert.equal(await page.evaluate(() => document.activeElement.title), copied);
       });
     });
 

@@ -16,14 +16,18 @@ export async function ask(title: string, yes: string, ...content: Node[]): Promi
     ),
   );
   dialog.oncancel = (event) => {
-    const texts = [...dialog.querySelectorAll('textarea')];
-    if (texts.some(({ value, defaultValue }) => value !== defaultValue.replace(/\r\n?/g, '\n'))) event.preventDefault();
+    if (isTyped()) event.preventDefault();
   };
   document.body.append(dialog);
   dialog.showModal();
   await new Promise((resolve) => dialog.addEventListener('close', resolve, { once: true }));
   dialog.remove();
   return dialog.returnValue === 'yes';
+}
+
+/** Whether a text was typed that an open question would lose. */
+export function isTyped(): boolean {
+  return [...document.querySelectorAll<HTMLTextAreaElement>('dialog[open] textarea')].some(({ value, defaultValue }) => value !== defaultValue);
 }
 
 /** A field of a question, with its label. */

@@ -40,6 +40,7 @@ export function choosing(archive: Archive, changed: () => void): Choosing {
   const gzip = h('input', { id: newId(), type: 'checkbox' });
   /** The images that are left out, by what they are called in {@link identity}. */
   const left = new Set<string>();
+  let former: string[] = [];
   let shown = '';
   const images = h('ul', { className: 'choices', ariaLabel: 'Images to save' });
   const pictures = h('details', {}, h('summary', {}, 'Which images'));
@@ -78,6 +79,17 @@ export function choosing(archive: Archive, changed: () => void): Choosing {
       }
     }
   };
+  /** An image that was edited is another one, in the same place: it is left out where that was. */
+  function carry(now: string[]): void {
+    const known = new Set(now.length === former.length ? former : now);
+    for (const [index, name] of now.entries()) {
+      if (known.has(name)) continue;
+      if (left.has(former[index] ?? '')) left.add(name);
+      else left.delete(name);
+    }
+    former = now;
+  }
+
   for (const input of [format.input, layers.input, gzip]) input.onchange = () => changed();
 
   const element = h(
@@ -123,6 +135,7 @@ export function choosing(archive: Archive, changed: () => void): Choosing {
     },
     update(now) {
       pictures.hidden = now.length < 2;
+      carry(now.map(identity));
       const labels = now.map((image) => image.references[0] ?? shortDigest(image.id));
       const wanted = now.map((image, index) => `${identity(image)} ${labels[index]}`).join('\n');
       if (wanted === shown) return;

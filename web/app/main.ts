@@ -1,5 +1,6 @@
 /** The page: one archive at a time, from a file on disk to a file on disk, and a shelf for those that are to stay. */
 import type { Archive, Folder } from '../lib/index.js';
+import { isTyped } from './asking.js';
 import { byId, h, visible } from './dom.js';
 import { listenForFiles, type Consent } from './opening.js';
 import * as problems from './problems.js';
@@ -60,7 +61,7 @@ function consent(): Consent {
 }
 
 addEventListener('beforeunload', (event) => {
-  if (current?.unsaved) event.preventDefault();
+  if (current?.unsaved || isTyped()) event.preventDefault();
 });
 
 addEventListener('keydown', (event) => {
@@ -68,12 +69,16 @@ addEventListener('keydown', (event) => {
   const { target } = event;
   const typing = target instanceof HTMLTextAreaElement || (target instanceof HTMLInputElement && !['checkbox', 'radio', 'file'].includes(target.type));
   const key = event.key.toLowerCase();
+  // Where the shelf has the focus, they are about the shelf.
+  const onShelf = byId('shelf', HTMLElement).contains(document.activeElement);
+  const undo = () => (onShelf ? void shelf.then(({ undo }) => undo()) : void current?.undo());
+  const redo = () => void (onShelf || current?.redo());
   const action = {
     o: () => byId('file', HTMLInputElement).click(),
     s: () => void current?.save(),
     // In a field, these keys undo what was typed.
-    z: typing ? undefined : () => void (event.shiftKey ? current?.redo() : current?.undo()),
-    y: typing ? undefined : () => void current?.redo(),
+    z: typing ? undefined : event.shiftKey ? redo : undo,
+    y: typing ? undefined : redo,
   }[key];
   if (!action) return;
   event.preventDefault();

@@ -80,9 +80,9 @@ export function clear(): void {
   document.documentElement.style.scrollPaddingTop = '';
 }
 
-/** A message of Docker's as a sentence: they begin small and end without a stop. */
+/** A message of Docker's as a sentence: they begin small, unless with an address, and end without a stop. */
 export function sentence(message: string): string {
-  const text = visible(message.charAt(0).toUpperCase() + message.slice(1));
+  const text = visible(/^https?:/.test(message) ? message : message.charAt(0).toUpperCase() + message.slice(1));
   return /[.!?]$/.test(text) ? text : `${text}.`;
 }
 

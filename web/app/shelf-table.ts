@@ -9,6 +9,8 @@ export interface ShelfTable {
   update(rows: readonly ImageRow[]): void;
   /** The rows that are chosen, in the table's order. */
   chosen(): ImageRow[];
+  /** They as Docker's command line would have them: by name, or by ID where the name stands for others, too. */
+  asked(): string[];
 }
 
 /** What a row is called on Docker's command line: its name, or the beginning of its ID where it has none. */
@@ -33,6 +35,7 @@ export function shelfTable(changed: () => void, heir: HTMLElement): ShelfTable {
 
   /** The same name may stand for several platforms: then only the ID tells the rows apart. */
   const keyOf = (row: ImageRow) => `${nameOf(row)} ${row.id}`;
+  const isChosen = (row: ImageRow) => chosen.has(keyOf(row));
 
   all.onchange = () => {
     for (const row of rows) if (all.checked) chosen.add(keyOf(row));
@@ -51,7 +54,6 @@ export function shelfTable(changed: () => void, heir: HTMLElement): ShelfTable {
     const key = keyOf(row);
     const name = nameOf(row);
     const box = h('input', { type: 'checkbox', checked: chosen.has(key), ariaLabel: `Choose ${visible(name)}` });
-    box.dataset['key'] = key;
     box.onchange = () => {
       if (box.checked) chosen.add(key);
       else chosen.delete(key);
@@ -61,7 +63,7 @@ export function shelfTable(changed: () => void, heir: HTMLElement): ShelfTable {
     if (row.created !== undefined) created.title = visible(row.created);
     return h(
       'tr',
-      {},
+      { attrs: { 'data-key': key } },
       h('td', {}, box),
       h('td', { className: 'name' }, quoted(row.repository ?? '<none>')),
       h('td', { className: 'name' }, quoted(row.tag ?? '<none>')),
@@ -85,13 +87,19 @@ export function shelfTable(changed: () => void, heir: HTMLElement): ShelfTable {
       for (const key of chosen) if (!keys.has(key)) chosen.delete(key);
       const seen = new Set<string>();
       const several = new Set(now.map(nameOf).filter((name) => seen.size === seen.add(name).size));
-      const focused = document.activeElement instanceof HTMLElement ? document.activeElement.dataset['key'] : undefined;
+      const had = document.activeElement;
+      const focused = had?.closest('tr')?.dataset['key'];
       renew(body, [], heir);
       const rest = fill(body, now, (row) => rowOf(row, several));
       more.replaceChildren(...(rest ? [rest] : []));
-      if (focused !== undefined) [...body.querySelectorAll('input')].find((box) => box.dataset['key'] === focused)?.focus();
+      const again = had && focused !== undefined && [...body.rows].find((row) => row.dataset['key'] === focused);
+      if (again) again.querySelector<HTMLElement>(had.localName)?.focus();
       tell();
     },
-    chosen: () => rows.filter((row) => chosen.has(keyOf(row))),
+    chosen: () => rows.filter(isChosen),
+    asked() {
+      const others = new Set(rows.filter((row) => !isChosen(row)).map(nameOf));
+      return [...new Set(rows.filter(isChosen).map((row) => (others.has(nameOf(row)) ? shortDigest(row.id) : nameOf(row))))];
+    },
   };
 }

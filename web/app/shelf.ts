@@ -23,6 +23,8 @@ type Input = File | Folder | Archive;
 export interface Shelf {
   /** Takes archives in, one after the other. */
   load(inputs: readonly Input[]): Promise<void>;
+  /** Takes its last change back. */
+  undo(): void;
 }
 
 /** Fills the section. `open` shows an archive; what is on the shelf stays there. */
@@ -65,6 +67,7 @@ export async function shelf(section: HTMLElement, open: (archive: Archive) => Pr
     h('div', { className: 'row' }, target, tag),
     suggestions,
   );
+  const whole = h('div', { className: 'row' }, prune, verify, verifying.element, undo, usage);
   let url: string | undefined;
   let kept: Saved | undefined;
   let loads = Promise.resolve();
@@ -73,7 +76,7 @@ export async function shelf(section: HTMLElement, open: (archive: Archive) => Pr
   let isRefused = false;
   let suggested = 0;
 
-  /** What is chosen, as Docker's command line would have it. */
+  /** The names of what is chosen, with all platforms that they stand for. */
   const names = () => [...new Set(table.chosen().map(nameOf))];
 
   const ids = () => [...new Set(table.chosen().map(({ id }) => shortDigest(id)))];
@@ -125,12 +128,11 @@ export async function shelf(section: HTMLElement, open: (archive: Archive) => Pr
         removeIds,
         create,
         h('label', { htmlFor: force.id, className: 'check' }, force, ' Force'),
-        undo,
       ),
       tagging,
       push.element,
     ),
-    h('div', { className: 'row' }, prune, verify, verifying.element, usage),
+    whole,
     log.element,
     containers,
   );
@@ -147,6 +149,8 @@ export async function shelf(section: HTMLElement, open: (archive: Archive) => Pr
       const nothing = total === 0;
       empty.hidden = !nothing;
       section.classList.toggle('bare', nothing);
+      // The last image that went may come back.
+      whole.hidden = nothing && store.undoable === 0;
       usage.textContent = nothing ? '' : `${count(total, 'image')}, ${bytes(size)}.`;
       unmatched.hidden = nothing || rows.length > 0;
       table.element.hidden = rows.length === 0;
@@ -204,11 +208,11 @@ export async function shelf(section: HTMLElement, open: (archive: Archive) => Pr
   }
 
   async function openChosen(): Promise<void> {
-    await open(await store.open(names()));
+    await open(await store.open(table.asked()));
   }
 
   async function saveChosen(): Promise<void> {
-    const images = names();
+    const images = table.asked();
     const saved = await saving.run((options) => store.save(images, { format: format.value as SaveFormat, ...options }));
     // Nothing tells when a download is through: the last file must live until there is another.
     if (url !== undefined) URL.revokeObjectURL(url);
@@ -221,7 +225,7 @@ export async function shelf(section: HTMLElement, open: (archive: Archive) => Pr
   }
 
   async function tagChosen(name: string): Promise<void> {
-    const [source] = names();
+    const [source] = table.asked();
     if (source === undefined) return;
     const command = `docker tag ${source} ${name}`;
     await log.answered(command, async () => {
@@ -242,7 +246,7 @@ export async function shelf(section: HTMLElement, open: (archive: Archive) => Pr
   }
 
   async function createContainer(): Promise<void> {
-    const [image] = names();
+    const [image] = table.asked();
     if (image === undefined) return;
     containers.open = true;
     await (await containerList()).create(image);
@@ -272,7 +276,8 @@ export async function shelf(section: HTMLElement, open: (archive: Archive) => Pr
     if (!sure) return;
     const { lines } = await store.prune({ all: every.checked });
     log.add(`docker image prune${every.checked ? ' --all' : ''}`, lines);
-    await store.collect();
+    // Where nothing went, what can be undone stays so.
+    if (lines.length > 1 || store.undoable === 0) await store.collect();
   }
 
   async function verifyAll(): Promise<void> {
@@ -302,11 +307,11 @@ export async function shelf(section: HTMLElement, open: (archive: Archive) => Pr
     await refresh();
     // What can no longer be pressed has lost the focus.
     if (document.activeElement === document.body || (starter instanceof HTMLButtonElement && starter.disabled)) {
-      (section.classList.contains('bare') ? input : table.element).focus();
+      (table.element.hidden ? input : table.element).focus();
     }
   }
 
-  return { load };
+  return { load, undo: () => undo.click() };
 }
 
 const FORMATS: SaveFormat[] = ['docker', 'docker-legacy', 'oci'];
