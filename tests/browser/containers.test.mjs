@@ -22,6 +22,10 @@ before(async () => {
     { path: 'etc/' },
     { path: 'etc/motd', content: 'hello\n' },
     { path: 'etc/old', content: 'obsolete\n' },
+    { path: 'etc/dos.ini', content: 'a=1\r\nb=2\r\n' },
+    { path: 'etc/mixed', content: 'a\r\nb\nc' },
+    { path: 'etc/link', link: 'motd' },
+    { path: 'etc/su', content: 'program', mode: 0o4755 },
     { path: 'usr/' },
     { path: 'usr/share/' },
     { path: 'usr/share/doc', content: 'read me\n' },
@@ -159,6 +163,70 @@ for (const browser of ['chromium', 'firefox']) {
         await page.waitFor(() => document.querySelector('.workbench h3')?.textContent === 'Container other');
         await page.click('button', 'Delete other');
         await page.waitFor(() => document.querySelector('.workbench') === null);
+      });
+    });
+
+    it('lose nothing that was not meant', async () => {
+      const edit = (page) =>
+        page.evaluate(() => {
+          // A double click asks once.
+          const button = [...document.querySelectorAll('.edits button')].find(({ textContent }) => textContent === 'Edit as text');
+          button.click();
+          button.click();
+        });
+      const isDisabled = (page, text) => page.evaluate((wanted) => [...document.querySelectorAll('.edits button')].find(({ textContent }) => textContent === wanted).disabled, text);
+      await withPage(browser, origin, async (page) => {
+        await start(page, join(directory, 'app.tar'));
+        await create(page, 'careful');
+        await goTo(page, 'etc/dos.ini');
+        await edit(page);
+        await answer(page, 'Write');
+        await edit(page);
+        await answer(page, 'Write', 'a=1\nb=3\n');
+        await diffIs(page, 'C /etc', 'C /etc/dos.ini');
+        await page.waitFor(() => document.querySelector('.file-pane .content')?.textContent === 'Lines end with CR LF.1\n2a=1\nb=3');
+        await goTo(page, 'etc/mixed');
+        await edit(page);
+        await answer(page, 'Cancel');
+
+        await goTo(page, 'etc/su');
+        await page.click('button', 'Mode and owner');
+        await answer(page, 'Set', undefined, '7');
+        await diffIs(page, 'C /etc', 'C /etc/dos.ini', 'C /etc/su');
+        await page.waitFor(() => /-rwsr-xr-x 4755/.test(document.querySelector('.file-pane').textContent));
+        assert.equal(await isDisabled(page, 'Mode and owner'), false);
+        await goTo(page, 'etc/link → motd');
+        assert.equal(await isDisabled(page, 'Mode and owner'), true);
+
+        // What would replace something is refused, and asked for again.
+        await goTo(page, 'etc/old');
+        await page.click('button', 'Move');
+        await dialogIs(page, true);
+        await page.press('Enter');
+        await dialogIs(page, false);
+        await page.click('button', 'Move');
+        await dialogIs(page, true);
+        await page.fill('dialog[open] input', '/etc/motd');
+        await page.press('Enter');
+        await page.waitFor(() => document.querySelector('dialog[open] .wrong')?.textContent.startsWith('/etc/motd is there already'));
+        await page.fill('dialog[open] input', '/new ');
+        await page.press('Enter');
+        await dialogIs(page, false);
+        await diffIs(page, 'C /etc', 'C /etc/dos.ini', 'D /etc/old', 'C /etc/su', 'A /new ');
+        await page.click('button', 'New folder');
+        await dialogIs(page, true);
+        await page.fill('dialog[open] input', '/etc');
+        await page.click('button', 'Make');
+        await page.waitFor(() => document.querySelector('dialog[open] .wrong')?.textContent === 'File exists: /etc.');
+        await page.click('button', 'Cancel');
+        await dialogIs(page, false);
+
+        // What goes leaves the focus to something.
+        await page.click('button', 'Delete');
+        await diffIs(page, 'C /etc', 'C /etc/dos.ini', 'D /etc/old', 'C /etc/su');
+        await page.waitFor(() => document.activeElement.role === 'tree');
+        await page.click('button', 'Delete careful');
+        await page.waitFor(() => document.activeElement.textContent.startsWith('There are none.'));
       });
     });
 

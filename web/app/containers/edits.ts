@@ -4,6 +4,7 @@ import { ask, field } from '../asking.js';
 import { h, newId, visible } from '../dom.js';
 import { droppedFolder } from '../dropped.js';
 import type { Item } from '../files/branches.js';
+import { count } from '../format.js';
 import * as problems from '../problems.js';
 import { task } from '../task.js';
 
@@ -17,6 +18,8 @@ export interface Place {
   folder(): string;
   /** A change was made, of which this is the most interesting path. */
   done(path: string | undefined, sentence: string): Promise<void>;
+  /** Nothing runs any more, whatever came of it. */
+  idle(): void;
 }
 
 export interface Edits {
@@ -30,9 +33,16 @@ export interface Edits {
 
 export function edits(container: Container, place: Place): Edits {
   let item: Item | undefined;
+  let isPressed = false;
   const button = (text: string, work: () => Promise<void>) => {
     const one = h('button', { type: 'button' }, text);
-    one.onclick = () => void run(work);
+    one.onclick = async () => {
+      // The second of two clicks may come before the question that the first one asks.
+      if (isPressed) return;
+      isPressed = true;
+      await run(work);
+      isPressed = false;
+    };
     return one;
   };
   const picker = (text: string, taken: (files: File[]) => Promise<void>, props: Partial<HTMLInputElement> = {}) => {
@@ -70,8 +80,17 @@ export function edits(container: Container, place: Place): Edits {
       await ask('No text', 'Close', h('p', {}, 'The file is no text in UTF-8. Replace it instead.'));
       return;
     }
-    const input = h('textarea', { rows: 16, defaultValue: text, spellcheck: false, className: 'code' });
-    await typed(`Edit ${visible(`/${path}`)}`, [field('Content', input)], async () => ({ path, content: input.value }));
+    // A text field has one kind of line ends, LF: others are put back, if all are the same.
+    const end = text.includes('\r') ? '\r\n' : '\n';
+    const lines = text.split(end);
+    if (lines.some((line) => /[\r\n]/.test(line))) {
+      await ask('Several line ends', 'Close', h('p', {}, 'The lines of the file end in several ways, which a text field would not keep. Replace it instead.'));
+      return;
+    }
+    const input = h('textarea', { rows: 16, defaultValue: lines.join('\n'), spellcheck: false, className: 'code' });
+    await asked(`Edit ${visible(`/${path}`)}`, 'Write', [field('Content', input)], async () => {
+      if (input.value !== input.defaultValue) await write([{ path, content: input.value.replaceAll('\n', end) }]);
+    });
   });
   const replace = picker('Replace', async ([file]) => {
     if (file && item) await write([{ path: item.file.path, content: file }]);
@@ -80,10 +99,15 @@ export function edits(container: Container, place: Place): Edits {
     if (!item) return;
     const { path } = item.file;
     const input = pathInput(path);
-    if (!(await ask('Move', 'Move', field('To', input)))) return;
-    const to = bare(input.value);
-    await container.move(path, to);
-    await place.done(to, `Moved /${path} to /${to}.`);
+    // As it is there: a field drops line breaks.
+    const { value } = input;
+    await asked('Move', 'Move', [field('To', input)], async () => {
+      const to = bare(input.value);
+      if (input.value === value || to === path) return;
+      await assertFree(to);
+      await container.move(path, to);
+      await place.done(to, `Moved /${path} to /${to}.`);
+    });
   });
   const attributes = button('Mode and owner', async () => {
     if (!item) return;
@@ -91,11 +115,15 @@ export function edits(container: Container, place: Place): Edits {
     const bits = h('input', { type: 'text', value: mode.toString(8).padStart(4, '0'), pattern: '[0-7]{1,4}', required: true });
     const numbers = [uid, gid].map((value) => h('input', { type: 'number', value: String(value), min: '0', required: true }));
     const [user, group] = numbers as [HTMLInputElement, HTMLInputElement];
-    if (!(await ask(`Mode and owner of ${visible(`/${path}`)}`, 'Set', field('Mode', bits, 'octal'), field('User', user), field('Group', group)))) return;
-    const wanted = parseInt(bits.value, 8);
-    if (user.valueAsNumber !== uid || group.valueAsNumber !== gid) await container.chown(path, user.valueAsNumber, group.valueAsNumber);
-    if (wanted !== mode) await container.chmod(path, wanted);
-    await place.done(path, `Set mode and owner of /${path}.`);
+    const fields = [field('Mode', bits, 'octal'), field('User', user), field('Group', group)];
+    await asked(`Mode and owner of ${visible(`/${path}`)}`, 'Set', fields, async () => {
+      const wanted = parseInt(bits.value, 8);
+      const isAnother = user.valueAsNumber !== uid || group.valueAsNumber !== gid;
+      if (isAnother) await container.chown(path, user.valueAsNumber, group.valueAsNumber);
+      // With another owner, a program has lost its set-user-ID bit.
+      if (isAnother || wanted !== mode) await container.chmod(path, wanted);
+      await place.done(path, `Set mode and owner of /${path}.`);
+    });
   });
   const remove = button('Delete', async () => {
     if (!item) return;
@@ -107,34 +135,36 @@ export function edits(container: Container, place: Place): Edits {
   const newFile = button('New file', async () => {
     const path = pathInput(inside(''));
     const content = h('textarea', { rows: 8, spellcheck: false, className: 'code' });
-    await typed('New file', [field('Path', path), field('Content', content)], async () => {
-      const file = { path: bare(path.value), content: content.value };
-      const isThere = await place.read(file.path).then(() => true, () => false);
-      if (isThere) throw new Error(`/${file.path} is there already: choose it in the tree to edit or to replace it.`);
-      return file;
+    await asked('New file', 'Write', [field('Path', path), field('Content', content)], async () => {
+      const to = bare(path.value);
+      await assertFree(to);
+      await write([{ path: to, content: content.value }]);
     });
   });
   const newFolder = button('New folder', async () => {
     const input = pathInput(inside(''));
-    if (!(await ask('New folder', 'Make', field('Path', input)))) return;
-    const path = bare(input.value);
-    await container.mkdir(path);
-    await place.done(path, `Made /${path}.`);
+    await asked('New folder', 'Make', [field('Path', input)], async () => {
+      const path = bare(input.value);
+      await container.mkdir(path);
+      await place.done(path, `Made /${path}.`);
+    });
   });
   const link = button('New link', async () => {
     const path = pathInput(inside(''));
     const target = h('input', { type: 'text', required: true, spellcheck: false });
-    if (!(await ask('New symbolic link', 'Make', field('Path', path), field('Leads to', target)))) return;
-    await container.symlink(bare(path.value), target.value);
-    await place.done(bare(path.value), `Made /${bare(path.value)}.`);
+    await asked('New symbolic link', 'Make', [field('Path', path), field('Leads to', target)], async () => {
+      const at = bare(path.value);
+      await container.symlink(at, target.value);
+      await place.done(at, `Made /${at}.`);
+    });
   });
 
-  /** Asks for a file, and writes it. Where that is refused, what was typed is there again. */
-  async function typed(title: string, fields: Node[], file: () => Promise<FileToWrite>): Promise<void> {
+  /** Asks, and does what is wanted. Where that is refused, what was typed is there again. */
+  async function asked(title: string, yes: string, fields: Node[], work: () => Promise<void>): Promise<void> {
     const refused = h('p', { className: 'wrong', attrs: { role: 'alert' } });
-    while (await ask(title, 'Write', ...fields, refused)) {
+    while (await ask(title, yes, ...fields, refused)) {
       try {
-        await write([await file()]);
+        await work();
         return;
       } catch (thrown) {
         refused.textContent = visible((thrown as Error).message);
@@ -142,10 +172,21 @@ export function edits(container: Container, place: Place): Edits {
     }
   }
 
-  async function write(files: FileToWrite[]): Promise<void> {
-    await working.run((options) => container.write(files, options));
-    const [first] = files;
-    await place.done(first?.path, files.length === 1 ? `Wrote /${first?.path}.` : `Wrote ${files.length} files.`);
+  /** Fails where a file would be replaced without a word. */
+  async function assertFree(path: string): Promise<void> {
+    const isThere = await place.read(path).then(() => true, () => false);
+    if (isThere) throw new Error(`/${path} is there already: choose another path, or delete it first.`);
+  }
+
+  /** Writes files, and makes the folders that nothing is in. */
+  async function write(files: FileToWrite[], folders: string[] = []): Promise<void> {
+    await working.run(async (options) => {
+      if (files.length > 0) await container.write(files, options);
+      for (const path of folders) await container.mkdir(path, { parents: true });
+    });
+    const path = files[0]?.path ?? folders[0];
+    const empty = folders.length > 0 ? ` and ${count(folders.length, 'empty folder')}` : '';
+    await place.done(path, files.length + folders.length === 1 ? `Wrote /${path}.` : `Wrote ${count(files.length, 'file')}${empty}.`);
   }
 
   let running = 0;
@@ -158,6 +199,7 @@ export function edits(container: Container, place: Place): Edits {
       problems.show(thrown);
     }
     running -= 1;
+    if (running === 0) place.idle();
   }
 
   /** A path in the folder that new files go to. */
@@ -191,7 +233,9 @@ export function edits(container: Container, place: Place): Edits {
       const isFile = item?.file.kind === 'file';
       edit.disabled = !isFile || (item?.file.size ?? 0) > TEXT;
       replace.input.disabled = !isFile;
-      for (const one of [move, attributes, remove]) one.disabled = item === undefined;
+      for (const one of [move, remove]) one.disabled = item === undefined;
+      // What a link leads to would get them.
+      attributes.disabled = item === undefined || item.file.kind === 'symlink';
     },
     listen(target) {
       target.addEventListener('drop', (event) => {
@@ -203,7 +247,11 @@ export function edits(container: Container, place: Place): Edits {
         dispatchEvent(new DragEvent('dragleave'));
         // They are gone when this is over.
         const dropped = items.map((item) => item.webkitGetAsEntry() ?? item.getAsFile());
-        void run(async () => write((await Promise.all(dropped.map((one) => (one ? filesOf(one, inside(one.name)) : [])))).flat()));
+        void run(async () => {
+          const found: Found = { files: [], folders: [] };
+          for (const one of dropped) if (one) await gather(one, inside(one.name), found);
+          await write(found.files, found.folders);
+        });
       });
     },
   };
@@ -213,31 +261,34 @@ function pathInput(path: string): HTMLInputElement {
   return h('input', { type: 'text', value: `/${path}`, required: true, spellcheck: false, autocomplete: 'off' });
 }
 
-/** A path as it was typed, as the tree has it. */
+/** A path as it was typed, as the tree has it. A name may begin and end with spaces. */
 function bare(path: string): string {
   const names: string[] = [];
-  for (const name of path.trim().split('/')) {
+  for (const name of path.split('/')) {
     if (name === '..') names.pop();
     else if (name !== '' && name !== '.') names.push(name);
   }
   return names.join('/');
 }
 
-/** A file, or all files of a folder. */
-async function filesOf(entry: FileSystemEntry | File, path: string): Promise<FileToWrite[]> {
-  if (entry instanceof File) return [{ path, content: entry }];
-  if (entry.isFile) {
-    const content = await new Promise<File>((resolve, reject) => (entry as FileSystemFileEntry).file(resolve, reject));
-    return [{ path, content }];
-  }
-  const files: FileToWrite[] = [];
-  const walk = async (folder: ReturnType<typeof droppedFolder>, path: string): Promise<void> => {
-    for await (const [name, handle] of folder.entries()) {
-      if (handle.kind === 'directory') await walk(handle as unknown as typeof folder, `${path}/${name}`);
-      else files.push({ path: `${path}/${name}`, content: await (handle as FileSystemFileHandle).getFile() });
-    }
-  };
-  await walk(droppedFolder(entry as FileSystemDirectoryEntry), path);
-  return files;
+/** What was dropped: files, and the folders that nothing is in. */
+interface Found {
+  files: FileToWrite[];
+  folders: string[];
 }
 
+/** Finds a file, or all that is in a folder. */
+async function gather(entry: FileSystemEntry | File, path: string, found: Found): Promise<void> {
+  const walk = async (folder: ReturnType<typeof droppedFolder>, path: string): Promise<void> => {
+    let isEmpty = true;
+    for await (const [name, handle] of folder.entries()) {
+      isEmpty = false;
+      if (handle.kind === 'directory') await walk(handle as unknown as typeof folder, `${path}/${name}`);
+      else found.files.push({ path: `${path}/${name}`, content: await (handle as FileSystemFileHandle).getFile() });
+    }
+    if (isEmpty) found.folders.push(path);
+  };
+  if (!(entry instanceof File) && entry.isDirectory) return walk(droppedFolder(entry as FileSystemDirectoryEntry), path);
+  const content = entry instanceof File ? entry : await new Promise<File>((resolve, reject) => (entry as FileSystemFileEntry).file(resolve, reject));
+  found.files.push({ path, content });
+}

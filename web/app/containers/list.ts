@@ -15,7 +15,7 @@ export interface ContainerList {
 
 /** `log` takes down what is done, as commands. */
 export async function containerList(store: Store, log: Journal): Promise<ContainerList> {
-  const none = h('p', { className: 'hint' }, 'There are none. Choose one image on the shelf to make one: nothing of it runs, but its files can be changed, and committed as a new image.');
+  const none = h('p', { className: 'hint', tabIndex: -1 }, 'There are none. Choose one image on the shelf to make one: nothing of it runs, but its files can be changed, and committed as a new image.');
   const body = h('tbody');
   const more = h('div');
   const headings = ['Name', 'Image', 'Container ID', 'Created', 'Changes', 'Actions'].map((name) => h('th', { scope: 'col' }, name));
@@ -31,6 +31,9 @@ export async function containerList(store: Store, log: Journal): Promise<Contain
   let rounds = 0;
   let openings = 0;
 
+  /** What gets the focus of what goes. */
+  const heir = () => (table.hidden ? none : table);
+
   async function refresh(): Promise<void> {
     const round = ++rounds;
     try {
@@ -38,7 +41,7 @@ export async function containerList(store: Store, log: Journal): Promise<Contain
       if (round !== rounds) return;
       none.hidden = rows.length > 0;
       table.hidden = rows.length === 0;
-      renew(body, [], table);
+      renew(body, [], heir());
       const rest = fill(body, rows, rowOf);
       more.replaceChildren(...(rest ? [rest] : []));
       if (open && !rows.some(({ id }) => id === open?.id)) shut();
@@ -83,7 +86,7 @@ export async function containerList(store: Store, log: Journal): Promise<Contain
   }
 
   function shut(): void {
-    if (place.contains(document.activeElement)) table.focus();
+    if (place.contains(document.activeElement)) heir().focus();
     open?.bench.close();
     open = undefined;
     place.replaceChildren();
@@ -117,6 +120,8 @@ export async function containerList(store: Store, log: Journal): Promise<Contain
   return {
     element,
     async create(image) {
+      // The second of two clicks comes before the question is there.
+      if (document.querySelector('dialog[open]')) return;
       const input = h('input', { type: 'text', placeholder: 'chosen for you', spellcheck: false, autocomplete: 'off' });
       if (!(await ask(`A container of ${visible(image)}`, 'Create', field('Name', input)))) return;
       const name = input.value.trim();

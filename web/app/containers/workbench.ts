@@ -58,6 +58,7 @@ export function workbench(store: Store, container: Container, log: Journal, shut
       log.say(sentence);
       return show(path);
     },
+    idle: () => void look(),
   });
 
   function failed(thrown: unknown): void {
@@ -97,12 +98,18 @@ export function workbench(store: Store, container: Container, log: Journal, shut
       editing.choose(undefined);
       tree.reset(opened.branches, opened.root);
       showDiff(opened.diff);
-      if (path !== undefined && path !== '') await tree.find(path);
+      if (path !== undefined && path !== '') await goTo(path);
     } catch (thrown) {
       if (round !== rounds || isClosed) return;
       again.hidden = false;
       failed(thrown);
     }
+  }
+
+  /** Goes to a file, or to the nearest folder above where it was: what was deleted may be gone without a trace. */
+  async function goTo(path: string): Promise<void> {
+    for (let at = path; at !== ''; at = parentOf(at)) if (await tree.find(at)) return;
+    tree.element.focus();
   }
 
   function showDiff(changes: readonly ContainerChange[]): void {
@@ -119,7 +126,7 @@ export function workbench(store: Store, container: Container, log: Journal, shut
   details.onchange = () => tree.showDetails(details.checked);
   store.addEventListener('change', look);
 
-  /** An undo, or another tab, may have changed the files; what is changed here is shown anyway. */
+  /** An undo, or another tab, may have changed the files; what is changed here is shown anyway, and looked at again when it is over. */
   async function look(): Promise<void> {
     if (editing.isRunning) return;
     // A container that is gone is shut by the list.
