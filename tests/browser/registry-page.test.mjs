@@ -54,7 +54,12 @@ describe('registries on the page', { skip: skipUnless('docker-registry') }, () =
         await page.waitFor(() => document.querySelector('.archive h2') !== null);
         await unfold(page, '.pushing');
         await page.fill('.pushing input[placeholder="registry.local/team/app:1"]', `${open.host}/${engine}/app:1`);
-        await page.click('button', 'Push');
+        await page.evaluate(() => {
+          // A double click pushes once.
+          const push = [...document.querySelectorAll('.pushing button')].find(({ textContent }) => textContent === 'Push');
+          push.click();
+          push.click();
+        });
         await page.waitFor(() => /1: digest: sha256:[0-9a-f]{64} size: \d+/.test(document.querySelector('.pushing .journal')?.textContent));
 
         await page.fill('.pushing input[placeholder="registry.local/mirror"]', `${open.host}/${engine}-mirror`);
@@ -62,6 +67,7 @@ describe('registries on the page', { skip: skipUnless('docker-registry') }, () =
         await page.waitFor(() => document.querySelector('.pushing .journal').textContent.includes('2 names would be pushed.'));
         await page.click('button', 'Push all');
         await page.waitFor(() => document.querySelector('.pushing .journal').textContent.includes('2 names pushed, 0 failed.'));
+        assert.equal(await page.evaluate(() => document.querySelectorAll('.pushing .journal > div').length), 3);
         const copied = JSON.parse(await run('skopeo', ['inspect', '--tls-verify=false', `docker://${open.host}/${engine}-mirror/db:5`]));
         assert.equal(copied.Layers.length, 2);
 
@@ -73,9 +79,15 @@ describe('registries on the page', { skip: skipUnless('docker-registry') }, () =
         await page.waitFor((name) => [...document.querySelectorAll('.browsing button')].some(({ textContent }) => textContent === name), `${engine}/app`);
         await page.click('button', `${engine}/app`);
         await page.waitFor(() => [...document.querySelectorAll('.browsing button')].some(({ textContent }) => textContent === '1'));
+        assert.equal(await page.evaluate(() => document.activeElement.textContent), 'Browse');
         await page.click('button', '1');
         await page.click('button', 'Pull');
         await page.waitFor((name) => document.querySelector('.image h3')?.textContent === name, `${open.host}/${engine}/app:1`);
+        // What is said of one registry goes when another is named.
+        await page.click('button', 'Check');
+        await page.waitFor(() => document.querySelector('.browsing .badge')?.textContent === 'ok');
+        await page.fill('.pulling input[placeholder="registry.local/team/app:1"]', 'other.local');
+        assert.equal(await page.text('.browsing'), '');
         await page.click('button', 'Verify every byte');
         await page.waitFor(() => document.querySelector('.report .badge')?.textContent === 'Intact');
       });
@@ -116,6 +128,7 @@ describe('registries on the page', { skip: skipUnless('docker-registry') }, () =
         await page.fill('.pushing input[placeholder="registry.local/team/app:1"]', `${locked.host}/${engine}/app:1`);
         await page.click('button', 'Push');
         await page.waitFor(() => document.querySelector('#problem .code code')?.textContent === 'unauthorized');
+        assert.notEqual(await page.text('.pushing .journal pre'), '');
         await page.fill('.pushing .login input[type=text]', USER.user);
         await page.fill('.pushing .login input[type=password]', USER.password);
         await page.click('button', 'Push');

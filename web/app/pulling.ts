@@ -1,6 +1,6 @@
 /** Pulling an image from a registry, and looking at what a registry has. */
-import { LongshoreError, pull, registry, type Archive } from '../lib/index.js';
-import { announce, fill, h, newId, quoted } from './dom.js';
+import { LongshoreError, pull, registry, type Archive, type CallOptions, type Registry } from '../lib/index.js';
+import { announce, fill, h, newId, quoted, renew } from './dom.js';
 import { count } from './format.js';
 import * as problems from './problems.js';
 import { assertAllowed, hostOf, login } from './registries.js';
@@ -17,6 +17,8 @@ export function pulling(opened: (archive: Archive) => Promise<void>): HTMLElemen
   const check = h('button', { type: 'button' }, 'Check');
   const work = task('Pulling', start, browse, check);
   const result = h('div', { className: 'browsing' });
+  /** Which registry the result is of. */
+  let listed = '';
 
   const form = h(
     'form',
@@ -31,54 +33,64 @@ export function pulling(opened: (archive: Archive) => Promise<void>): HTMLElemen
     event.preventDefault();
     void attempt(async () => {
       const reference = name.value.trim();
-      assertAllowed(await hostOf(reference));
       const wanted = platform.value.trim();
       const options = { ...who.credentials(), ...(wanted && { platform: wanted }) };
-      const archive = await work.run((calls) => pull(reference, { ...options, ...calls }));
+      const archive = await work.run(async (calls) => {
+        assertAllowed(await hostOf(reference));
+        return pull(reference, { ...options, ...calls });
+      });
       result.replaceChildren();
       await opened(archive);
     });
   };
 
+  name.oninput = () => {
+    if (split(name.value)[0] !== listed) result.replaceChildren();
+  };
+
   check.onclick = () =>
     void attempt(async () => {
-      const { status, message } = await work.run(async (calls) => (await there()).check(calls));
+      const { status, message } = await ask((there, calls) => there.check(calls));
       result.replaceChildren(h('p', {}, h('strong', { className: `badge ${status === 'ok' ? 'intact' : 'damaged'}` }, status), ' ', quoted(message)));
       announce(message);
     });
 
   browse.onclick = () =>
     void attempt(async () => {
-      const [, repository] = split(name.value.trim());
+      const [host, repository] = split(name.value);
       if (repository !== undefined) return showTags(repository);
-      const repositories = await work.run(async (calls) => (await there()).catalog(calls));
+      const repositories = await ask((there, calls) => there.catalog(calls));
       show(count(repositories.length, 'repository', 'repositories'), repositories, (one) => {
-        name.value = `${split(name.value.trim())[0]}/${one}`;
-        return showTags(one);
+        name.value = `${host}/${one}`;
+        void attempt(() => showTags(one));
       });
     });
 
   async function showTags(repository: string): Promise<void> {
-    const tags = await work.run(async (calls) => (await there()).tags(repository, calls));
-    show(`${count(tags.length, 'tag')} of ${repository}`, tags, async (tag) => {
-      name.value = `${split(name.value.trim())[0]}/${repository}:${tag}`;
+    const tags = await ask((there, calls) => there.tags(repository, calls));
+    const host = listed;
+    show(`${count(tags.length, 'tag')} of ${repository}`, tags, (tag) => {
+      name.value = `${host}/${repository}:${tag}`;
       name.focus();
     });
   }
 
-  function show(title: string, items: readonly string[], choose: (item: string) => Promise<void>): void {
+  function show(title: string, items: readonly string[], choose: (item: string) => void): void {
     const list = h('ul', { className: 'suggestions', ariaLabel: title });
-    const more = fill(list, items, (item) =>
-      h('li', {}, h('button', { type: 'button', onclick: () => void attempt(() => choose(item)) }, quoted(item))),
-    );
+    const more = fill(list, items, (item) => h('li', {}, h('button', { type: 'button', onclick: () => choose(item) }, quoted(item))));
     result.replaceChildren(h('p', { className: 'hint' }, title), list, ...(more ? [more] : []));
     announce(title);
   }
 
-  async function there() {
-    const [host] = split(name.value.trim());
-    assertAllowed(host);
-    return registry(host, who.credentials());
+  /** Asks the registry that is named; what is shown of one goes, and leaves the focus to the button that shows more. */
+  function ask<T>(question: (there: Registry, calls: Required<CallOptions>) => Promise<T>): Promise<T> {
+    renew(result, [], browse);
+    return work.run(async (calls) => {
+      [listed] = split(name.value);
+      if (listed === '') throw new LongshoreError('invalid-argument', 'Which registry? Type its name: registry.local:5000.');
+      assertAllowed(listed);
+      return question(await registry(listed, who.credentials()), calls);
+    });
   }
 
   async function attempt(work: () => Promise<void>): Promise<void> {
@@ -104,8 +116,7 @@ export function pulling(opened: (archive: Archive) => Promise<void>): HTMLElemen
 
 /** The host, and the repository where there is one. */
 function split(text: string): [host: string, repository?: string] {
-  const [host = '', ...rest] = text.replace(/^https?:\/\//, '').replace(/\/+$/, '').split('/');
-  if (host === '') throw new LongshoreError('invalid-argument', 'Which registry? Type its name: registry.local:5000.');
+  const [host = '', ...rest] = text.trim().replace(/^https?:\/\//, '').replace(/\/+$/, '').split('/');
   const repository = rest.join('/').replace(/[:@].*$/, '');
   return repository === '' ? [host] : [host, repository];
 }

@@ -1,5 +1,5 @@
 /** The form that pushes images to a registry, one or all. */
-import type { MirrorReport } from '../../lib/index.js';
+import type { CallOptions, MirrorReport } from '../../lib/index.js';
 import { announce, h, newId, visible } from '../dom.js';
 import { bytes, count, shortDigest } from '../format.js';
 import { journal } from '../journal.js';
@@ -39,9 +39,9 @@ export function pushForm(origin: Origin): Pushing {
   one.onsubmit = (event) => {
     event.preventDefault();
     const name = to.value.trim() || image.value;
-    void answered(`docker push ${name}`, async (say) => {
+    void answered(`docker push ${name}`, async (calls, say) => {
       assertAllowed(await hostOf(name));
-      await work.run((calls) => origin.push(image.value, { to: name, ...who.credentials(), ...calls, onLine: say }));
+      await origin.push(image.value, { to: name, ...who.credentials(), ...calls, onLine: say });
       announce('Pushed.');
     });
   };
@@ -53,21 +53,22 @@ export function pushForm(origin: Origin): Pushing {
 
   function mirrorAll(dryRun: boolean): Promise<void> {
     const place = mirror.value.trim().replace(/\/+$/, '');
-    return answered(`longshore mirror ${dryRun ? '--dry-run ' : ''}${origin.name} ${place}`, async (say) => {
+    return answered(`longshore mirror ${dryRun ? '--dry-run ' : ''}${origin.name} ${place}`, async (calls, say) => {
       const host = await hostOf(`${place}/x`);
       if (!dryRun) assertAllowed(host);
-      const options = { to: place, dryRun, ...who.credentials(), onLine: say };
-      tell(await work.run((calls) => origin.mirror({ ...options, ...calls })), dryRun, say);
+      tell(await origin.mirror({ to: place, dryRun, ...who.credentials(), ...calls, onLine: say }), dryRun, say);
     });
   }
 
-  /** Runs a command and notes what it says, as it says it. */
-  async function answered(command: string, work: (say: (line: string) => void) => Promise<void>): Promise<void> {
+  /** Runs a command, and notes what it says and what ended it. */
+  async function answered(command: string, push: (calls: Required<CallOptions>, say: (line: string) => void) => Promise<void>): Promise<void> {
     const lines: string[] = [];
+    const say = (line: string) => void lines.push(line);
     try {
-      await work((line) => lines.push(line));
+      await work.run((calls) => push(calls, say));
       problems.clear();
     } catch (thrown) {
+      say(problems.sentence(thrown instanceof Error ? thrown.message : String(thrown)));
       problems.show(thrown);
     }
     log.add(command, lines);
