@@ -69,7 +69,7 @@ addEventListener('keydown', (event) => {
   const { target } = event;
   const typing = target instanceof HTMLTextAreaElement || (target instanceof HTMLInputElement && !['checkbox', 'radio', 'file'].includes(target.type));
   const key = event.key.toLowerCase();
-  // Where the shelf has the focus, they are about the shelf.
+  // Where the shelf has the focus, what is taken back is the shelf's; it does nothing again.
   const onShelf = byId('shelf', HTMLElement).contains(document.activeElement);
   const undo = () => (onShelf ? void shelf.then(({ undo }) => undo()) : void current?.undo());
   const redo = () => void (onShelf || current?.redo());

@@ -128,7 +128,7 @@ export function workbench(store: Store, container: Container, log: Journal, shut
 
   /** An undo, or another tab, may have changed the files; what is changed here is shown anyway, and looked at again when it is over. */
   async function look(): Promise<void> {
-    if (editing.isRunning) return;
+    if (isClosed || editing.isRunning) return;
     // A container that is gone is shut by the list.
     const now = await container.diff().catch(() => undefined);
     if (now && !isClosed && !editing.isRunning && JSON.stringify(now) !== JSON.stringify(diff)) reload();
