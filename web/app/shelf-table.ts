@@ -9,7 +9,7 @@ export interface ShelfTable {
   update(rows: readonly ImageRow[]): void;
   /** The rows that are chosen, in the table's order. */
   chosen(): ImageRow[];
-  /** They as Docker's command line would have them: by name, or by ID where the name stands for others, too. */
+  /** The same, as Docker's command line would have them: by name, or by ID where the name stands for others, too. */
   asked(): string[];
 }
 
