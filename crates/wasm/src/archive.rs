@@ -13,8 +13,9 @@ use serde::Serialize;
 use wasm_bindgen::prelude::*;
 use web_sys::FileReaderSync;
 
-use crate::error::{JsResult, inspect_to_js, to_js, to_throw};
+use crate::error::{JsResult, to_throw};
 use crate::source::{JsSource, Shared, parts_of, shared_recipe};
+use crate::values::{from_js, inspect_to_js, to_js};
 
 /// How many members all states of an archive may index together: some 30 MB.
 const STATES_MEMBERS: usize = 300_000;
@@ -172,7 +173,7 @@ impl Archive {
         &mut self,
         #[wasm_bindgen(unchecked_param_type = "RenameRule[]")] rules: JsValue,
     ) -> JsResult {
-        let rules: Vec<RenameRule> = serde_wasm_bindgen::from_value(rules)?;
+        let rules: Vec<RenameRule> = from_js(&rules)?;
         let edit = self.core()?.rename(&rules);
         self.apply(edit)
     }

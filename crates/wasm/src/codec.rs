@@ -11,8 +11,9 @@ use longshore_archive::{
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
 
-use crate::error::{JsResult, to_js, to_throw};
+use crate::error::{JsResult, to_throw};
 use crate::source::{Shared, failed_read, recipe_of};
+use crate::values::{from_js, to_js};
 
 /// The same type as that of archives, so that no decoder is there twice.
 pub(crate) type Bytes = Recipe<Shared>;
@@ -33,11 +34,13 @@ pub(crate) fn source_of(parts: &Array, read_sync: Option<&Function>) -> JsResult
 }
 
 pub(crate) fn limits_of(limits: JsValue) -> JsResult<Option<Limits>> {
-    let allowed: Option<Allowed> = serde_wasm_bindgen::from_value(limits)?;
+    let allowed: Option<Allowed> = from_js(&limits)?;
     let usual = Limits::default();
     Ok(allowed.map(|Allowed { bytes, ratio }| Limits {
         bytes: bytes.unwrap_or(usual.bytes),
         ratio: ratio.unwrap_or(usual.ratio),
+        // Who states a ratio means it, but for small files of zeros, which are harmless.
+        free: ratio.map_or(usual.free, |_| 64 << 20),
     }))
 }
 

@@ -12,7 +12,8 @@ use longshore_engine::{
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
 
-use crate::error::{JsResult, from_json, inspect_to_js, to_js, to_throw};
+use crate::error::{JsResult, to_throw};
+use crate::values::{from_json, inspect_to_js, to_js};
 
 /// A store's images, their names and its containers. Verbs change nothing: they say which rows to put and to delete, which is then applied.
 #[wasm_bindgen]

@@ -9,10 +9,11 @@ use js_sys::{Array, Function, Object, Reflect};
 use longshore_archive::{Archive, Compression, ConfigChanges, Job, Recipe, Reconfigured, Repair};
 use wasm_bindgen::prelude::*;
 
-use crate::error::{JsResult, to_js, to_throw};
+use crate::error::{JsResult, to_throw};
 use crate::found::Found;
 use crate::rewrite::new_layers;
 use crate::source::{Shared, parts_of, shared_recipe};
+use crate::values::{from_js, to_js};
 
 /// An archive as it was when it was handed over, edits included.
 #[wasm_bindgen]
@@ -146,7 +147,7 @@ impl Examination {
         &self,
         #[wasm_bindgen(unchecked_param_type = "RepairKind[]")] repairs: JsValue,
     ) -> JsResult<Array> {
-        let repairs: Vec<Repair> = serde_wasm_bindgen::from_value(repairs)?;
+        let repairs: Vec<Repair> = from_js(&repairs)?;
         parts_of(self.core.repair(&repairs).map_err(to_throw)?.recipe())
     }
 }

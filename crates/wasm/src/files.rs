@@ -14,9 +14,10 @@ use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
 
 use crate::codec::limits_of;
-use crate::error::{JsResult, to_js, to_throw};
+use crate::error::{JsResult, to_throw};
 use crate::rewrite::described;
 use crate::source::{Shared, parts_of, shared_recipe};
+use crate::values::{from_js, to_js};
 
 /// How many entries one step merges or weighs: some milliseconds of work.
 const ENTRIES: usize = 20_000;
@@ -310,7 +311,7 @@ impl FileTree {
         bytes: Option<Vec<u8>>,
     ) -> JsResult<FileWork> {
         let number = self.at(path, true)?;
-        let Wanted { glob, regex } = serde_wasm_bindgen::from_value(wanted)?;
+        let Wanted { glob, regex } = from_js(&wanted)?;
         let query = Query { glob, regex, bytes };
         let search = Search::new(self.tree.clone(), number, &query, self.layers.clone(), self.limits);
         Ok(FileWork::new(Kind::Search(Box::new(search.map_err(to_throw)?))))

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 
 use longshore_archive::{Code, Compression, Content, Error, Measured};
 
+use crate::values::whole;
+
 /// What was found, by the members' numbers.
 #[derive(Default)]
 pub(crate) struct Found(pub(crate) HashMap<usize, Measured>);
@@ -31,9 +33,4 @@ impl Found {
             measured.content = Err(Error::new(code.unwrap_or(Code::InvalidCompression), message));
         }
     }
-}
-
-fn whole(number: f64) -> u64 {
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a size below 2^53
-    (number as u64)
 }

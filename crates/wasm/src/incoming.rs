@@ -12,6 +12,7 @@ use wasm_bindgen::prelude::*;
 use crate::error::{JsResult, to_throw};
 use crate::examine::Examination;
 use crate::source::parts_of;
+use crate::values::from_js;
 
 #[wasm_bindgen]
 impl Examination {
@@ -22,7 +23,7 @@ impl Examination {
         #[wasm_bindgen(unchecked_param_type = "RenameRule[]")] rules: JsValue,
     ) -> JsResult {
         let archive = self.core();
-        let rules: Vec<RenameRule> = serde_wasm_bindgen::from_value(rules)?;
+        let rules: Vec<RenameRule> = from_js(&rules)?;
         let renamed = if rules.is_empty() { None } else { Some(archive.rename(&rules).map_err(to_throw)?) };
         let core = renamed.as_ref().map_or(&*archive, |edit| &edit.archive);
         let incoming = Incoming::of(core).map_err(to_throw)?;

@@ -32,6 +32,7 @@ mod repack;
 mod rewrite;
 #[cfg(any(feature = "core", feature = "codec"))]
 mod source;
+mod values;
 #[cfg(feature = "codec")]
 mod write;
 

@@ -3,7 +3,8 @@
 use longshore_archive::{Reference, aliases};
 use wasm_bindgen::prelude::*;
 
-use crate::error::{JsResult, to_js, to_throw};
+use crate::error::{JsResult, to_throw};
+use crate::values::to_js;
 
 /// Takes a name apart; throws `invalid-reference`.
 #[wasm_bindgen(js_name = parseReference, unchecked_return_type = "Reference")]

@@ -9,8 +9,9 @@ use longshore_engine::{Applied, Content, LayerPart, LayerParts, Operation, Overl
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
 
-use crate::error::{JsResult, from_json, to_js, to_throw};
+use crate::error::{JsResult, to_throw};
 use crate::files::FileTree;
+use crate::values::{from_json, to_js};
 
 /// How many parts of a layer cross at a time.
 const PAGE: usize = 1000;

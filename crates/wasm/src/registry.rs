@@ -5,14 +5,15 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use js_sys::{Array, Object, Reflect, Uint8Array};
+use js_sys::{Array, Reflect, Uint8Array};
 use longshore_archive::{Platform, Reference};
 use longshore_registry as core;
 use longshore_registry::{Answer, BlobOutcome, Body, Chosen, Credentials, Failure, Host, Manifest, Outcome};
 use longshore_registry::{Redirects, Secret, Session, Settings, Step, Take};
 use wasm_bindgen::prelude::*;
 
-use crate::error::{JsResult, to_js, to_throw};
+use crate::error::{JsResult, to_throw};
+use crate::values::{object, to_js, whole};
 
 /// A registry, and who asks it.
 #[wasm_bindgen]
@@ -292,17 +293,4 @@ pub fn named(reference: &str) -> JsResult {
         ("name", reference.name().into()),
         ("familiar", reference.to_string().into()),
     ])
-}
-
-fn object(fields: &[(&str, JsValue)]) -> JsResult {
-    let object = Object::new();
-    for (name, value) in fields {
-        Reflect::set(&object, &(*name).into(), value)?;
-    }
-    Ok(object.into())
-}
-
-fn whole(number: f64) -> u64 {
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // a size below 2^53
-    (number as u64)
 }

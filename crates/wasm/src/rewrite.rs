@@ -4,13 +4,13 @@
 
 use js_sys::{Array, Float64Array, Function, Reflect, Uint8Array};
 use longshore_archive::{LayerPlan, NewLayer, Packing, Piece, Recipe, Rewrite, Rewriting, RewrittenLayer};
-use serde::Deserialize;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::*;
 
 use crate::codec::{limits_of, source_of};
-use crate::error::{JsResult, to_js, to_throw};
+use crate::error::{JsResult, to_throw};
 use crate::source::{Shared, parts_of};
+use crate::values::{to_js, whole};
 
 /// What becomes of layers, with what the new ones are made of: parts, where nothing has to be unpacked or packed; else the
 /// old layers, and what comes from where in three numbers each: the layer, or -1 for new bytes, and the first and last byte.
@@ -112,24 +112,26 @@ impl LayerWriting {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Told {
-    first: usize,
-    count: usize,
-    packing: String,
-    digest: String,
-    diff_id: String,
-}
-
 /// New layers as JavaScript has them.
 pub(crate) fn new_layers(layers: &JsValue, read_sync: Option<&Function>) -> JsResult<Vec<NewLayer<Shared>>> {
     let mut new = Vec::new();
     for layer in layers.unchecked_ref::<Array>().iter() {
         let data = source_of(Reflect::get(&layer, &"parts".into())?.unchecked_ref(), read_sync)?;
-        let Told { first, count, packing, digest, diff_id } = serde_wasm_bindgen::from_value(layer)?;
-        let packing = Packing::named(&packing).unwrap_or(Packing::None);
-        new.push(NewLayer { first, count, data, packing, digest, diff_id });
+        let text = |name: &str| {
+            Ok::<_, JsValue>(Reflect::get(&layer, &name.into())?.as_string().unwrap_or_default())
+        };
+        let number = |name: &str| {
+            let number = Reflect::get(&layer, &name.into())?.as_f64().map_or(0, whole);
+            Ok::<_, JsValue>(usize::try_from(number).unwrap_or(usize::MAX))
+        };
+        new.push(NewLayer {
+            first: number("first")?,
+            count: number("count")?,
+            data,
+            packing: Packing::named(&text("packing")?).unwrap_or(Packing::None),
+            digest: text("digest")?,
+            diff_id: text("diffId")?,
+        });
     }
     Ok(new)
 }

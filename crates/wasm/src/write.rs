@@ -16,6 +16,7 @@ use crate::error::{JsResult, to_throw};
 use crate::examine::Examination;
 use crate::found::Found;
 use crate::source::{JsSource, Shared, parts_of};
+use crate::values::object;
 
 /// Images that are being put into a new archive, as they were when they were chosen.
 #[wasm_bindgen]
@@ -238,13 +239,4 @@ impl Writing {
         }
         selections
     }
-}
-
-/// A plain object.
-fn object(fields: &[(&str, JsValue)]) -> JsResult {
-    let object = Object::new();
-    for (name, value) in fields {
-        Reflect::set(&object, &(*name).into(), value)?;
-    }
-    Ok(object.into())
 }
