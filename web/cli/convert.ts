@@ -38,6 +38,8 @@ ARCHIVE and FILE may be -, for standard input and output.`,
       await write(saved, file, signal);
       const print = printBeside(file);
       print(`${file}: ${saved.size} bytes`);
+      const incomplete = archive.findings.filter(({ code }) => code === 'incomplete-image');
+      if (format !== undefined && format !== 'same') for (const { message } of incomplete) print(`${file}: something is left out. ${message}`);
       for (const name of saved.leftOut) print(`${file}: without the name ${name}, which Docker has no place for`);
     });
     return 0;

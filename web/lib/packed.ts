@@ -70,7 +70,7 @@ function trailingBytes(compression: Packing, actual: number): Finding {
   return {
     code: 'trailing-bytes',
     severity: 'warning',
-    message: `${actual} bytes follow the ${compression} data of the file: Docker ignores them, other tools refuse the file.`,
+    message: `${actual} bytes follow the ${compression} data of the file: Docker takes it only if it is gzip and unpigz is there, other tools refuse it.`,
     detail: { compression, actual },
   };
 }

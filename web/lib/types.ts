@@ -322,7 +322,7 @@ export interface CallOptions {
 export interface Limits {
   /** The most bytes that may come out of one file or layer. 1 TiB unless said otherwise. */
   bytes?: number;
-  /** The most bytes that may come out for each that goes in, beyond the first 64 MiB. 1000 unless said otherwise. */
+  /** The most bytes that may come out for each that goes in, beyond the first 64 MiB. Unless said, 2000 beyond the first GiB. */
   ratio?: number;
 }
 

@@ -1,5 +1,7 @@
 //! Image configs (OCI image specification, `config.md`; Docker's image JSON), read with the leniency of Docker.
 
+use std::collections::BTreeMap;
+
 use serde_json::value::RawValue;
 
 use crate::error::{Code, Error, Result};
@@ -90,15 +92,22 @@ fn history(config: &Object<'_>) -> Vec<HistoryEntry> {
 fn container(config: &Object<'_>) -> ContainerConfig {
     let text = |key: &str| config.read::<String>(key).filter(|text| !text.is_empty());
     let list = |key: &str| config.read::<Vec<String>>(key);
+    // Docker takes a text for a list of one (`strslice.StrSlice`).
+    let words = |key: &str| list(key).or_else(|| config.read::<String>(key).map(|word| vec![word]));
+    let mut labels = BTreeMap::new();
+    for (key, value) in config.object("Labels").unwrap_or_default().members() {
+        // What is null is empty to Go.
+        labels.insert(key.to_owned(), serde_json::from_str(value).unwrap_or_default());
+    }
     let keys = |key: &str| {
         let object = config.object(key).unwrap_or_default();
         object.members().map(|(key, _)| key.to_owned()).collect()
     };
     ContainerConfig {
-        entrypoint: list("Entrypoint"),
-        cmd: list("Cmd"),
+        entrypoint: words("Entrypoint"),
+        cmd: words("Cmd"),
         env: list("Env").unwrap_or_default(),
-        labels: config.read("Labels").unwrap_or_default(),
+        labels,
         exposed_ports: keys("ExposedPorts"),
         volumes: keys("Volumes"),
         user: text("User"),

@@ -164,7 +164,7 @@ codes! {
         DuplicateEntry = "duplicate-entry",
         /// A metadata document has a key twice; readers differ on which one counts.
         DuplicateKey = "duplicate-json-key",
-        /// Bytes follow the JSON of a metadata document, or the compressed data of a layer; skopeo and podman refuse that.
+        /// Bytes follow the JSON of a metadata document, or the compressed data of a layer; some readers or all refuse that.
         TrailingBytes = "trailing-bytes",
         /// The tar has no end-of-archive blocks.
         NoEndBlocks = "no-end-blocks",
@@ -202,6 +202,8 @@ codes! {
         DiffIdMismatch = "diff-id-mismatch",
         /// A layer cannot be unpacked.
         DamagedLayer = "damaged-layer",
+        /// A layer unpacks to more than is allowed: whether it is intact is not known.
+        LimitExceeded = "limit-exceeded",
         /// Nothing leads to a member.
         Unreferenced = "unreferenced",
         /// Bytes follow the end of the tar.
@@ -210,13 +212,13 @@ codes! {
         HistoryMismatch = "history-mismatch",
         /// A descriptor without a valid digest, too many of them, or a document that is no manifest.
         InvalidDescriptor = "invalid-descriptor",
-        /// An image that the index lists beside others cannot be read.
+        /// An image or an artefact that the index lists beside others cannot be read, or a part of it is not there.
         IncompleteImage = "incomplete-image",
         /// A tag without a repository.
         BareTag = "bare-tag",
         /// The format of Docker 1.9, in which nothing has a digest.
         NoDigests = "no-digests",
-        /// `index.json` or `repositories` cannot be read; Docker does not miss them.
+        /// `index.json`, `repositories`, or `manifest.json` beside an `index.json` cannot be read; other readers do not miss them.
         InvalidListing = "invalid-listing",
     }
 }

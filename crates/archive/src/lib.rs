@@ -32,6 +32,7 @@ mod digest;
 mod edit;
 mod error;
 mod files;
+mod findings;
 mod formats;
 mod gzip;
 mod instructions;

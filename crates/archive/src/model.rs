@@ -131,8 +131,13 @@ pub struct Layer {
 impl Layer {
     /// Whether its bytes are encrypted (OCIcrypt): then nothing can be said of what they hold.
     pub(crate) fn is_encrypted(&self) -> bool {
-        self.media_type.ends_with("+encrypted")
+        is_encrypted(&self.media_type)
     }
+}
+
+/// Whether a layer of that media type is encrypted.
+pub(crate) fn is_encrypted(media_type: &str) -> bool {
+    media_type.ends_with("+encrypted")
 }
 
 /// The media type of a layer that may not be distributed, where nobody states one.

@@ -196,6 +196,26 @@ impl TarIndex {
         files
     }
 
+    /// What readers may find at the path of that member, in order: each regular file, and where each link leads.
+    pub(crate) fn occurrences(&self, entry: usize) -> Vec<usize> {
+        let last = self.entries.get(entry).and_then(|entry| self.find(&entry.path));
+        let all = std::iter::successors(last, |index| self.earlier.get(index).copied());
+        let mut found: Vec<usize> = all.filter_map(|index| self.file_of(index)).collect();
+        found.reverse();
+        found
+    }
+
+    fn file_of(&self, index: usize) -> Option<usize> {
+        let entry = self.entries.get(index)?;
+        let link = entry.link.as_deref();
+        match entry.kind {
+            EntryKind::File => Some(index),
+            EntryKind::HardLink => self.resolve(link?),
+            EntryKind::Symlink => self.resolve(&format!("{}/../{}", entry.path, link?)),
+            _ => None,
+        }
+    }
+
     /// All regular files that have the path of one of those members.
     pub(crate) fn same_paths(&self, entries: impl IntoIterator<Item = usize>) -> BTreeSet<usize> {
         let last = |entry: usize| self.entries.get(entry).and_then(|entry| self.find(&entry.path));

@@ -10,13 +10,14 @@ use serde::Serialize;
 
 use crate::archive::Archive;
 use crate::digest::{self, Algorithm};
-use crate::error::{Fact, Finding, FindingCode, Result, Severity};
+use crate::error::{Code, Error, Fact, Finding, FindingCode, Result, Severity};
 use crate::formats::{manifest_json, oci, oci_index, repositories};
 use crate::measure::{Measured, measure};
 use crate::model::{Format, Image, Layer, Name};
 use crate::source::{Source, read_vec, sum};
 use crate::tar::EntryKind;
 use crate::unpack::Limits;
+use crate::write::manifest_of;
 
 /// How much after the end of a tar is looked at.
 const TAIL: u64 = 1 << 20;
@@ -123,17 +124,22 @@ impl<S: Source + Clone> Archive<S> {
     pub fn blobs_to_measure(&self) -> Vec<Job> {
         let members = &self.members;
         let mut layers: BTreeMap<usize, &Layer> = BTreeMap::new();
-        for layer in self.images().iter().flat_map(|image| &image.layers) {
+        let copies = self.copies();
+        let copies = copies.iter().map(|(_, layer)| layer);
+        for layer in self.images().iter().flat_map(|image| &image.layers).chain(copies) {
             let Some(entry) = layer.entry.filter(|entry| !layers.contains_key(entry)) else { continue };
             // Readers differ on which of several members of one path is the layer.
-            for entry in members.index.same_path(entry) {
+            for entry in [entry].into_iter().chain(members.index.occurrences(entry)) {
                 layers.entry(entry).or_insert(layer);
             }
         }
-        let configs: BTreeSet<usize> = self.images().iter().map(|image| image.config_entry).collect();
+        let configs = self.images().iter().map(|image| image.config_entry);
+        let configs: BTreeSet<usize> =
+            configs.flat_map(|entry| members.index.occurrences(entry).into_iter().chain([entry])).collect();
+        let is_layout = self.is_layout();
         let job = |(number, entry): (usize, &crate::tar::Entry)| {
             let layer = layers.get(&number);
-            let named = digest::in_name(&entry.path).filter(|_| is_blob(&entry.path));
+            let named = digest::in_name(&entry.path).filter(|_| is_layout && is_blob(&entry.path));
             if entry.kind != EntryKind::File
                 || layer.is_none() && named.is_none() && !configs.contains(&number)
             {
@@ -151,6 +157,39 @@ impl<S: Source + Clone> Archive<S> {
             })
         };
         members.index.entries().iter().enumerate().filter_map(job).collect()
+    }
+
+    /// Whether the archive has, or is, an OCI layout, in which names are digests.
+    fn is_layout(&self) -> bool {
+        let index = &self.members.index;
+        [oci_index::PATH, "oci-layout"].iter().any(|path| index.resolve(path).is_some())
+    }
+
+    /// Layers that `index.json` has elsewhere than `manifest.json` does, each with the number of its image.
+    fn copies(&self) -> Vec<(usize, Layer)> {
+        let mut copies = Vec::new();
+        if self.format() != Format::DockerOci {
+            return copies;
+        }
+        for (number, image) in self.images().iter().enumerate() {
+            let manifest = image.digest.as_deref().and_then(|digest| manifest_of(self, digest));
+            for (stated, layer) in manifest.iter().flat_map(|manifest| &manifest.layers).zip(&image.layers) {
+                let entry = stated.entry(&self.members).filter(|entry| layer.entry != Some(*entry));
+                let Some(path) = entry.and_then(|entry| self.members.entry(entry)).map(|entry| &entry.path)
+                else {
+                    continue;
+                };
+                let copy = Layer {
+                    digest: Some(stated.digest.clone()),
+                    media_type: stated.media_type.clone(),
+                    path: path.to_string(),
+                    entry,
+                    ..layer.clone()
+                };
+                copies.push((number, copy));
+            }
+        }
+        copies
     }
 
     /// What follows from the measured members, by their numbers.
@@ -173,12 +212,13 @@ impl<S: Source + Clone> Archive<S> {
         let configs: HashSet<usize> = self.images().iter().map(|image| image.config_entry).collect();
         let layers = self.images().iter().flat_map(|image| &image.layers);
         let layers: HashSet<usize> = layers.filter_map(|layer| layer.entry).collect();
+        let is_layout = self.is_layout();
         for (&number, measured) in sorted(measured) {
             let Some(entry) = self.members.entry(number) else { continue };
             let Some(stated) = digest::in_name(&entry.path) else { continue };
             if Algorithm::of(&stated) == Algorithm::of(&measured.digest) && stated != measured.digest {
                 // Elsewhere than in a layout, the name of a file is no promise.
-                let is_promise = is_blob(&entry.path);
+                let is_promise = is_layout && is_blob(&entry.path);
                 let is_config = configs.contains(&number);
                 let severity = if is_promise { Severity::Error } else { Severity::Warning };
                 // Of a config, opening it has told already.
@@ -187,25 +227,18 @@ impl<S: Source + Clone> Archive<S> {
                 }
             }
         }
-        let mut compared = HashSet::new();
-        for image in self.images() {
-            for layer in &image.layers {
-                let Some(entry) = layer.entry else { continue };
-                if let Some(measured) = measured.get(&entry) {
-                    check_layer(image, layer, measured, &mut |finding| note(Some(entry), finding));
-                }
-                if !compared.insert(entry) {
-                    continue;
-                }
-                for other in self.members.index.same_path(entry) {
-                    let (one, two) = (measured.get(&entry), measured.get(&other));
-                    if let (Some(one), Some(two)) = (one, two)
-                        && one.digest != two.digest
-                    {
-                        note(None, two_contents(&layer.path, &one.digest, &two.digest));
-                    }
-                }
+        let copies = self.copies();
+        let own = self.images().iter().flat_map(|image| image.layers.iter().map(move |layer| (image, layer)));
+        let copies = copies.iter().filter_map(|(image, layer)| Some((self.images().get(*image)?, layer)));
+        for (image, layer) in own.chain(copies) {
+            let Some(entry) = layer.entry else { continue };
+            if let Some(measured) = measured.get(&entry) {
+                check_layer(image, layer, measured, &mut |finding| note(Some(entry), finding));
             }
+        }
+        let all: BTreeSet<usize> = layers.iter().chain(&configs).copied().collect();
+        for finding in all.into_iter().flat_map(|entry| self.others_of(entry, measured)) {
+            note(None, finding);
         }
         if let Some(finding) = self.tail()? {
             note(None, finding);
@@ -217,9 +250,16 @@ impl<S: Source + Clone> Archive<S> {
             note(None, finding.with("entry", &*entry.path));
         }
         findings.dedup();
+        let is_cut = |number: usize| {
+            measured.get(&number).is_some_and(|measured| measured.content.as_ref().is_err_and(is_of_limit))
+        };
         let blobs: Vec<BlobReport> = sorted(measured)
             .filter_map(|(&number, measured)| {
-                let verdict = if damaged.contains(&number) { Verdict::Damaged } else { Verdict::Intact };
+                let verdict = match () {
+                    () if damaged.contains(&number) => Verdict::Damaged,
+                    () if is_cut(number) => Verdict::Unproven,
+                    () => Verdict::Intact,
+                };
                 let role = if configs.contains(&number) {
                     Role::Config
                 } else if layers.contains(&number) {
@@ -240,7 +280,7 @@ impl<S: Source + Clone> Archive<S> {
                 *worst = verdict_of(finding).max(*worst);
             }
         }
-        let report = |image| self.image_report(image, &damaged, &wrong);
+        let report = |image| self.image_report(image, &damaged, &wrong, is_cut);
         let images: Vec<ImageReport> = self.images().iter().map(report).collect();
         let worst =
             images.iter().map(|image| image.verdict).chain(blobs.iter().map(|blob| blob.verdict)).max();
@@ -253,6 +293,18 @@ impl<S: Source + Clone> Archive<S> {
             blobs,
             findings,
         })
+    }
+
+    /// Notes members of the same path that are not the same.
+    fn others_of(&self, entry: usize, measured: &HashMap<usize, Measured>) -> Vec<Finding> {
+        let path = self.members.entry(entry).map_or("", |entry| &*entry.path);
+        let Some(own) = measured.get(&entry) else { return Vec::new() };
+        let others =
+            self.members.index.occurrences(entry).into_iter().filter_map(|other| measured.get(&other));
+        others
+            .filter(|other| other.digest != own.digest)
+            .map(|other| two_contents(path, &own.digest, &other.digest))
+            .collect()
     }
 
     /// Measures and reports in one go. Fails where the archive cannot be read.
@@ -290,6 +342,7 @@ impl<S: Source + Clone> Archive<S> {
         image: &Image,
         damaged: &BTreeSet<usize>,
         wrong: &HashMap<&str, Verdict>,
+        is_cut: impl Fn(usize) -> bool,
     ) -> ImageReport {
         let manifest = image.digest.as_deref().and_then(digest::blob_path);
         let manifest = manifest.and_then(|path| self.members.index.resolve(&path));
@@ -306,7 +359,10 @@ impl<S: Source + Clone> Archive<S> {
             // A digest of an algorithm that is not known proves as little as none, and what it promises is open.
             stated().next().is_none() || stated().any(|digest| Algorithm::of(digest).is_none())
         };
-        let unproven = image.layers.iter().any(|layer| layer.entry.is_some() && is_unproven(layer));
+        let unproven = image
+            .layers
+            .iter()
+            .any(|layer| layer.entry.is_some_and(|entry| is_cut(entry) || is_unproven(layer)));
         let proof = if unproven { Verdict::Unproven } else { Verdict::Intact };
         let verdict = of_members.max(proof).max(of_findings.unwrap_or(Verdict::Intact));
         ImageReport { id: image.id.clone(), names: image.names.clone(), verdict }
@@ -376,6 +432,11 @@ fn verdict_of(finding: &Finding) -> Verdict {
     if finding.code == FindingCode::Ambiguous { Verdict::Ambiguous } else { Verdict::Damaged }
 }
 
+/// Whether bytes are too many, rather than wrong.
+fn is_of_limit(error: &Error) -> bool {
+    error.code() == Code::LimitExceeded
+}
+
 fn digest_mismatch(path: &str, stated: &str, actual: &str, severity: Severity) -> Finding {
     Finding::new(
         FindingCode::DigestMismatch,
@@ -409,15 +470,17 @@ fn check_layer(image: &Image, layer: &Layer, measured: &Measured, note: &mut dyn
         Ok(content) => content,
         Err(error) => {
             let sentence = format!("The layer {} cannot be unpacked. {}", layer.path, error.message());
-            return note(
+            let found = if is_of_limit(error) {
+                finding(FindingCode::LimitExceeded, Severity::Warning, sentence)
+            } else {
                 finding(FindingCode::DamagedLayer, Severity::Error, sentence)
-                    .with("reason", error.code().as_str()),
-            );
+            };
+            return note(found.with("reason", error.code().as_str()));
         }
     };
     if content.trailing > 0 {
         let sentence = format!(
-            "{} bytes follow the compressed data of the layer {}: Docker ignores them, skopeo and podman refuse the layer.",
+            "{} bytes follow the compressed data of the layer {}: skopeo and podman refuse it, and Docker takes it only if it is gzip and unpigz is there.",
             content.trailing, layer.path
         );
         note(finding(FindingCode::TrailingBytes, Severity::Warning, sentence));

@@ -218,9 +218,13 @@ fn artefacts_are_no_images() {
     })
     .to_string();
     let index = serde_json::json!({ "manifests": [descriptor(MANIFEST, &manifest)] });
-    let archive = open(tar(&[blob(chart), blob(&manifest), Entry::file("index.json", index.to_string())]));
+    let mut entries =
+        vec![blob(chart), blob(&manifest), Entry::file("index.json", index.to_string()), blob("x")];
+    let archive = open(tar(&entries));
     assert_eq!(archive.others()[0].kind, OtherKind::Artifact);
     assert_eq!(codes(&archive), [FindingCode::NoImages]);
+    entries.pop();
+    assert_eq!(codes(&open(tar(&entries))), [FindingCode::IncompleteImage, FindingCode::NoImages]);
 }
 
 #[test]

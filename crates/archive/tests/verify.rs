@@ -8,10 +8,10 @@
 
 use std::rc::Rc;
 
-use longshore_archive::{Archive, FindingCode, Limits, Report, Role, Severity, Verdict};
+use longshore_archive::{Archive, FindingCode, Limits, Report, Role, Severity, Source, Verdict, sha256};
 use longshore_fixtures::{
-    Content, Entry, ImageSpec, Layer, containerd, crane, docker_hybrid, docker_legacy, docker_legacy_entries,
-    docker_v1, oci, oci_entries, oci_platforms, skopeo, tar,
+    Content, Entry, ImageSpec, Kind, Layer, containerd, crane, docker_hybrid, docker_hybrid_entries,
+    docker_legacy, docker_legacy_entries, docker_v1, oci, oci_entries, oci_platforms, skopeo, tar,
 };
 use proptest::prelude::*;
 
@@ -180,4 +180,146 @@ proptest! {
             prop_assert!(verdict != Verdict::Intact || archive.images().is_empty());
         }
     }
+}
+
+/// A hybrid whose `index.json` leads to another manifest than it did; that one is given as it was.
+fn with_manifest(bend: impl Fn(&mut serde_json::Value), more: &[Entry]) -> Vec<u8> {
+    let mut entries = docker_hybrid_entries(&[spec()]);
+    let document = |entries: &[Entry], path: &str| -> serde_json::Value {
+        let Content::Bytes(bytes) = &entries.iter().find(|entry| entry.path == path).unwrap().content else {
+            panic!("it is a document")
+        };
+        serde_json::from_slice(bytes).unwrap()
+    };
+    let mut index = document(&entries, "index.json");
+    let descriptor = &mut index["manifests"][0];
+    let path = format!("blobs/{}", descriptor["digest"].as_str().unwrap().replace(':', "/"));
+    let mut manifest = document(&entries, &path);
+    bend(&mut manifest);
+    let manifest = manifest.to_string();
+    descriptor["digest"] = sha256(manifest.as_bytes()).into();
+    descriptor["size"] = manifest.len().into();
+    entries.retain(|entry| entry.path != path && entry.path != "index.json");
+    entries.extend([blob(&manifest), Entry::file("index.json", index.to_string())]);
+    entries.extend_from_slice(more);
+    tar(&entries)
+}
+
+fn blob(content: &str) -> Entry {
+    Entry::file(format!("blobs/{}", sha256(content.as_bytes()).replace(':', "/")), content)
+}
+
+#[test]
+fn a_hybrid_whose_documents_disagree_is_no_hybrid() {
+    use serde_json::json;
+    let intact = verify(with_manifest(|_| {}, &[]));
+    assert_eq!((intact.verdict, errors(&intact)), (Verdict::Intact, vec![]));
+    // What the first Docker 25 wrote: no layers, or wrong sizes.
+    let none = verify(with_manifest(|manifest| manifest["layers"] = json!([]), &[]));
+    assert_eq!((none.verdict, errors(&none)), (Verdict::Damaged, vec![FindingCode::LayerCountMismatch]));
+    for place in ["/layers/0/size", "/config/size"] {
+        let size = verify(with_manifest(|manifest| *manifest.pointer_mut(place).unwrap() = json!(7), &[]));
+        assert_eq!(
+            (size.verdict, errors(&size)),
+            (Verdict::Damaged, vec![FindingCode::SizeMismatch]),
+            "{place}"
+        );
+    }
+    let absent = verify(with_manifest(|manifest| manifest["layers"][0]["digest"] = sha256(b"?").into(), &[]));
+    assert_eq!((absent.verdict, errors(&absent)), (Verdict::Damaged, vec![FindingCode::IncompleteImage]));
+    // Another layer than the config lists, which is what its name says.
+    let evil = "evil".repeat(128);
+    let bend = |manifest: &mut serde_json::Value| {
+        manifest["layers"][0]["digest"] = sha256(evil.as_bytes()).into();
+        manifest["layers"][0]["size"] = evil.len().into();
+    };
+    let other = verify(with_manifest(bend, &[blob(&evil)]));
+    assert_eq!((other.verdict, errors(&other)), (Verdict::Damaged, vec![FindingCode::DiffIdMismatch]));
+}
+
+#[test]
+fn a_hybrid_may_have_its_layers_twice() {
+    let archive = Archive::open(Rc::new(docker_hybrid(&[spec()]))).unwrap();
+    let layer = archive.layer_data(0, 0).unwrap();
+    let mut plain = vec![0; usize::try_from(layer.len()).unwrap()];
+    layer.read_at(0, &mut plain).unwrap();
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    std::io::Write::write_all(&mut encoder, &plain).unwrap();
+    let packed = encoder.finish().unwrap();
+    let digest = sha256(&packed);
+    let (path, size) = (format!("blobs/{}", digest.replace(':', "/")), packed.len());
+    let bend = |manifest: &mut serde_json::Value| {
+        manifest["layers"][0] = serde_json::json!({
+            "mediaType": "application/vnd.oci.image.layer.v1.tar+gzip",
+            "digest": digest,
+            "size": size,
+        });
+    };
+    let report = verify(with_manifest(bend, &[Entry::file(path.as_str(), packed.clone())]));
+    assert_eq!((report.verdict, errors(&report)), (Verdict::Intact, vec![]), "{:?}", report.findings);
+    assert_eq!(report.findings.iter().filter(|finding| finding.severity != Severity::Info).count(), 0);
+}
+
+#[test]
+fn two_configs_of_one_path_are_ambiguous_when_they_differ() {
+    let entries = docker_legacy_entries(&[spec()]);
+    let config = entries
+        .iter()
+        .position(|entry| entry.path.strip_suffix(".json").is_some_and(|stem| stem.len() == 64))
+        .unwrap();
+    let other = r#"{"os":"linux","rootfs":{"diff_ids":[]}}"#;
+    let mut twice = entries.clone();
+    twice.insert(0, Entry::file(entries[config].path.as_str(), other));
+    let report = verify(tar(&twice));
+    assert_eq!((report.verdict, errors(&report)), (Verdict::Ambiguous, vec![FindingCode::Ambiguous]));
+    // The same, through a link; and of the listing.
+    for path in [entries[config].path.as_str(), "manifest.json"] {
+        let mut linked = entries.clone();
+        let content = if path == "manifest.json" { "[]" } else { other };
+        let link = Entry { kind: Kind::Symlink("other".into()), ..Entry::file(path, "") };
+        linked.splice(0..0, [Entry::file("other", content), link]);
+        let report = verify(tar(&linked));
+        assert_eq!(
+            (report.verdict, errors(&report)),
+            (Verdict::Ambiguous, vec![FindingCode::Ambiguous]),
+            "{path}"
+        );
+    }
+}
+
+#[test]
+fn an_image_without_all_its_parts_is_damage_beside_others_too() {
+    let entries = oci_entries(&[spec(), ImageSpec::new("db:5").layer(Layer::files(&[("etc/db", "other")]))]);
+    assert_eq!(verify(tar(&entries)).verdict, Verdict::Intact);
+    let index = entries.iter().find(|entry| entry.path == "index.json").unwrap().clone();
+    let Content::Bytes(index) = index.content else { panic!("it is a document") };
+    let index: serde_json::Value = serde_json::from_slice(&index).unwrap();
+    let manifest = index["manifests"][1]["digest"].as_str().unwrap().replace(':', "/");
+    let archive = Archive::open(Rc::new(tar(&entries))).unwrap();
+    let layer = archive.images()[1].layers.last().unwrap().path.clone();
+    for gone in [format!("blobs/{manifest}"), layer] {
+        let mut entries = entries.clone();
+        entries.retain(|entry| entry.path != gone);
+        let report = verify(tar(&entries));
+        assert_eq!(
+            (report.verdict, errors(&report)),
+            (Verdict::Damaged, vec![FindingCode::IncompleteImage]),
+            "{gone}"
+        );
+    }
+}
+
+#[test]
+fn what_follows_a_config_is_damage() {
+    let config = r#"{"os":"linux","rootfs":{"diff_ids":[]}} garbage"#;
+    let manifest = r#"[{"Config":"c.json","RepoTags":["app:1"],"Layers":[]}]"#;
+    let report = verify(tar(&[Entry::file("c.json", config), Entry::file("manifest.json", manifest)]));
+    assert_eq!((report.verdict, errors(&report)), (Verdict::Damaged, vec![FindingCode::TrailingBytes]));
+}
+
+#[test]
+fn zeros_by_the_hundred_megabytes_are_no_bomb() {
+    let sparse = Layer::Tar(tar(&[Entry::file("var/log/lastlog", vec![0; 80 << 20])]));
+    let spec = ImageSpec { gzip: true, layers: vec![sparse], ..ImageSpec::new("app:1") };
+    assert_eq!(verify(oci(&[spec])).verdict, Verdict::Intact);
 }

@@ -10,7 +10,7 @@ use longshore_archive::{
     index_layer, merge,
 };
 
-const LIMITS: Limits = Limits { bytes: 4 << 20, ratio: 100 };
+const LIMITS: Limits = Limits { bytes: 4 << 20, ratio: 100, free: 64 << 20 };
 /// Between layers.
 const MARK: &[u8] = b"\xfe\xffNEXT LAYER\xff\xfe";
 

@@ -10,7 +10,7 @@ use longshore_archive::{
     compatibility, measure, needs, save,
 };
 
-const LIMITS: Limits = Limits { bytes: 1 << 20, ratio: 100 };
+const LIMITS: Limits = Limits { bytes: 1 << 20, ratio: 100, free: 64 << 20 };
 
 type Bytes = Rc<Vec<u8>>;
 

@@ -4,7 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use longshore_archive::{Algorithm, Code, Compression, Limits, Unpacked, measure, sha256};
 
-const LIMITS: Limits = Limits { bytes: 1 << 20, ratio: 100 };
+const LIMITS: Limits = Limits { bytes: 1 << 20, ratio: 100, free: 64 << 20 };
 
 fuzz_target!(|data: &[u8]| {
     let Some((&first, data)) = data.split_first() else { return };

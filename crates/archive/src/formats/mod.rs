@@ -104,6 +104,16 @@ fn note_repeated_key(path: &str, bytes: &[u8], findings: &mut Vec<Finding>) {
     );
 }
 
+/// Notes a config or a manifest that is followed by other bytes: Go's readers refuse it.
+fn note_trailing_bytes(path: &str, bytes: &[u8], findings: &mut Vec<Finding>) {
+    if json::first_value(bytes).is_ok_and(|document| !document.after.trim_ascii().is_empty()) {
+        let sentence =
+            format!("Bytes follow the JSON of {path}: Docker, containerd, skopeo and podman refuse it.");
+        findings
+            .push(Finding::new(FindingCode::TrailingBytes, Severity::Error, sentence).with("entry", path));
+    }
+}
+
 /// Notes a layer that is compressed otherwise than its media type says.
 fn check_media_type<S: Source + Clone>(members: &Members<S>, layer: &Layer, findings: &mut Vec<Finding>) {
     let media_type = layer.media_type.as_str();

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Identity, check_media_type, image, note_repeated_key};
+use super::{Identity, check_media_type, image, note_repeated_key, note_trailing_bytes};
 use crate::config::Config;
 use crate::digest::{Algorithm, blob_path, digest};
 use crate::error::{Code, Error, Finding, FindingCode, Result, Severity};
@@ -162,6 +162,7 @@ impl Walk {
             return self.leaves.push(Leaf { descriptor, found: Found::Other(OtherKind::Artifact) });
         };
         note_repeated_key(&descriptor.digest, &bytes, &mut self.findings);
+        note_trailing_bytes(&descriptor.digest, &bytes, &mut self.findings);
         let children = object.array("manifests");
         let is_manifest = object.get("config").is_some() || object.get("layers").is_some();
         if children.is_some() && is_manifest {
@@ -189,7 +190,33 @@ impl Walk {
             return;
         }
         let found = found(&descriptor, &object);
+        if is_manifest && Manifest::read(&object).is_none() {
+            let sentence = format!(
+                "The manifest {} has a config or a layer without a valid digest or size.",
+                descriptor.digest
+            );
+            self.find(FindingCode::InvalidDescriptor, &sentence, &descriptor.digest);
+        } else if matches!(found, Found::Other(_)) {
+            self.find_missing(members, &descriptor, &object);
+        }
         self.leaves.push(Leaf { descriptor, found });
+    }
+
+    /// Notes that a part of what is no image is not there.
+    fn find_missing<S: Source + Clone>(
+        &mut self,
+        members: &Members<S>,
+        of: &Descriptor,
+        object: &Object<'_>,
+    ) {
+        let lists = ["layers", "blobs"].into_iter().filter_map(|key| object.array(key)).flatten();
+        let mut parts = lists.chain(object.get("config")).filter_map(Descriptor::read);
+        // What is small may stand in its descriptor.
+        let is_missing =
+            |part: &Descriptor| part.entry(members).is_none() && part.object().get("data").is_none();
+        let Some(missing) = parts.find(is_missing) else { return };
+        let sentence = format!("{} is incomplete: {} is not there.", of.digest, missing.digest);
+        self.find(FindingCode::IncompleteImage, &sentence, &of.digest);
     }
 
     fn find(&mut self, code: FindingCode, sentence: &str, digest: &str) {
@@ -246,6 +273,18 @@ fn check_document(stated: &str, size: u64, bytes: &[u8], findings: &mut Vec<Find
     }
 }
 
+/// Notes a blob that has another size than its descriptor says.
+pub(crate) fn check_size<S: Source + Clone>(
+    members: &Members<S>,
+    of: &Descriptor,
+    findings: &mut Vec<Finding>,
+) {
+    let actual = of.entry(members).and_then(|entry| members.entry(entry)).map(|entry| entry.size);
+    if let Some(actual) = actual.filter(|actual| *actual != of.size) {
+        findings.push(size_mismatch(&of.digest, of.size, actual));
+    }
+}
+
 fn size_mismatch(digest: &str, stated: u64, actual: u64) -> Finding {
     Finding::new(
         FindingCode::SizeMismatch,
@@ -267,6 +306,8 @@ fn found(descriptor: &Descriptor, object: &Object<'_>) -> Found {
         return Found::Other(OtherKind::Attestation);
     }
     let kind: String = object.read("artifactType").unwrap_or_default();
+    let config_type = manifest.config.media_type.as_str();
+    let is_image_config = CONFIG_TYPES.contains(&config_type);
     if has_layer("vnd.dev.cosign")
         || has_layer("vnd.cncf.notary")
         || kind.contains("sigstore")
@@ -274,10 +315,10 @@ fn found(descriptor: &Descriptor, object: &Object<'_>) -> Found {
     {
         return Found::Other(OtherKind::Signature);
     }
-    let config_type = manifest.config.media_type.as_str();
     // A layer is of an unknown type sometimes; a stack of nothing but unknown types is no image.
     let is_stack = manifest.layers.is_empty() || has_layer("layer") || has_layer("image.rootfs");
-    if !is_stack || !kind.is_empty() || !(config_type.is_empty() || CONFIG_TYPES.contains(&config_type)) {
+    let may_be_image = is_image_config || kind.is_empty() && config_type.is_empty();
+    if !is_stack || !may_be_image {
         return Found::Other(OtherKind::Artifact);
     }
     Found::Image(manifest)
@@ -320,6 +361,7 @@ pub(crate) fn read_image<S: Source + Clone>(
     let config = Config::read(&bytes, config_digest)?;
     members.spend_items(manifest.layers.len() + config.items())?;
     note_repeated_key(config_digest, &bytes, findings);
+    note_trailing_bytes(config_digest, &bytes, findings);
     let mut layers = Vec::with_capacity(manifest.layers.len());
     for (position, descriptor) in manifest.layers.iter().enumerate() {
         layers.push(layer(members, descriptor, config.diff_ids.get(position), findings)?);

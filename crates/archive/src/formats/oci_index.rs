@@ -10,7 +10,7 @@ use crate::digest::sha256;
 use crate::error::{Code, Error, Finding, FindingCode, Result, Severity};
 use crate::json::{self, Object};
 use crate::members::Members;
-use crate::model::{Image, Name, Other};
+use crate::model::{Image, Name, Other, is_foreign};
 use crate::source::Source;
 use crate::write::{OCI_MANIFEST, descriptor};
 
@@ -63,16 +63,23 @@ pub(crate) fn read<S: Source + Clone>(
         let Some((leaf, manifest)) = by_config.get(image.id.as_str()) else { continue };
         by_digest.entry(leaf.descriptor.digest.clone()).or_insert(number);
         image.digest = Some(leaf.descriptor.digest.clone());
-        for (layer, stated) in image.layers.iter_mut().zip(&manifest.layers) {
-            stated.media_type.clone_into(&mut layer.media_type);
-            layer.digest = Some(stated.digest.clone());
-            check_media_type(members, layer, findings);
-        }
+        compare(members, image, manifest, findings);
     }
     for descriptor in &mut descriptors {
         let names: Vec<Name> = descriptor.name.iter().cloned().collect();
         let mut seen = HashSet::new();
+        let top = oci::Descriptor::read(descriptor.text).map(|top| top.digest);
         for leaf in &descriptor.leaves {
+            if let (Found::Absent, Some(name), true) =
+                (&leaf.found, &descriptor.name, top.as_ref() == Some(&leaf.descriptor.digest))
+            {
+                let sentence = format!("index.json lists {name}, and what it leads to is not there.");
+                findings.push(
+                    Finding::new(FindingCode::IncompleteImage, Severity::Error, sentence)
+                        .with("digest", leaf.descriptor.digest.as_str())
+                        .with("reference", name.to_string()),
+                );
+            }
             if let Some(other) = oci::other(leaf, names.clone()) {
                 let known = *known_others.entry(other.digest.clone()).or_insert(others.len());
                 match others.get_mut(known) {
@@ -95,13 +102,13 @@ pub(crate) fn read<S: Source + Clone>(
                         continue;
                     }
                     Err(error) => {
+                        // Of an image for several platforms an archive may have some.
+                        let is_own = top.as_deref() == Some(digest);
+                        let severity = if is_own { Severity::Error } else { Severity::Warning };
+                        let sentence = format!("An image of index.json cannot be read. {}", error.message());
                         findings.push(
-                            Finding::new(
-                                FindingCode::IncompleteImage,
-                                Severity::Warning,
-                                format!("An image of index.json cannot be read. {}", error.message()),
-                            )
-                            .with("digest", digest),
+                            Finding::new(FindingCode::IncompleteImage, severity, sentence)
+                                .with("digest", digest),
                         );
                         unread.get_or_insert(error);
                         continue;
@@ -112,7 +119,6 @@ pub(crate) fn read<S: Source + Clone>(
                 descriptor.images.push(number);
             }
         }
-        let top = oci::Descriptor::read(descriptor.text).map(|top| top.digest);
         for &number in &descriptor.images {
             if let Some(image) = images.get_mut(number)
                 && image.digest != top
@@ -132,6 +138,48 @@ pub(crate) fn read<S: Source + Clone>(
         }
     }
     Some(Listing { others, names, unread })
+}
+
+/// Takes from a manifest what it says of the layers of an image that `manifest.json` lists, and notes what it says otherwise.
+fn compare<S: Source + Clone>(
+    members: &Members<S>,
+    image: &mut Image,
+    manifest: &Manifest,
+    findings: &mut Vec<Finding>,
+) {
+    let id = image.id.as_str();
+    if manifest.layers.len() != image.layers.len() {
+        let (index, list) = (manifest.layers.len(), image.layers.len());
+        let sentence = format!(
+            "The image {id} has {list} layers in manifest.json, but {index} in index.json: containerd and others that read this refuse it."
+        );
+        findings.push(
+            Finding::new(FindingCode::LayerCountMismatch, Severity::Error, sentence)
+                .with("image", id)
+                .with("expected", list)
+                .with("actual", index),
+        );
+    }
+    oci::check_size(members, &manifest.config, findings);
+    for (layer, stated) in image.layers.iter_mut().zip(&manifest.layers) {
+        let entry = stated.entry(members);
+        if entry == layer.entry {
+            stated.media_type.clone_into(&mut layer.media_type);
+            layer.digest = Some(stated.digest.clone());
+            check_media_type(members, layer, findings);
+        } else if entry.is_none() && !is_foreign(&stated.media_type) {
+            let sentence = format!(
+                "index.json has the layer {} in place of {}, and it is not there: containerd and others that read this refuse the image.",
+                stated.digest, layer.path
+            );
+            findings.push(
+                Finding::new(FindingCode::IncompleteImage, Severity::Error, sentence)
+                    .with("image", id)
+                    .with("digest", stated.digest.as_str()),
+            );
+        }
+        oci::check_size(members, stated, findings);
+    }
 }
 
 fn image_of(leaf: &Leaf) -> Option<(&Leaf, &Manifest)> {

@@ -120,21 +120,21 @@ fn split(name: &Name) -> Option<(&str, &str)> {
 
 /// Where the top layers of images are, to an archive's `repositories` and to what links to them.
 pub(crate) struct Tops<'a> {
-    named: HashMap<&'a Name, &'a str>,
+    named: HashMap<&'a Name, &'a String>,
     linked: HashMap<usize, &'a str>,
 }
 
 impl<'a> Tops<'a> {
     /// `known` is what the document says.
     pub(crate) fn new<S: Source + Clone>(members: &'a Members<S>, known: &'a [(Name, String)]) -> Self {
-        let named = known.iter().map(|(name, id)| (name, id.as_str())).collect();
+        let named = known.iter().map(|(name, id)| (name, id)).collect();
         Self { named, linked: linked_directories(members) }
     }
 
     /// The directory of an image's top layer: what the document gives its names, or else what it would.
     pub(crate) fn of<S: Source + Clone>(&self, members: &Members<S>, image: &Image) -> Option<String> {
         let named = image.names.iter().find_map(|name| self.named.get(name));
-        named.map(|&id| id.to_owned()).or_else(|| top_layer_id(members, image, &self.linked, false))
+        named.map(|&id| id.clone()).or_else(|| top_layer_id(members, image, &self.linked, false))
     }
 }
 

@@ -158,7 +158,7 @@ pub fn needs<S: Source + Clone>(
         };
         if let Some(packing) = wanted {
             needs.insert(entry, Need::Repacked(packing));
-        } else if layer.diff_id.is_none() || !is_proof(image, layer, stored) {
+        } else if layer.diff_id.is_none() || !is_proof(layer, stored) {
             needs.insert(entry, Need::Measured);
         }
     }

@@ -212,7 +212,7 @@ fn blob<S: Source + Clone>(
     let compression = member.compression();
     let packing = Packing::of(compression).filter(|_| is_plain);
     let measured = measured.map(|measured| measured.digest.clone());
-    let digest = if is_proof(image, layer, compression) { layer.digest.clone() } else { measured };
+    let digest = if is_proof(layer, compression) { layer.digest.clone() } else { measured };
     // Docker's own types are the same things under other names; those of a manifest stay.
     let media_type = match packing {
         Some(packing) if image.digest.is_none() => media_type(packing),
@@ -232,11 +232,10 @@ fn blob<S: Source + Clone>(
 
 /// Whether the layer's digest is one that verifying the archive proves. Outside of a layout, one in the name of a file
 /// is just a name.
-pub(super) fn is_proof(image: &Image, layer: &Layer, stored: Option<Compression>) -> bool {
-    image.digest.is_some()
-        || stored.is_none() && layer.digest.is_some() && layer.digest == layer.diff_id
-        || layer.path.starts_with("blobs/")
-            && layer.digest.as_deref().and_then(blob_path).as_ref() == Some(&layer.path)
+pub(super) fn is_proof(layer: &Layer, stored: Option<Compression>) -> bool {
+    let is_content = stored.is_none() && layer.digest.is_some() && layer.digest == layer.diff_id;
+    let place = layer.digest.as_deref().and_then(blob_path);
+    is_content || layer.path.starts_with("blobs/") && place.as_ref() == Some(&layer.path)
 }
 
 /// The media type of a layer that takes the place of one of another type: of the same family.
