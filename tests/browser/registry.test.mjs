@@ -6,7 +6,7 @@ import { skipUnlessBrowser, withPage } from '../support/browsers.mjs';
 import { fixtures } from '../support/fixtures.mjs';
 import { longshore } from '../support/longshore.mjs';
 import { skipUnless } from '../support/peers.mjs';
-import { freePort, mayAsk, startProxy, startRegistry, startTokens } from '../support/registry.mjs';
+import { freePort, mayAsk, startNginx, startProxy, startRegistry, startTokens } from '../support/registry.mjs';
 import { lasting, temporary } from '../support/temp.mjs';
 import { serve } from '../../web/serve.mjs';
 
@@ -122,6 +122,14 @@ describe('in pages', { skip: skipUnless('docker-registry') }, () => {
         const { back } = await onPage((page) => page.evaluate(thereAndBack, { to, options: { credentials: USER, chunkSize: 1 << 20 } }));
         assert.equal(back.verdict, 'intact');
       }
+    });
+
+    it(`${engine}: behind a password and nginx, with the settings that the docs have`, { skip: skip || skipUnless('nginx') }, async () => {
+      const registry = await startRegistry(context, { users: { [USER.user]: USER.password } });
+      const { host } = await startNginx(context, registry.host, server.origin);
+      const to = `${host}/${engine}/app:1`;
+      const { back } = await onPage((page) => page.evaluate(thereAndBack, { to, options: { credentials: USER, chunkSize: 1 << 20 } }));
+      assert.equal(back.verdict, 'intact');
     });
 
     it(`${engine}: a registry says what is wrong with it, as far as a page can see`, { skip }, async () => {

@@ -20,6 +20,7 @@ const PEERS = {
   buildah: () => has('buildah'),
   busybox: () => staticBusybox() !== undefined,
   // With what makes its passwords and its token service's key.
+  nginx: () => has('nginx'),
   'docker-registry': () => has('docker-registry') && has('htpasswd') && has('openssl'),
 };
 

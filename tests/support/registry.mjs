@@ -71,6 +71,34 @@ export async function startRegistry(t, { cors = false, users, token } = {}) {
   return { host, storage, log: () => log };
 }
 
+/** Starts nginx with what docs/registry.md has for it, before the registry on `host`, for the page on `origin`; it ends with `t`. */
+export async function startNginx(t, host, origin) {
+  const directory = await temporary(t);
+  const port = await freePort();
+  const docs = await readFile(new URL('../../docs/registry.md', import.meta.url), 'utf8');
+  const [, block] = docs.match(/```nginx\n(.*?)```/s);
+  const location = block.replaceAll('https://the.page', origin).replace('http://registry:5000', `http://${host}`);
+  const bodies = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path ${directory}/${name};`);
+  const config = `
+    ${process.getuid?.() === 0 ? 'user root;' : ''} daemon off; pid ${directory}/pid; error_log stderr; events {}
+    http { access_log off; ${bodies.join(' ')} server { listen 127.0.0.1:${port}; ${location} } }`;
+  await writeFile(join(directory, 'nginx.conf'), config);
+  const child = spawn('nginx', ['-c', join(directory, 'nginx.conf'), '-e', 'stderr'], { stdio: ['ignore', 'ignore', 'pipe'] });
+  let log = '';
+  child.stderr.on('data', (text) => (log += text));
+  const exit = once(child, 'exit');
+  t.after(async () => {
+    child.kill();
+    await exit;
+  });
+  const deadline = Date.now() + START_LIMIT;
+  while (!(await fetch(`http://127.0.0.1:${port}/v2/`).then(() => true, () => false))) {
+    if (child.exitCode !== null || Date.now() > deadline) throw new Error(`nginx does not start:\n${log}`);
+    await sleep(50);
+  }
+  return { host: `127.0.0.1:${port}` };
+}
+
 export async function freePort() {
   const server = createTcpServer();
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
