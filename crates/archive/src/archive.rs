@@ -249,8 +249,7 @@ impl<S: Source + Clone> Archive<S> {
     pub(crate) fn preferred(&self, found: usize) -> usize {
         let Some(index) = self.images.get(found).and_then(|image| image.index.as_ref()) else { return found };
         let same = || self.images.iter().enumerate().filter(|(_, image)| image.index.as_ref() == Some(index));
-        let common = |image: &Image| image.platform.os == "linux" && image.platform.architecture == "amd64";
-        let first = same().find(|(_, image)| common(image)).or_else(|| same().next());
+        let first = same().find(|(_, image)| image.platform.is_common()).or_else(|| same().next());
         first.map_or(found, |(number, _)| number)
     }
 

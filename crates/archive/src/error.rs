@@ -90,9 +90,9 @@ codes! {
         NotAnImageArchive = "not-an-image-archive",
         /// The metadata names a member that the archive does not hold.
         MissingEntry = "missing-entry",
-        /// A metadata document is not JSON.
+        /// `manifest.json` is not JSON.
         InvalidJson = "invalid-json",
-        /// `manifest.json` is JSON of the wrong shape.
+        /// `manifest.json` is JSON of the wrong shape; or `index.json`, `repositories` or a manifest is unusable and nothing stands in for it.
         InvalidManifest = "invalid-manifest",
         /// An image's config is not a JSON object, or of the wrong shape.
         InvalidConfig = "invalid-config",

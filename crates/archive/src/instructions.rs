@@ -296,8 +296,9 @@ fn variable(characters: &mut Peekable<Chars<'_>>, variables: &[String]) -> Resul
             match (modifier, value.is_empty()) {
                 ('-', false) => Ok(value),
                 ('+', true) => Ok(String::new()),
-                // Nested at most as deep as the line is long.
-                ('-' | '+', _) if word.len() < 1024 => expand(&word, variables),
+                // Each nests another, which must not be too deep for the stack.
+                ('-' | '+', _) if word.len() >= 1024 => Err(refuse("a substitution is too long".to_owned())),
+                ('-' | '+', _) => expand(&word, variables),
                 _ => Err(refuse(format!("unsupported modifier ({modifier}) in substitution"))),
             }
         }

@@ -24,6 +24,11 @@ impl Platform {
         self.distance(text) == Some(0) || text.split_once('/') == Some((&self.os, &self.architecture))
     }
 
+    /// Whether it is the one that most people mean: of images for several, readers without a choice take this one.
+    pub fn is_common(&self) -> bool {
+        self.os == "linux" && self.architecture == "amd64"
+    }
+
     /// How far it is from the one that `text` means: 0 where it is that one, more where it does as well; `None` where it does
     /// not. (containerd `platforms.Normalize`, `platformVector`)
     pub fn distance(&self, text: &str) -> Option<u8> {

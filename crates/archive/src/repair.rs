@@ -215,8 +215,7 @@ impl<S: Source + Clone> Archive<S> {
         let mut preferred = HashMap::new();
         for (number, image) in self.images().iter().enumerate() {
             let Some(index) = &image.index else { continue };
-            let is_common =
-                |image: &Image| image.platform.os == "linux" && image.platform.architecture == "amd64";
+            let is_common = |image: &Image| image.platform.is_common();
             let known = *preferred.entry(index).or_insert(number);
             if is_common(image) && !self.images().get(known).is_some_and(is_common) {
                 preferred.insert(index, number);

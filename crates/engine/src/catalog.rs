@@ -537,7 +537,7 @@ impl Catalog {
                 let images = || self.index(digest).into_iter().flat_map(Index::images);
                 let mut images = images().filter_map(|id| self.image(id));
                 let first = images.next()?;
-                let is_common = |image: &&Image| image.platform().matches("linux/amd64");
+                let is_common = |image: &&Image| image.platform().is_common();
                 Some([first].into_iter().chain(images).find(is_common).unwrap_or(first))
             }
         }

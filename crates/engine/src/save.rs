@@ -164,7 +164,7 @@ impl Catalog {
                     size: index.size,
                     media_type: index.media_type.clone(),
                 });
-                let common = images.iter().find(|image| image.platform().matches("linux/amd64"));
+                let common = images.iter().find(|image| image.platform().is_common());
                 preferred = common.copied().or(preferred);
                 if platforms.is_empty() {
                     whole_or_error(&index.digest, &index.damaged)?;

@@ -41,7 +41,7 @@ fn key_of(data: &Recipe<Shared>) -> Key {
 #[wasm_bindgen]
 pub struct Files {
     core: Archive<Shared>,
-    /// The recipe of the archive as it was first, whose sources the keys are of.
+    /// The sources that the keys are of, by their numbers: each that was ever met.
     sources: Vec<Shared>,
     indexes: HashMap<Key, SharedIndex>,
     /// What is being made.

@@ -1,4 +1,4 @@
-//! One file for each document that says what is in an archive; nothing outside knows one format from another.
+//! One file for each document that says what is in an archive.
 
 pub(crate) mod docker_v1;
 pub(crate) mod layer_folders;

@@ -106,7 +106,7 @@ impl<S: Source + Clone> Packed<S> {
         Ok(Self {
             names: Vec::new(),
             created: image.created.as_deref().map_or(0, seconds),
-            is_common: image.platform.os == "linux" && image.platform.architecture == "amd64",
+            is_common: image.platform.is_common(),
             digest: image.digest.clone(),
             parent: image.parent.clone(),
             index: None,
