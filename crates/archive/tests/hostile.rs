@@ -108,14 +108,38 @@ fn pax_sizes_that_make_no_sense_are_refused() {
         let pax = vec![("size".to_owned(), size.to_owned())];
         TarIndex::read(&tar(&[Entry { pax, ..Entry::file("a", "b") }])).unwrap_err().code()
     };
-    for size in
-        ["-1", "", "1e3", "0x1", "9007199254740992", "18446744073709551615", "18446744073709551616", "1 "]
+    for size in ["-1", "1e3", "0x1", "9007199254740992", "18446744073709551615", "18446744073709551616", "1 "]
     {
         assert_eq!(with(size), Code::InvalidTar, "{size}");
     }
     for size in ["9007199254740991", "1000000"] {
         assert_eq!(with(size), Code::Truncated, "{size}");
     }
+}
+
+/// As Go's `archive/tar` has it.
+#[test]
+fn headers_hold_where_records_are_empty_and_devices_have_no_content() {
+    let pax = ["path", "size", "linkpath"].map(|key| (key.to_owned(), String::new())).to_vec();
+    let fifo = Entry { kind: Kind::Other(b'6'), claimed_size: Some(1 << 20), ..Entry::file("fifo", "") };
+    let index = TarIndex::read(&tar(&[fifo, Entry { pax, ..Entry::file("a", "content") }])).unwrap();
+    let members: Vec<_> = index.entries().iter().map(|entry| (&*entry.path, entry.size)).collect();
+    assert_eq!(members, [("fifo", 0), ("a", 7)]);
+}
+
+#[test]
+fn what_is_stored_with_holes_is_not_said_to_be_absent() {
+    let entries: Vec<_> = docker_legacy_entries(&[ImageSpec::new("app:1")])
+        .into_iter()
+        .map(|entry| {
+            let is_layer = entry.path.ends_with("layer.tar");
+            let holes = ("GNU.sparse.map".to_owned(), "0,1".to_owned());
+            if is_layer { Entry { pax: vec![holes], ..entry } } else { entry }
+        })
+        .collect();
+    let error = refused(tar(&entries));
+    assert_eq!(error.code(), Code::MissingEntry);
+    assert!(error.message().contains("tar --sparse"), "{error}");
 }
 
 #[test]

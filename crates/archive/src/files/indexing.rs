@@ -166,6 +166,8 @@ impl<S: Source + Clone> Indexing<S> {
                 for record in PaxRecords(&payload) {
                     let (key, value) = record.ok_or_else(|| invalid("A pax header is malformed", at))?;
                     match key {
+                        // As Go's reader has it: then the header's own counts.
+                        _ if value.is_empty() && !key.starts_with(b"SCHILY.") => {}
                         b"path" | b"GNU.sparse.name" => own.path = Some(value.to_vec()),
                         b"linkpath" => own.link = Some(value.to_vec()),
                         b"size" => own.size = Some(pax_number(value, at)?),

@@ -11,6 +11,7 @@ use crate::json::{self, Object};
 use crate::members::Members;
 use crate::model::{FOREIGN_LAYER, Image, Layer, Name, is_foreign, is_layer};
 use crate::source::Source;
+use crate::tar::EntryKind;
 
 pub(crate) const PATH: &str = "manifest.json";
 
@@ -53,9 +54,13 @@ fn invalid(reason: &str) -> Error {
         .with("reason", reason)
 }
 
-fn missing(what: &str, path: &str) -> Error {
-    let sentence =
-        format!("The archive is incomplete: manifest.json names the {what} \"{path}\", which is not there.");
+fn missing<S: Source + Clone>(members: &Members<S>, what: &str, path: &str) -> Error {
+    let entry = members.index.find(path).and_then(|entry| members.entry(entry));
+    let why = match entry.map(|entry| entry.kind) {
+        Some(EntryKind::Sparse) => "which is stored with holes (tar --sparse), and that is not read here",
+        _ => "which is not there",
+    };
+    let sentence = format!("The archive is incomplete: manifest.json names the {what} \"{path}\", {why}.");
     Error::new(Code::MissingEntry, sentence).with("entry", path)
 }
 
@@ -90,7 +95,8 @@ fn image<S: Source + Clone>(
     };
     let config_path: String = item.read("Config").ok_or_else(|| invalid("an item of it has no Config"))?;
     members.spend_items(paths.len())?;
-    let config_entry = members.resolve(&config_path).ok_or_else(|| missing("config", &config_path))?;
+    let config_entry =
+        members.resolve(&config_path).ok_or_else(|| missing(members, "config", &config_path))?;
     let bytes = members.document(config_entry)?;
     let config = Config::read(&bytes, &config_path)?;
     members.spend_items(config.items())?;
@@ -140,7 +146,7 @@ fn layer<S: Source + Clone>(
         let foreign = source.as_ref().is_some_and(|source| source.get("urls").is_some())
             || stated.as_deref().is_some_and(is_foreign);
         if !foreign {
-            return Err(missing("layer", &path));
+            return Err(missing(members, "layer", &path));
         }
         findings.push(
             Finding::new(

@@ -125,6 +125,8 @@ impl Indexer {
                 for record in PaxRecords(&payload) {
                     let (key, value) = record.ok_or_else(|| invalid("A pax header is malformed", at))?;
                     match key {
+                        // As Go's reader has it: then the header's own counts.
+                        _ if value.is_empty() => {}
                         b"path" | b"GNU.sparse.name" => extensions.path = Some(value.to_vec()),
                         b"linkpath" => extensions.link = Some(value.to_vec()),
                         b"size" => extensions.size = Some(pax_number(value, at)?),
@@ -155,11 +157,10 @@ impl Indexer {
             EntryType::Link => EntryKind::HardLink,
             _ => EntryKind::Other,
         };
-        // As Go's reader has it: links and directories have no content, whatever their headers say.
-        let size = match kind {
-            EntryKind::Directory | EntryKind::Symlink | EntryKind::HardLink => 0,
-            _ => pax_size.unwrap_or(stated),
-        };
+        // As Go's reader has it: links, directories and devices have no content, whatever their headers say.
+        let is_bare = matches!(header.entry_type(), EntryType::Char | EntryType::Block | EntryType::Fifo)
+            || matches!(kind, EntryKind::Directory | EntryKind::Symlink | EntryKind::HardLink);
+        let size = if is_bare { 0 } else { pax_size.unwrap_or(stated) };
         let mut data = at + BLOCK;
         if kind == EntryKind::Sparse {
             data = past_sparse_map(source, header, data)?;
