@@ -28,6 +28,7 @@ const PEERS = {
   'docker-registry': 'docker-registry',
   htpasswd: 'apache2-utils',
   openssl: 'openssl',
+  nginx: 'nginx-light',
 };
 
 // Where the output of a step goes: to the terminal as it comes, or all of it when the step is over.
