@@ -146,7 +146,7 @@ export function panes(archive: Archive, described: Image, shortId: string, close
       ),
       file.element,
     ),
-    wasted(archive, image),
+    wasted(archive, image, shortId),
     comparing(archive, image, described, closed),
   );
   closed.addEventListener('abort', () => {

@@ -5,7 +5,7 @@ import { bytes, count } from '../format.js';
 import * as problems from '../problems.js';
 import { task } from '../task.js';
 
-export function wasted(archive: Archive, image: string): HTMLElement {
+export function wasted(archive: Archive, image: string, shortId: string): HTMLElement {
   const again = h('button', { type: 'button' }, 'Try again');
   const row = h('div', { className: 'row' }, again);
   const work = task('Adding up', again);
@@ -18,7 +18,7 @@ export function wasted(archive: Archive, image: string): HTMLElement {
     again.hidden = true;
     try {
       const efficiency = await work.run((options) => archive.efficiency(image, options));
-      result.replaceChildren(...nodes(efficiency));
+      result.replaceChildren(...nodes(efficiency, shortId));
       announce(summary(efficiency));
     } catch (thrown) {
       again.hidden = false;
@@ -38,7 +38,7 @@ function summary({ score, total, wasted }: Efficiency): string {
   return `Efficiency ${(Math.floor(score * 1000) / 10).toFixed(1)} %. Of ${bytes(total)} in all layers, later ones replace or delete ${bytes(wasted)}.`;
 }
 
-function nodes(efficiency: Efficiency): Node[] {
+function nodes(efficiency: Efficiency, shortId: string): Node[] {
   const { paths } = efficiency;
   const line = h('p', {}, summary(efficiency));
   if (paths.length === 0) return [line];
@@ -47,7 +47,7 @@ function nodes(efficiency: Efficiency): Node[] {
     h('tr', {}, h('td', { className: 'size' }, bytes(size)), h('td', { className: 'number' }, String(copies)), h('td', {}, h('code', {}, quoted(`/${path}`)))),
   );
   const heads = ['Wasted', 'Copies', 'Path'].map((name) => h('th', { scope: 'col' }, name));
-  const label = `What is wasted, ${count(paths.length, 'path')}`;
+  const label = `What is wasted in ${shortId}, ${count(paths.length, 'path')}`;
   const table = h('table', { className: 'wasted' }, h('thead', {}, h('tr', {}, ...heads)), rows);
   return [line, h('div', { className: 'scroll', tabIndex: 0, role: 'region', ariaLabel: label }, table, more)];
 }
