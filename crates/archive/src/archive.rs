@@ -10,7 +10,7 @@ use crate::error::{Code, Error, Finding, FindingCode, Result, Severity};
 use crate::findings::{index_findings, name_findings, tar_findings, two_listings};
 use crate::formats::{docker_v1, manifest_json, oci_index, repositories};
 use crate::members::{Members, Place};
-use crate::model::{Format, Image, Name, Other, OtherKind};
+use crate::model::{Format, Image, Layer, Name, Other, OtherKind};
 use crate::recipe::Recipe;
 use crate::reference::Reference;
 use crate::source::Source;
@@ -26,6 +26,8 @@ pub struct Archive<S> {
     format: Format,
     images: Vec<Image>,
     others: Vec<Other>,
+    /// Layers that `index.json` has elsewhere than `manifest.json` does, each with the number of its image.
+    pub(crate) copies: Vec<(usize, Layer)>,
     findings: Vec<Finding>,
 }
 
@@ -34,6 +36,7 @@ struct Contents {
     format: Format,
     images: Vec<Image>,
     others: Vec<Other>,
+    copies: Vec<(usize, Layer)>,
     findings: Vec<Finding>,
 }
 
@@ -69,8 +72,8 @@ impl<S: Source + Clone> Archive<S> {
 
     pub(crate) fn assemble(members: Members<S>) -> Result<Self> {
         let contents = members.within_budget(|| Self::read(&members))?;
-        let Contents { format, images, others, findings } = contents;
-        Ok(Self { members, format, images, others, findings })
+        let Contents { format, images, others, copies, findings } = contents;
+        Ok(Self { members, format, images, others, copies, findings })
     }
 
     fn read(members: &Members<S>) -> Result<Contents> {
@@ -106,6 +109,7 @@ impl<S: Source + Clone> Archive<S> {
         };
         let mut listed = Vec::new();
         let mut others = Vec::new();
+        let mut copies = Vec::new();
         if let Some(index) = &index {
             let own = images.len();
             let listing = oci_index::read(members, &index.bytes, &mut images, &mut findings);
@@ -118,6 +122,7 @@ impl<S: Source + Clone> Archive<S> {
                 }
                 listed.push((oci_index::PATH, Some(listing.names.into_iter().flatten().collect())));
                 others = listing.others;
+                copies = listing.copies;
             } else {
                 listed.push((oci_index::PATH, None));
             }
@@ -128,7 +133,7 @@ impl<S: Source + Clone> Archive<S> {
             listed.push((repositories::PATH, names));
         }
         name_findings(&images, &listed, &mut findings);
-        Ok(Contents { format, images, others, findings })
+        Ok(Contents { format, images, others, copies, findings })
     }
 
     /// The archive's layout.

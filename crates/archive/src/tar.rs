@@ -186,34 +186,31 @@ impl TarIndex {
         self.entries.get(index).is_some_and(|entry| entry.kind == EntryKind::File).then_some(index)
     }
 
+    /// All members that have the path of that one, the last first.
+    fn at_path_of(&self, entry: usize) -> impl Iterator<Item = usize> {
+        let last = self.entries.get(entry).and_then(|entry| self.find(&entry.path));
+        std::iter::successors(last, |index| self.earlier.get(index).copied())
+    }
+
     /// All regular files that have the path of that member, in order.
     pub(crate) fn same_path(&self, entry: usize) -> Vec<usize> {
-        let last = self.entries.get(entry).and_then(|entry| self.find(&entry.path));
-        let all = std::iter::successors(last, |index| self.earlier.get(index).copied());
         let is_file = |&index: &usize| self.entries.get(index).is_some_and(|e| e.kind == EntryKind::File);
-        let mut files: Vec<usize> = all.filter(is_file).collect();
+        let mut files: Vec<usize> = self.at_path_of(entry).filter(is_file).collect();
         files.reverse();
         files
     }
 
-    /// What readers may find at the path of that member, in order: each regular file, and where each link leads.
+    /// As [`Self::same_path`], with what the first member leads to if that is a link: some readers take the first. One hop is
+    /// followed, and no link on the way: there may be very many.
     pub(crate) fn occurrences(&self, entry: usize) -> Vec<usize> {
-        let last = self.entries.get(entry).and_then(|entry| self.find(&entry.path));
-        let all = std::iter::successors(last, |index| self.earlier.get(index).copied());
-        let mut found: Vec<usize> = all.filter_map(|index| self.file_of(index)).collect();
-        found.reverse();
-        found
-    }
-
-    fn file_of(&self, index: usize) -> Option<usize> {
-        let entry = self.entries.get(index)?;
-        let link = entry.link.as_deref();
-        match entry.kind {
-            EntryKind::File => Some(index),
-            EntryKind::HardLink => self.resolve(link?),
-            EntryKind::Symlink => self.resolve(&format!("{}/../{}", entry.path, link?)),
-            _ => None,
-        }
+        let first = self.at_path_of(entry).last().and_then(|first| self.entries.get(first));
+        let target = first.and_then(|first| {
+            let link = first.link.as_deref()?;
+            let is_from_root = first.kind == EntryKind::HardLink;
+            self.find(&if is_from_root { link.to_owned() } else { beside(&first.path, link) })
+        });
+        let is_file = |&index: &usize| self.entries.get(index).is_some_and(|e| e.kind == EntryKind::File);
+        target.filter(is_file).into_iter().chain(self.same_path(entry)).collect()
     }
 
     /// All regular files that have the path of one of those members.
@@ -316,6 +313,32 @@ impl TarIndex {
 /// The path's components, without `.` and empty ones.
 fn components(path: &str) -> impl DoubleEndedIterator<Item = &str> {
     path.split('/').filter(|component| !matches!(*component, "" | "."))
+}
+
+/// The shortest path that means the same, as Go's `path.Clean` has it.
+pub(crate) fn clean(path: &str) -> String {
+    let rooted = path.starts_with('/');
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." if parts.last().is_some_and(|last| *last != "..") => _ = parts.pop(),
+            ".." if rooted => {}
+            part => parts.push(part),
+        }
+    }
+    let joined = parts.join("/");
+    match (rooted, joined.is_empty()) {
+        (true, _) => format!("/{joined}"),
+        (false, true) => ".".to_owned(),
+        (false, false) => joined,
+    }
+}
+
+/// Where a link at `path` leads, as Go's `path.Join` has it: even an absolute target stays below the link's directory.
+pub(crate) fn beside(path: &str, link: &str) -> String {
+    let directory = path.rsplit_once('/').map_or(".", |(directory, _)| directory);
+    clean(&format!("{directory}/{link}"))
 }
 
 /// One spelling for all that name the same member.

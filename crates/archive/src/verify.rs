@@ -17,7 +17,6 @@ use crate::model::{Format, Image, Layer, Name};
 use crate::source::{Source, read_vec, sum};
 use crate::tar::EntryKind;
 use crate::unpack::Limits;
-use crate::write::manifest_of;
 
 /// How much after the end of a tar is looked at.
 const TAIL: u64 = 1 << 20;
@@ -124,8 +123,7 @@ impl<S: Source + Clone> Archive<S> {
     pub fn blobs_to_measure(&self) -> Vec<Job> {
         let members = &self.members;
         let mut layers: BTreeMap<usize, &Layer> = BTreeMap::new();
-        let copies = self.copies();
-        let copies = copies.iter().map(|(_, layer)| layer);
+        let copies = self.copies.iter().map(|(_, layer)| layer);
         for layer in self.images().iter().flat_map(|image| &image.layers).chain(copies) {
             let Some(entry) = layer.entry.filter(|entry| !layers.contains_key(entry)) else { continue };
             // Readers differ on which of several members of one path is the layer.
@@ -165,33 +163,6 @@ impl<S: Source + Clone> Archive<S> {
         [oci_index::PATH, "oci-layout"].iter().any(|path| index.resolve(path).is_some())
     }
 
-    /// Layers that `index.json` has elsewhere than `manifest.json` does, each with the number of its image.
-    fn copies(&self) -> Vec<(usize, Layer)> {
-        let mut copies = Vec::new();
-        if self.format() != Format::DockerOci {
-            return copies;
-        }
-        for (number, image) in self.images().iter().enumerate() {
-            let manifest = image.digest.as_deref().and_then(|digest| manifest_of(self, digest));
-            for (stated, layer) in manifest.iter().flat_map(|manifest| &manifest.layers).zip(&image.layers) {
-                let entry = stated.entry(&self.members).filter(|entry| layer.entry != Some(*entry));
-                let Some(path) = entry.and_then(|entry| self.members.entry(entry)).map(|entry| &entry.path)
-                else {
-                    continue;
-                };
-                let copy = Layer {
-                    digest: Some(stated.digest.clone()),
-                    media_type: stated.media_type.clone(),
-                    path: path.to_string(),
-                    entry,
-                    ..layer.clone()
-                };
-                copies.push((number, copy));
-            }
-        }
-        copies
-    }
-
     /// What follows from the measured members, by their numbers.
     ///
     /// Fails where the archive cannot be read.
@@ -227,9 +198,9 @@ impl<S: Source + Clone> Archive<S> {
                 }
             }
         }
-        let copies = self.copies();
         let own = self.images().iter().flat_map(|image| image.layers.iter().map(move |layer| (image, layer)));
-        let copies = copies.iter().filter_map(|(image, layer)| Some((self.images().get(*image)?, layer)));
+        let copies =
+            self.copies.iter().filter_map(|(image, layer)| Some((self.images().get(*image)?, layer)));
         for (image, layer) in own.chain(copies) {
             let Some(entry) = layer.entry else { continue };
             if let Some(measured) = measured.get(&entry) {

@@ -304,6 +304,18 @@ fn claims_add_up_to_what_a_number_holds() {
     }
 }
 
+#[test]
+fn many_links_of_one_path_are_not_all_followed() {
+    // Each leads a long way, link by link, to nowhere.
+    let way = Entry { kind: Kind::Symlink("a/".repeat(2000)), ..Entry::file("way", "") };
+    let link = Entry { kind: Kind::Symlink("way".into()), ..Entry::file("manifest.json", "") };
+    let mut entries = vec![way];
+    entries.extend(std::iter::repeat_n(link, 100_000));
+    entries.extend(docker_legacy_entries(&[ImageSpec::new("app:1")]));
+    let archive = quickly(|| open(tar(&entries)));
+    assert_eq!(quickly(|| archive.verify(Limits::default())).unwrap().images.len(), 1);
+}
+
 // Names of members
 
 #[test]

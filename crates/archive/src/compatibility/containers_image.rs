@@ -9,11 +9,11 @@ use crate::digest::sha256;
 use crate::formats::{manifest_json, oci_index};
 use crate::reference::Reference;
 use crate::source::Source;
-use crate::tar::{Entry, EntryKind};
+use crate::tar::{Entry, EntryKind, beside, clean};
 
 use super::config::Config;
 use super::docker::{has_address, sha256_flaw};
-use super::facts::{Facts, Item, beside, clean, distinct, items};
+use super::facts::{Facts, Item, distinct, items};
 use super::oci::{self, Descriptor, Document};
 use super::{Flaw, Loaded, Read, Reading, stored};
 

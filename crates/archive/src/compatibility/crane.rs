@@ -7,11 +7,11 @@ use crate::compression::Compression::Gzip;
 use crate::formats::manifest_json;
 use crate::reference::Reference;
 use crate::source::Source;
-use crate::tar::EntryKind;
+use crate::tar::{EntryKind, beside, clean};
 
 use super::config::Config;
 use super::docker::sha256_flaw;
-use super::facts::{Facts, beside, clean, distinct, items};
+use super::facts::{Facts, distinct, items};
 use super::{Flaw, Loaded, Read, Reading};
 
 pub(super) fn read<S: Source + Clone>(facts: &Facts<'_, S>) -> Reading {

@@ -8,10 +8,10 @@ use crate::formats::{manifest_json, repositories};
 use crate::json::{self, Object};
 use crate::reference::Reference;
 use crate::source::Source;
-use crate::tar::{Entry, EntryKind};
+use crate::tar::{Entry, EntryKind, clean};
 
 use super::config::Config;
-use super::facts::{Facts, Item, clean, items};
+use super::facts::{Facts, Item, items};
 use super::{Flaw, Loaded, Read, Reader, Reading, stored};
 
 /// The layer store's limit, whatever the storage driver.

@@ -11,7 +11,7 @@ use crate::json::{self, Object};
 use crate::measure::Measured;
 use crate::members::Members;
 use crate::source::{Source, read_vec};
-use crate::tar::{BLOCK, Entry, EntryKind, TarIndex};
+use crate::tar::{BLOCK, Entry, EntryKind, TarIndex, beside, clean};
 
 use super::Flaw;
 
@@ -292,32 +292,6 @@ fn item(text: &str) -> Option<Item> {
         Some(_) => object.read("Config")?,
     };
     Some(Item { config, tags: list("RepoTags")?, layers: list("Layers")? })
-}
-
-/// The shortest path that means the same, as Go's `path.Clean` has it.
-pub(super) fn clean(path: &str) -> String {
-    let rooted = path.starts_with('/');
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." if parts.last().is_some_and(|last| *last != "..") => _ = parts.pop(),
-            ".." if rooted => {}
-            part => parts.push(part),
-        }
-    }
-    let joined = parts.join("/");
-    match (rooted, joined.is_empty()) {
-        (true, _) => format!("/{joined}"),
-        (false, true) => ".".to_owned(),
-        (false, false) => joined,
-    }
-}
-
-/// Where a link at `path` leads, as Go's `path.Join` has it: even an absolute target stays below the link's directory.
-pub(super) fn beside(path: &str, link: &str) -> String {
-    let directory = path.rsplit_once('/').map_or(".", |(directory, _)| directory);
-    clean(&format!("{directory}/{link}"))
 }
 
 /// Whether a member's path leads out of the directory that it is unpacked into.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::{Identity, note_repeated_key, note_trailing_bytes};
+use super::{Identity, note_flaws};
 use crate::compression::Compression;
 use crate::config::Config;
 use crate::digest::{self, digest, sha256};
@@ -100,8 +100,7 @@ fn image<S: Source + Clone>(
     let bytes = members.document(config_entry)?;
     let config = Config::read(&bytes, &config_path)?;
     members.spend_items(config.items())?;
-    note_repeated_key(&config_path, &bytes, findings);
-    note_trailing_bytes(&config_path, &bytes, findings);
+    note_flaws(&config_path, &bytes, findings);
     let id = sha256(&bytes);
     if let Some(claimed) = digest::in_name(&config_path).filter(|claimed| *claimed != id) {
         findings.push(

@@ -90,23 +90,20 @@ fn image(identity: Identity, config: Config, layers: Vec<Layer>, findings: &mut 
     }
 }
 
-/// Notes a document in which an object has a key twice: Go's readers take the last, others the first or none.
-fn note_repeated_key(path: &str, bytes: &[u8], findings: &mut Vec<Finding>) {
-    let Some(key) = json::first_value(bytes).ok().and_then(|document| json::repeated_key(document.value))
-    else {
-        return;
-    };
-    let sentence = format!("{path} has the key \"{key}\" twice in one object; Go's readers take the last.");
-    findings.push(
-        Finding::new(FindingCode::DuplicateKey, Severity::Warning, sentence)
-            .with("entry", path)
-            .with("key", key),
-    );
-}
-
-/// Notes a config or a manifest that is followed by other bytes: Go's readers refuse it.
-fn note_trailing_bytes(path: &str, bytes: &[u8], findings: &mut Vec<Finding>) {
-    if json::first_value(bytes).is_ok_and(|document| !document.after.trim_ascii().is_empty()) {
+/// Notes what readers of a config, a manifest or an index make different things of: an object that has a key twice, of which
+/// Go's readers take the last, others the first or none; and bytes that follow the JSON, which Go's readers refuse.
+fn note_flaws(path: &str, bytes: &[u8], findings: &mut Vec<Finding>) {
+    let Ok(document) = json::first_value(bytes) else { return };
+    if let Some(key) = json::repeated_key(document.value) {
+        let sentence =
+            format!("{path} has the key \"{key}\" twice in one object; Go's readers take the last.");
+        findings.push(
+            Finding::new(FindingCode::DuplicateKey, Severity::Warning, sentence)
+                .with("entry", path)
+                .with("key", key),
+        );
+    }
+    if !document.after.trim_ascii().is_empty() {
         let sentence =
             format!("Bytes follow the JSON of {path}: Docker, containerd, skopeo and podman refuse it.");
         findings

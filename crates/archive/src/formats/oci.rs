@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Identity, check_media_type, image, note_repeated_key, note_trailing_bytes};
+use super::{Identity, check_media_type, image, note_flaws};
 use crate::config::Config;
 use crate::digest::{Algorithm, blob_path, digest};
 use crate::error::{Code, Error, Finding, FindingCode, Result, Severity};
@@ -161,8 +161,7 @@ impl Walk {
             self.find(FindingCode::InvalidDescriptor, &sentence, &descriptor.digest);
             return self.leaves.push(Leaf { descriptor, found: Found::Other(OtherKind::Artifact) });
         };
-        note_repeated_key(&descriptor.digest, &bytes, &mut self.findings);
-        note_trailing_bytes(&descriptor.digest, &bytes, &mut self.findings);
+        note_flaws(&descriptor.digest, &bytes, &mut self.findings);
         let children = object.array("manifests");
         let is_manifest = object.get("config").is_some() || object.get("layers").is_some();
         if children.is_some() && is_manifest {
@@ -268,32 +267,24 @@ fn check_document(stated: &str, size: u64, bytes: &[u8], findings: &mut Vec<Find
             .with("actual", actual),
         );
     }
-    if size != bytes.len() as u64 {
-        findings.push(size_mismatch(stated, size, bytes.len() as u64));
-    }
+    check_size(stated, size, bytes.len() as u64, findings);
 }
 
 /// Notes a blob that has another size than its descriptor says.
-pub(crate) fn check_size<S: Source + Clone>(
-    members: &Members<S>,
-    of: &Descriptor,
-    findings: &mut Vec<Finding>,
-) {
-    let actual = of.entry(members).and_then(|entry| members.entry(entry)).map(|entry| entry.size);
-    if let Some(actual) = actual.filter(|actual| *actual != of.size) {
-        findings.push(size_mismatch(&of.digest, of.size, actual));
+pub(crate) fn check_size(digest: &str, stated: u64, actual: u64, findings: &mut Vec<Finding>) {
+    if stated == actual {
+        return;
     }
-}
-
-fn size_mismatch(digest: &str, stated: u64, actual: u64) -> Finding {
-    Finding::new(
-        FindingCode::SizeMismatch,
-        Severity::Error,
-        format!("The blob {digest} has {actual} bytes; its descriptor says {stated}."),
-    )
-    .with("digest", digest)
-    .with("expected", stated)
-    .with("actual", actual)
+    findings.push(
+        Finding::new(
+            FindingCode::SizeMismatch,
+            Severity::Error,
+            format!("The blob {digest} has {actual} bytes; its descriptor says {stated}."),
+        )
+        .with("digest", digest)
+        .with("expected", stated)
+        .with("actual", actual),
+    );
 }
 
 /// What a manifest is of.
@@ -360,8 +351,7 @@ pub(crate) fn read_image<S: Source + Clone>(
     let bytes = members.document(config_entry)?;
     let config = Config::read(&bytes, config_digest)?;
     members.spend_items(manifest.layers.len() + config.items())?;
-    note_repeated_key(config_digest, &bytes, findings);
-    note_trailing_bytes(config_digest, &bytes, findings);
+    note_flaws(config_digest, &bytes, findings);
     let mut layers = Vec::with_capacity(manifest.layers.len());
     for (position, descriptor) in manifest.layers.iter().enumerate() {
         layers.push(layer(members, descriptor, config.diff_ids.get(position), findings)?);
@@ -397,8 +387,8 @@ fn layer<S: Source + Clone>(
             )
             .with("entry", path.as_str()),
         );
-    } else if actual != *size {
-        findings.push(size_mismatch(digest, *size, actual));
+    } else {
+        check_size(digest, *size, actual, findings);
     }
     Ok(Layer {
         digest: Some(digest.clone()),

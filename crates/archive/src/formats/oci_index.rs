@@ -5,12 +5,12 @@ use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
 use super::oci::{self, Found, Leaf, Manifest, Walk};
-use super::{check_media_type, note_repeated_key};
-use crate::digest::sha256;
+use super::{check_media_type, note_flaws};
+use crate::digest::{blob_path, sha256};
 use crate::error::{Code, Error, Finding, FindingCode, Result, Severity};
 use crate::json::{self, Object};
 use crate::members::Members;
-use crate::model::{Image, Name, Other, is_foreign};
+use crate::model::{Image, Layer, Name, Other, is_foreign};
 use crate::source::Source;
 use crate::write::{OCI_MANIFEST, descriptor};
 
@@ -37,6 +37,8 @@ pub(crate) struct Listing {
     pub(crate) others: Vec<Other>,
     /// The names of each image.
     pub(crate) names: Vec<Vec<Name>>,
+    /// Layers that it has elsewhere than `manifest.json` does, each with the number of its image.
+    pub(crate) copies: Vec<(usize, Layer)>,
     /// Why an image that it lists could not be read: the first such reason.
     pub(crate) unread: Option<Error>,
 }
@@ -59,11 +61,13 @@ pub(crate) fn read<S: Source + Clone>(
         by_config.entry(&manifest.config.digest).or_insert((leaf, manifest));
     }
     let mut by_digest: HashMap<String, usize> = HashMap::new();
+    let mut copies = Vec::new();
     for (number, image) in images.iter_mut().enumerate() {
         let Some((leaf, manifest)) = by_config.get(image.id.as_str()) else { continue };
         by_digest.entry(leaf.descriptor.digest.clone()).or_insert(number);
         image.digest = Some(leaf.descriptor.digest.clone());
-        compare(members, image, manifest, findings);
+        let found = compare(members, image, manifest, findings);
+        copies.extend(found.into_iter().map(|layer| (number, layer)));
     }
     for descriptor in &mut descriptors {
         let names: Vec<Name> = descriptor.name.iter().cloned().collect();
@@ -137,16 +141,19 @@ pub(crate) fn read<S: Source + Clone>(
             }
         }
     }
-    Some(Listing { others, names, unread })
+    Some(Listing { others, names, copies, unread })
 }
 
 /// Takes from a manifest what it says of the layers of an image that `manifest.json` lists, and notes what it says otherwise.
+/// Gives the layers that it has elsewhere.
 fn compare<S: Source + Clone>(
     members: &Members<S>,
     image: &mut Image,
     manifest: &Manifest,
     findings: &mut Vec<Finding>,
-) {
+) -> Vec<Layer> {
+    let mut copies = Vec::new();
+    let size = |entry: Option<usize>| entry.and_then(|entry| members.entry(entry)).map(|entry| entry.size);
     let id = image.id.as_str();
     if manifest.layers.len() != image.layers.len() {
         let (index, list) = (manifest.layers.len(), image.layers.len());
@@ -160,14 +167,25 @@ fn compare<S: Source + Clone>(
                 .with("actual", index),
         );
     }
-    oci::check_size(members, &manifest.config, findings);
+    let oci::Descriptor { digest, size: stated, .. } = &manifest.config;
+    if let Some(actual) = size(manifest.config.entry(members)) {
+        oci::check_size(digest, *stated, actual, findings);
+    }
     for (layer, stated) in image.layers.iter_mut().zip(&manifest.layers) {
         let entry = stated.entry(members);
         if entry == layer.entry {
             stated.media_type.clone_into(&mut layer.media_type);
             layer.digest = Some(stated.digest.clone());
             check_media_type(members, layer, findings);
-        } else if entry.is_none() && !is_foreign(&stated.media_type) {
+        } else if entry.is_some() {
+            copies.push(Layer {
+                digest: Some(stated.digest.clone()),
+                media_type: stated.media_type.clone(),
+                path: blob_path(&stated.digest).unwrap_or_default(),
+                entry,
+                ..layer.clone()
+            });
+        } else if !is_foreign(&stated.media_type) {
             let sentence = format!(
                 "index.json has the layer {} in place of {}, and it is not there: containerd and others that read this refuse the image.",
                 stated.digest, layer.path
@@ -178,8 +196,11 @@ fn compare<S: Source + Clone>(
                     .with("digest", stated.digest.as_str()),
             );
         }
-        oci::check_size(members, stated, findings);
+        if let Some(actual) = size(entry) {
+            oci::check_size(&stated.digest, stated.size, actual, findings);
+        }
     }
+    copies
 }
 
 fn image_of(leaf: &Leaf) -> Option<(&Leaf, &Manifest)> {
@@ -431,7 +452,7 @@ fn descriptors<'a, S: Source + Clone>(
         None => Vec::new(),
         Some(text) => json::array(text)?,
     };
-    note_repeated_key(PATH, document.value.as_bytes(), findings);
+    note_flaws(PATH, document.value.as_bytes(), findings);
     // An image whose manifest is known is that manifest's, another one is that of its config.
     let mut by_digest: HashMap<&str, Vec<usize>> = HashMap::new();
     let mut by_config: HashMap<&str, Vec<usize>> = HashMap::new();
