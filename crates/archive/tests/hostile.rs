@@ -249,62 +249,6 @@ fn one_path_many_times_is_linear() {
 }
 
 #[test]
-fn whiteouts_over_and_over_are_linear() {
-    let below = tar(&[Entry::file("d/below", "1"), Entry::file("d/e/f", "2")]);
-    let mut above: Vec<_> = (0..30_000).map(|number| Entry::file(format!("d/e/{number}"), "")).collect();
-    for _ in 0..30_000 {
-        above.extend([".wh.d", "d/.wh.e", "d/e/.wh..wh..opq"].map(|path| Entry::file(path, "")));
-    }
-    let index = |bytes: Vec<u8>| index_layer(Recipe::whole(Rc::new(bytes)), Limits::default()).unwrap();
-    let layers = vec![index(below), index(tar(&above))];
-    let tree = quickly(|| merge(layers)).unwrap();
-    assert_eq!(tree.len(), 30_003);
-    assert!(tree.find(b"d/below", false).is_none() && tree.find(b"d/e/f", false).is_none());
-}
-
-#[test]
-fn attributes_that_no_entry_has_take_no_memory() {
-    let value = "a".repeat(1_000_000);
-    let header = |number: usize| {
-        let record = format!("SCHILY.xattr.user.{number}={value}\n");
-        let length = record.len() + 8;
-        Entry { kind: Kind::Other(b'x'), ..Entry::file("pax", format!("{length} {record}").as_str()) }
-    };
-    let layer = tar(&(0..70).map(header).collect::<Vec<_>>());
-    let refused = index_layer(Recipe::whole(Rc::new(layer)), Limits::default()).unwrap_err();
-    assert_eq!(refused.code(), Code::LimitExceeded);
-}
-
-#[test]
-fn claims_add_up_to_what_a_number_holds() {
-    // Nobody checks the sizes of layers that are not there.
-    for size in [(1_u64 << 53) - 1, 1 << 53, u64::MAX] {
-        let diff_ids = [0, 1, 2].map(|number| sha256(&[number]));
-        let config = format!(
-            r#"{{"architecture":"amd64","os":"linux","rootfs":{{"type":"layers","diff_ids":{diff_ids:?}}}}}"#
-        );
-        let sources: Vec<_> = diff_ids
-            .iter()
-            .map(|id| {
-                let media_type = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip";
-                format!(r#""{id}":{{"mediaType":"{media_type}","digest":"{id}","size":{size}}}"#)
-            })
-            .collect();
-        let manifest = format!(
-            r#"[{{"Config":"c.json","RepoTags":["app:1"],"Layers":["0","1","2"],"LayerSources":{{{}}}}}]"#,
-            sources.join(",")
-        );
-        let archive = open(tar(&[
-            Entry::file("c.json", config.as_str()),
-            Entry::file("manifest.json", manifest.as_str()),
-        ]));
-        let most = if size < 1 << 53 { size } else { 0 };
-        assert_eq!(archive.images()[0].size, most, "{size}");
-        assert!(archive.images()[0].layers.iter().all(|layer| layer.size == most));
-    }
-}
-
-#[test]
 fn many_links_of_one_path_are_not_all_followed() {
     // Each leads a long way, link by link, to nowhere.
     let way = Entry { kind: Kind::Symlink("a/".repeat(2000)), ..Entry::file("way", "") };
@@ -548,6 +492,35 @@ fn numbers_and_types_that_make_no_sense_are_findings() {
     assert_eq!((archive.images()[0].platform.os.as_str(), archive.images()[0].history.len()), ("", 0));
 }
 
+#[test]
+fn claims_add_up_to_what_a_number_holds() {
+    // Nobody checks the sizes of layers that are not there.
+    for size in [(1_u64 << 53) - 1, 1 << 53, u64::MAX] {
+        let diff_ids = [0, 1, 2].map(|number| sha256(&[number]));
+        let config = format!(
+            r#"{{"architecture":"amd64","os":"linux","rootfs":{{"type":"layers","diff_ids":{diff_ids:?}}}}}"#
+        );
+        let sources: Vec<_> = diff_ids
+            .iter()
+            .map(|id| {
+                let media_type = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip";
+                format!(r#""{id}":{{"mediaType":"{media_type}","digest":"{id}","size":{size}}}"#)
+            })
+            .collect();
+        let manifest = format!(
+            r#"[{{"Config":"c.json","RepoTags":["app:1"],"Layers":["0","1","2"],"LayerSources":{{{}}}}}]"#,
+            sources.join(",")
+        );
+        let archive = open(tar(&[
+            Entry::file("c.json", config.as_str()),
+            Entry::file("manifest.json", manifest.as_str()),
+        ]));
+        let most = if size < 1 << 53 { size } else { 0 };
+        assert_eq!(archive.images()[0].size, most, "{size}");
+        assert!(archive.images()[0].layers.iter().all(|layer| layer.size == most));
+    }
+}
+
 // Many images
 
 /// A test is some twenty times as slow without optimization.
@@ -610,6 +583,33 @@ fn an_index_that_leaves_out_many_images_takes_their_names() {
 }
 
 // Layers
+
+#[test]
+fn whiteouts_over_and_over_are_linear() {
+    let below = tar(&[Entry::file("d/below", "1"), Entry::file("d/e/f", "2")]);
+    let mut above: Vec<_> = (0..30_000).map(|number| Entry::file(format!("d/e/{number}"), "")).collect();
+    for _ in 0..30_000 {
+        above.extend([".wh.d", "d/.wh.e", "d/e/.wh..wh..opq"].map(|path| Entry::file(path, "")));
+    }
+    let index = |bytes: Vec<u8>| index_layer(Recipe::whole(Rc::new(bytes)), Limits::default()).unwrap();
+    let layers = vec![index(below), index(tar(&above))];
+    let tree = quickly(|| merge(layers)).unwrap();
+    assert_eq!(tree.len(), 30_003);
+    assert!(tree.find(b"d/below", false).is_none() && tree.find(b"d/e/f", false).is_none());
+}
+
+#[test]
+fn attributes_that_no_entry_has_take_no_memory() {
+    let value = "a".repeat(1_000_000);
+    let header = |number: usize| {
+        let record = format!("SCHILY.xattr.user.{number}={value}\n");
+        let length = record.len() + 8;
+        Entry { kind: Kind::Other(b'x'), ..Entry::file("pax", format!("{length} {record}").as_str()) }
+    };
+    let layer = tar(&(0..70).map(header).collect::<Vec<_>>());
+    let refused = index_layer(Recipe::whole(Rc::new(layer)), Limits::default()).unwrap_err();
+    assert_eq!(refused.code(), Code::LimitExceeded);
+}
 
 #[test]
 fn a_bomb_in_a_layer_proves_nothing_and_has_its_limit() {

@@ -25,6 +25,12 @@ fn errors(report: &Report) -> Vec<FindingCode> {
     errors.map(|finding| finding.code).collect()
 }
 
+/// What comes of an archive: the verdict, and the errors that it follows from.
+fn judged(bytes: Vec<u8>) -> (Verdict, Vec<FindingCode>) {
+    let report = verify(bytes);
+    (report.verdict, errors(&report))
+}
+
 fn spec() -> ImageSpec {
     ImageSpec::new("app:1").layer(Layer::files(&[("etc/app", "settings"), ("usr/bin/app", "program")]))
 }
@@ -212,29 +218,33 @@ fn blob(content: &str) -> Entry {
 #[test]
 fn a_hybrid_whose_documents_disagree_is_no_hybrid() {
     use serde_json::json;
-    let intact = verify(with_manifest(|_| {}, &[]));
-    assert_eq!((intact.verdict, errors(&intact)), (Verdict::Intact, vec![]));
+    assert_eq!(judged(with_manifest(|_| {}, &[])), (Verdict::Intact, vec![]));
     // What the first Docker 25 wrote: no layers, or wrong sizes.
-    let none = verify(with_manifest(|manifest| manifest["layers"] = json!([]), &[]));
-    assert_eq!((none.verdict, errors(&none)), (Verdict::Damaged, vec![FindingCode::LayerCountMismatch]));
+    assert_eq!(
+        judged(with_manifest(|manifest| manifest["layers"] = json!([]), &[])),
+        (Verdict::Damaged, vec![FindingCode::LayerCountMismatch])
+    );
     for place in ["/layers/0/size", "/config/size"] {
-        let size = verify(with_manifest(|manifest| *manifest.pointer_mut(place).unwrap() = json!(7), &[]));
         assert_eq!(
-            (size.verdict, errors(&size)),
+            judged(with_manifest(|manifest| *manifest.pointer_mut(place).unwrap() = json!(7), &[])),
             (Verdict::Damaged, vec![FindingCode::SizeMismatch]),
             "{place}"
         );
     }
-    let absent = verify(with_manifest(|manifest| manifest["layers"][0]["digest"] = sha256(b"?").into(), &[]));
-    assert_eq!((absent.verdict, errors(&absent)), (Verdict::Damaged, vec![FindingCode::IncompleteImage]));
+    assert_eq!(
+        judged(with_manifest(|manifest| manifest["layers"][0]["digest"] = sha256(b"?").into(), &[])),
+        (Verdict::Damaged, vec![FindingCode::IncompleteImage])
+    );
     // Another layer than the config lists, which is what its name says.
     let evil = "evil".repeat(128);
     let bend = |manifest: &mut serde_json::Value| {
         manifest["layers"][0]["digest"] = sha256(evil.as_bytes()).into();
         manifest["layers"][0]["size"] = evil.len().into();
     };
-    let other = verify(with_manifest(bend, &[blob(&evil)]));
-    assert_eq!((other.verdict, errors(&other)), (Verdict::Damaged, vec![FindingCode::DiffIdMismatch]));
+    assert_eq!(
+        judged(with_manifest(bend, &[blob(&evil)])),
+        (Verdict::Damaged, vec![FindingCode::DiffIdMismatch])
+    );
 }
 
 #[test]
@@ -278,12 +288,7 @@ fn two_configs_of_one_path_are_ambiguous_when_they_differ() {
         let content = if path == "manifest.json" { "[]" } else { other };
         let link = Entry { kind: Kind::Symlink("other".into()), ..Entry::file(path, "") };
         linked.splice(0..0, [Entry::file("other", content), link]);
-        let report = verify(tar(&linked));
-        assert_eq!(
-            (report.verdict, errors(&report)),
-            (Verdict::Ambiguous, vec![FindingCode::Ambiguous]),
-            "{path}"
-        );
+        assert_eq!(judged(tar(&linked)), (Verdict::Ambiguous, vec![FindingCode::Ambiguous]), "{path}");
     }
 }
 
@@ -291,21 +296,13 @@ fn two_configs_of_one_path_are_ambiguous_when_they_differ() {
 fn an_image_without_all_its_parts_is_damage_beside_others_too() {
     let entries = oci_entries(&[spec(), ImageSpec::new("db:5").layer(Layer::files(&[("etc/db", "other")]))]);
     assert_eq!(verify(tar(&entries)).verdict, Verdict::Intact);
-    let index = entries.iter().find(|entry| entry.path == "index.json").unwrap().clone();
-    let Content::Bytes(index) = index.content else { panic!("it is a document") };
-    let index: serde_json::Value = serde_json::from_slice(&index).unwrap();
-    let manifest = index["manifests"][1]["digest"].as_str().unwrap().replace(':', "/");
     let archive = Archive::open(Rc::new(tar(&entries))).unwrap();
-    let layer = archive.images()[1].layers.last().unwrap().path.clone();
-    for gone in [format!("blobs/{manifest}"), layer] {
+    let db = &archive.images()[1];
+    let manifest = format!("blobs/{}", db.digest.as_ref().unwrap().replace(':', "/"));
+    for gone in [manifest, db.layers.last().unwrap().path.clone()] {
         let mut entries = entries.clone();
         entries.retain(|entry| entry.path != gone);
-        let report = verify(tar(&entries));
-        assert_eq!(
-            (report.verdict, errors(&report)),
-            (Verdict::Damaged, vec![FindingCode::IncompleteImage]),
-            "{gone}"
-        );
+        assert_eq!(judged(tar(&entries)), (Verdict::Damaged, vec![FindingCode::IncompleteImage]), "{gone}");
     }
 }
 
@@ -313,8 +310,10 @@ fn an_image_without_all_its_parts_is_damage_beside_others_too() {
 fn what_follows_a_config_is_damage() {
     let config = r#"{"os":"linux","rootfs":{"diff_ids":[]}} garbage"#;
     let manifest = r#"[{"Config":"c.json","RepoTags":["app:1"],"Layers":[]}]"#;
-    let report = verify(tar(&[Entry::file("c.json", config), Entry::file("manifest.json", manifest)]));
-    assert_eq!((report.verdict, errors(&report)), (Verdict::Damaged, vec![FindingCode::TrailingBytes]));
+    assert_eq!(
+        judged(tar(&[Entry::file("c.json", config), Entry::file("manifest.json", manifest)])),
+        (Verdict::Damaged, vec![FindingCode::TrailingBytes])
+    );
 }
 
 #[test]
