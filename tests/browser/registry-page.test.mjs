@@ -3,8 +3,10 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
 import { skipUnlessBrowser, withPage } from '../support/browsers.mjs';
+import { startDocker } from '../support/engine.mjs';
 import { fixtures } from '../support/fixtures.mjs';
-import { skipUnless } from '../support/peers.mjs';
+import { BUILT, makeArchives } from '../support/images.mjs';
+import { skipUnless, skopeo } from '../support/peers.mjs';
 import { mayAsk, startProxy, startRegistry } from '../support/registry.mjs';
 import { run } from '../support/run.mjs';
 import { lasting, temporary } from '../support/temp.mjs';
@@ -91,6 +93,26 @@ describe('registries on the page', { skip: skipUnless('docker-registry') }, () =
         await page.click('button', 'Verify every byte');
         await page.waitFor(() => document.querySelector('.report .badge')?.textContent === 'Intact');
       });
+    });
+
+    it(`${engine}: pushes what skopeo copies, and docker pulls and runs`, { skip: skip || skipUnless('dockerd', 'skopeo', 'busybox') }, async (t) => {
+      const docker = await startDocker(t);
+      const directory = await temporary(t);
+      const { files, ids } = await makeArchives(docker, directory);
+      const to = `${open.host}/${engine}-run/mysql:5.5`;
+      await onPage(async (page) => {
+        await page.setFiles('#file', files.tags);
+        await page.waitFor(() => document.querySelector('.archive h2') !== null);
+        await unfold(page, '.pushing');
+        await page.fill('.pushing input[placeholder="registry.local/team/app:1"]', to);
+        await page.click('button', 'Push');
+        await page.waitFor(() => document.querySelector('.pushing .journal')?.textContent.includes('5.5: digest: sha256:'));
+      });
+      await skopeo('copy', '--quiet', '--src-tls-verify=false', `docker://${to}`, `dir:${join(directory, 'copied')}`);
+      await docker.empty();
+      await docker.docker('pull', '--quiet', to);
+      assert.deepEqual(await docker.images(), { [to]: ids.mysql });
+      assert.equal(await docker.run(to), BUILT.mysql.prints);
     });
 
     it(`${engine}: pushes chosen images from the shelf`, { skip }, async () => {
