@@ -117,13 +117,15 @@ impl<S: Source + Clone> Archive<S> {
         Self::assemble(self.members.within_budget(|| self.members.with(changed))?)
     }
 
+    fn place_of(&self, path: &str) -> Place {
+        self.index().resolve(path).map_or_else(|| Place::New(path.to_owned()), Place::At)
+    }
+
     fn with_repositories(&self) -> Result<Self> {
         let names: Vec<Vec<Name>> = self.images().iter().map(|image| image.names.clone()).collect();
-        let listing = self.members.listing(repositories::PATH).transpose()?;
         let bytes = repositories::rewrite(&self.members, Some(b"{}\n"), self.images(), &names);
-        let place =
-            listing.map_or(Place::New(repositories::PATH.to_owned()), |listing| Place::At(listing.entry));
-        self.with_documents(vec![(place, bytes.unwrap_or_else(|| b"{}\n".to_vec()))])
+        let bytes = bytes.unwrap_or_else(|| b"{}\n".to_vec());
+        self.with_documents(vec![(self.place_of(repositories::PATH), bytes)])
     }
 
     fn with_index(&self) -> Result<Self> {
@@ -182,9 +184,7 @@ impl<S: Source + Clone> Archive<S> {
             r#"{{"schemaVersion":2,"mediaType":"{OCI_INDEX}","manifests":{}}}"#,
             json::array_of(descriptors)
         );
-        let place =
-            listing.map_or(Place::New(oci_index::PATH.to_owned()), |listing| Place::At(listing.entry));
-        changed.push((place, text.into_bytes()));
+        changed.push((self.place_of(oci_index::PATH), text.into_bytes()));
         self.with_documents(changed)
     }
 
@@ -276,7 +276,8 @@ impl<S: Source + Clone> Archive<S> {
             format!(r#"{{"Config":{config},"RepoTags":{tags},"Layers":{layers}{sources}}}"#)
         };
         let items: Vec<String> = items.into_iter().map(item).collect();
-        let place = Place::New(manifest_json::PATH.to_owned());
+        // One may be there that is none.
+        let place = self.place_of(manifest_json::PATH);
         self.with_documents(vec![(place, json::array_of(items).into_bytes())])
     }
 }

@@ -107,6 +107,14 @@ fn a_layout_gets_a_manifest_json() {
 }
 
 #[test]
+fn a_manifest_json_that_is_none_makes_way_for_one() {
+    let archive = with("manifest.json", "no JSON");
+    assert!(archive.findings().iter().any(|finding| finding.code == FindingCode::InvalidListing));
+    let again = repaired(&archive, &[Repair::Manifest]);
+    assert!(again.findings().is_empty(), "{:?}", again.findings());
+}
+
+#[test]
 fn orphans_are_left_out_and_nothing_else() {
     let mut entries = docker_hybrid_entries(&images());
     entries.insert(3, Entry::file("notes.txt", "whatever"));
