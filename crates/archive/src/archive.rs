@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::config;
+use crate::digest::hex;
 use crate::error::{Code, Error, Finding, FindingCode, Result, Severity};
 use crate::findings::{index_findings, name_findings, tar_findings, two_listings};
 use crate::formats::{docker_v1, manifest_json, oci_index, repositories};
@@ -207,9 +208,8 @@ impl<S: Source + Clone> Archive<S> {
             return Ok(found);
         }
         let by_id = |id: &str| self.images.iter().position(|image| image.id == id);
-        let bare = image.strip_prefix("sha256:").unwrap_or(image);
+        let bare = hex(image);
         // Docker 1.9's IDs have no algorithm.
-        let hex = |id: &'_ str| id.strip_prefix("sha256:").unwrap_or(id).to_owned();
         if bare.len() == 64
             && let Some(found) = self.images.iter().position(|image| hex(&image.id) == bare)
         {

@@ -98,6 +98,11 @@ pub fn sha256(bytes: &[u8]) -> String {
     Algorithm::Sha256.digest(bytes)
 }
 
+/// What names and Docker's output have of a sha256 digest: its hexadecimal digits. Of anything else, all.
+pub fn hex(digest: &str) -> &str {
+    digest.strip_prefix("sha256:").unwrap_or(digest)
+}
+
 /// `text`, if it is a digest that the OCI image specification allows.
 pub(crate) fn digest(text: &str) -> Option<&str> {
     text.parse::<Digest>().is_ok().then_some(text)
@@ -117,9 +122,9 @@ pub(crate) fn in_name(path: &str) -> Option<String> {
         Some("sha512") => "sha512",
         _ => "sha256",
     };
-    let name = name.strip_prefix("sha256:").unwrap_or(name);
-    let hex = name.split('.').next().unwrap_or(name);
-    let digest = format!("{algorithm}:{hex}");
+    let name = hex(name);
+    let digits = name.split('.').next().unwrap_or(name);
+    let digest = format!("{algorithm}:{digits}");
     self::digest(&digest).is_some().then_some(digest)
 }
 

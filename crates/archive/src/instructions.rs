@@ -7,6 +7,7 @@ use std::str::Chars;
 use crate::changes::{Change, ConfigChanges, refuse};
 use crate::error::Result;
 use crate::json::{self, Object};
+use crate::time::duration;
 
 /// The instructions that Docker takes.
 const KNOWN: [&str; 11] = [
@@ -341,10 +342,10 @@ fn health_check(rest: &str) -> Result<String> {
         let (name, value) =
             flag.split_once('=').ok_or_else(|| refuse(format!("Missing a value on flag: {flag}")))?;
         let (key, number) = match name {
-            "interval" => ("Interval", nanoseconds(value, name)?),
-            "timeout" => ("Timeout", nanoseconds(value, name)?),
-            "start-period" => ("StartPeriod", nanoseconds(value, name)?),
-            "start-interval" => ("StartInterval", nanoseconds(value, name)?),
+            "interval" => ("Interval", interval(value, name)?),
+            "timeout" => ("Timeout", interval(value, name)?),
+            "start-period" => ("StartPeriod", interval(value, name)?),
+            "start-interval" => ("StartInterval", interval(value, name)?),
             "retries" => {
                 let number = value.parse().ok().filter(|number| *number >= 0);
                 ("Retries", number.ok_or_else(|| refuse(format!("--retries cannot be negative ({value})")))?)
@@ -376,33 +377,13 @@ fn health_check(rest: &str) -> Result<String> {
     Ok(check.to_json())
 }
 
-/// A duration as Go writes it (`1m30s`), in nanoseconds: 0, or a millisecond at least.
-fn nanoseconds(text: &str, flag: &str) -> Result<i64> {
-    const UNITS: [(&str, f64); 7] =
-        [("ns", 1.0), ("us", 1e3), ("µs", 1e3), ("ms", 1e6), ("s", 1e9), ("m", 6e10), ("h", 3.6e12)];
-    let wrong = || refuse(format!("time: invalid duration {text:?}"));
-    let mut left = text;
-    let mut sum = 0.0;
-    if text.is_empty() {
-        return Err(wrong());
-    }
-    while !left.is_empty() && text != "0" {
-        let digits = left.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(left.len());
-        let (number, rest) = left.split_at(digits);
-        let unit = rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(rest.len());
-        let (unit, rest) = rest.split_at(unit);
-        let (_, size) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(wrong)?;
-        sum += number.parse::<f64>().map_err(|_| wrong())? * size;
-        left = rest;
-    }
-    if sum > 9e18 {
-        return Err(wrong());
-    }
-    if sum != 0.0 && sum < 1e6 {
+/// A duration in nanoseconds: 0, or a millisecond at least.
+fn interval(text: &str, flag: &str) -> Result<i64> {
+    let nanoseconds = duration(text).map_err(refuse)?;
+    if nanoseconds != 0 && nanoseconds < 1_000_000 {
         return Err(refuse(format!("Interval {flag:?} cannot be less than 1ms")));
     }
-    #[allow(clippy::cast_possible_truncation)] // below 2^63
-    Ok(sum as i64)
+    Ok(nanoseconds)
 }
 
 #[cfg(test)]
@@ -511,7 +492,8 @@ mod tests {
             ("EXPOSE 82-83/foo", "Invalid proto: foo"),
             ("HEALTHCHECK CMD", "Missing command after HEALTHCHECK CMD"),
             ("HEALTHCHECK FOO x", "Unknown type \"FOO\" in HEALTHCHECK (try CMD)"),
-            ("HEALTHCHECK --interval=1 CMD x", "time: invalid duration \"1\""),
+            ("HEALTHCHECK --interval=1 CMD x", "time: missing unit in duration \"1\""),
+            ("HEALTHCHECK --interval=-1s CMD x", "Interval \"interval\" cannot be less than 1ms"),
             ("STOPSIGNAL NOTHING", "invalid signal: NOTHING"),
         ] {
             assert_eq!(applied("{}", &[line]).unwrap_err().message(), sentence, "{line}");

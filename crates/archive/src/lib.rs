@@ -63,7 +63,7 @@ pub use commit::{Commit, CommitChanges};
 pub use compatibility::{Compatibility, LoadVerdict, Loaded, Reader, compatibility};
 pub use compression::Compression;
 pub use config::{Config, container_value};
-pub use digest::{Algorithm, Hasher, Hashing, blob_path, sha256};
+pub use digest::{Algorithm, Hasher, Hashing, blob_path, hex, sha256};
 pub use edit::{Edit, NameChange, RenameRule};
 pub use error::{Code, Detail, Error, Fact, Finding, FindingCode, Result, Severity};
 pub use files::*;
@@ -81,7 +81,7 @@ pub use repair::{Proposal, Repair};
 pub use source::FileSource;
 pub use source::{MAX_LEN, ReadAhead, Reads, Source};
 pub use tar::{Entry, EntryKind, Indexer, TarIndex};
-pub use time::Timestamp;
+pub use time::{Timestamp, duration};
 pub use unpack::{Limits, Unpacked};
 pub use verify::{BlobReport, ImageReport, Job, Report, Role, Verdict};
 pub use write::{

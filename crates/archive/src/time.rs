@@ -1,4 +1,56 @@
-//! Times as configs write them.
+//! Times as configs write them, and durations as Go does.
+
+/// The units of a duration, in nanoseconds.
+const UNITS: [(&str, i128); 8] = [
+    ("ns", 1),
+    ("us", 1_000),
+    ("\u{b5}s", 1_000),
+    ("\u{3bc}s", 1_000),
+    ("ms", 1_000_000),
+    ("s", 1_000_000_000),
+    ("m", 60_000_000_000),
+    ("h", 3_600_000_000_000),
+];
+
+/// Reads a duration (`24h`, `1h30m`, `-1.5s`) as Go's `time.ParseDuration` does: in nanoseconds. The error is Go's sentence.
+pub fn duration(text: &str) -> Result<i64, String> {
+    let invalid = || format!("time: invalid duration {text:?}");
+    let (sign, mut rest) = match text.strip_prefix('-') {
+        Some(rest) => (-1, rest),
+        None => (1, text.strip_prefix('+').unwrap_or(text)),
+    };
+    if rest == "0" {
+        return Ok(0);
+    }
+    if rest.is_empty() {
+        return Err(invalid());
+    }
+    let mut sum = 0_i128;
+    while !rest.is_empty() {
+        let end = rest.find(|char: char| !char.is_ascii_digit() && char != '.').unwrap_or(rest.len());
+        let (number, tail) = rest.split_at(end);
+        let end = tail.find(|char: char| char.is_ascii_digit() || char == '.').unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(end);
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+        if whole.is_empty() && fraction.is_empty() {
+            return Err(invalid());
+        }
+        if unit.is_empty() || fraction.contains('.') {
+            return Err(format!("time: missing unit in duration {text:?}"));
+        }
+        let (_, size) = UNITS
+            .iter()
+            .find(|(name, _)| *name == unit)
+            .ok_or_else(|| format!("time: unknown unit {unit:?} in duration {text:?}"))?;
+        let whole: u64 = if whole.is_empty() { Ok(0) } else { whole.parse() }.map_err(|_| invalid())?;
+        let fraction: String = fraction.chars().chain("000000000000000000".chars()).take(18).collect();
+        let fraction: u64 = fraction.parse().map_err(|_| invalid())?;
+        let part = i128::from(whole) * size + i128::from(fraction) * size / 1_000_000_000_000_000_000;
+        sum = sum.saturating_add(part);
+        rest = tail;
+    }
+    i64::try_from(sign * sum).map_err(|_| invalid())
+}
 
 /// An instant, to the nanosecond. Orders by time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -79,7 +131,43 @@ impl Timestamp {
 
 #[cfg(test)]
 mod tests {
-    use super::Timestamp;
+    use super::{Timestamp, duration};
+
+    #[test]
+    fn durations() {
+        for (text, nanoseconds) in [
+            ("24h", 86_400_000_000_000),
+            ("1h30m", 5_400_000_000_000),
+            ("1.5h", 5_400_000_000_000),
+            (".5s", 500_000_000),
+            ("+5.s", 5_000_000_000),
+            ("-1s", -1_000_000_000),
+            ("0", 0),
+            ("-0", 0),
+            ("1.0000000001s", 1_000_000_000),
+            ("3\u{b5}s3\u{3bc}s", 6_000),
+            ("9223372036854775807ns", i64::MAX),
+            ("-9223372036854775808ns", i64::MIN),
+        ] {
+            assert_eq!(duration(text), Ok(nanoseconds), "{text}");
+        }
+        for (text, sentence) in [
+            ("", "invalid duration \"\""),
+            ("-", "invalid duration \"-\""),
+            ("h", "invalid duration \"h\""),
+            (".s", "invalid duration \".s\""),
+            ("+-1h", "invalid duration \"+-1h\""),
+            ("1", "missing unit in duration \"1\""),
+            ("1h2", "missing unit in duration \"1h2\""),
+            ("1..5h", "missing unit in duration \"1..5h\""),
+            ("1d", "unknown unit \"d\" in duration \"1d\""),
+            ("1 h", "unknown unit \" h\" in duration \"1 h\""),
+            ("9223372036854775808ns", "invalid duration \"9223372036854775808ns\""),
+            ("99999999999999999999h", "invalid duration \"99999999999999999999h\""),
+        ] {
+            assert_eq!(duration(text), Err(format!("time: {sentence}")), "{text}");
+        }
+    }
 
     #[test]
     fn times() {

@@ -1,20 +1,8 @@
 //! The filter `until` (moby `api/types/time`): an instant, or how long ago.
 
-use longshore_archive::{Code, Error, Result, Timestamp};
+use longshore_archive::{Code, Error, Result, Timestamp, duration};
 
 const SECOND: i128 = 1_000_000_000;
-
-/// The units of Go's `time.ParseDuration`, in nanoseconds.
-const UNITS: [(&str, i128); 8] = [
-    ("ns", 1),
-    ("us", 1_000),
-    ("\u{b5}s", 1_000),
-    ("\u{3bc}s", 1_000),
-    ("ms", 1_000_000),
-    ("s", SECOND),
-    ("m", 60 * SECOND),
-    ("h", 3600 * SECOND),
-];
 
 /// The instant that the filter means: in RFC 3339, in seconds since 1970, or a duration (`24h`, `1h30m`) before `now`, which
 /// only the caller knows.
@@ -22,7 +10,7 @@ pub(crate) fn until(value: &str, now: Option<Timestamp>) -> Result<Timestamp> {
     let before = || {
         let now = now?;
         let nanoseconds = i128::from(now.seconds) * SECOND + i128::from(now.nanoseconds);
-        instant(nanoseconds.checked_sub(duration(value)?)?)
+        instant(nanoseconds - i128::from(duration(value).ok()?))
     };
     before().or_else(|| Timestamp::parse(value)).or_else(|| instant(decimal(value)?)).ok_or_else(|| {
         let sentence = format!(
@@ -30,28 +18,6 @@ pub(crate) fn until(value: &str, now: Option<Timestamp>) -> Result<Timestamp> {
         );
         Error::new(Code::InvalidArgument, sentence).with("filter", "until")
     })
-}
-
-/// A duration as Go writes it, in nanoseconds.
-fn duration(text: &str) -> Option<i128> {
-    let (sign, mut rest) = match text.strip_prefix('-') {
-        Some(rest) => (-1, rest),
-        None => (1, text.strip_prefix('+').unwrap_or(text)),
-    };
-    if rest == "0" {
-        return Some(0);
-    }
-    let mut sum = 0_i128;
-    while !rest.is_empty() {
-        let end = rest.find(|char: char| !char.is_ascii_digit() && char != '.')?;
-        let (number, tail) = rest.split_at(end);
-        let end = tail.find(|char: char| char.is_ascii_digit() || char == '.').unwrap_or(tail.len());
-        let (unit, tail) = tail.split_at(end);
-        let (_, unit) = UNITS.iter().find(|(name, _)| *name == unit)?;
-        sum = sum.checked_add(decimal(number)?.checked_mul(*unit)? / SECOND)?;
-        rest = tail;
-    }
-    Some(sign * sum).filter(|_| !text.is_empty())
 }
 
 /// A decimal number, in billionths.

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::repositories::Tops;
 use crate::archive::Archive;
-use crate::digest::sha256;
+use crate::digest::{hex, sha256};
 use crate::error::Result;
 use crate::json::{self, Object};
 use crate::members::{Members, Place};
@@ -121,7 +121,7 @@ pub(crate) fn rework<S: Source + Clone>(
         } else {
             let content = layer.map_or("", |layer| layer.digest.as_str());
             let name = sha256(format!("{folder} {content} {}", object.to_json()).as_bytes());
-            name.trim_start_matches("sha256:").to_owned()
+            hex(&name).to_owned()
         };
         let path = format!("{name}/layer.tar");
         if !is_own {
@@ -204,11 +204,10 @@ fn document<S: Source + Clone>(members: &Members<S>, folder: &str) -> Option<(us
 /// What Docker 25 and later write in place of a folder: the digest of the top layer.
 fn digest_of_top<S>(own: &[&Image], known: &[(Name, String)], new: &[NewLayer<S>]) -> Option<String> {
     let image = own.first()?;
-    let hex = |diff_id: &str| diff_id.strip_prefix("sha256:").map(str::to_owned);
-    let old = hex(image.layers.last()?.diff_id.as_deref()?)?;
-    let is_listed = known.iter().any(|(name, top)| image.names.contains(name) && *top == old);
+    let old = image.layers.last()?.diff_id.as_deref()?.strip_prefix("sha256:")?;
+    let is_listed = known.iter().any(|(name, top)| image.names.contains(name) && top == old);
     let top = new.iter().find(|new| new.range().end == image.layers.len())?;
-    hex(&top.diff_id).filter(|_| is_listed)
+    top.diff_id.strip_prefix("sha256:").filter(|_| is_listed).map(str::to_owned)
 }
 
 /// What the top layer's `json` says of the container, as the config says it.

@@ -8,6 +8,7 @@ use super::oci::{index_json, put_blobs};
 use super::packed::{Blob, Packed};
 use super::tarball::{Content, Members, Meta, Tarball};
 use super::v1;
+use crate::digest::{blob_path, hex, sha256};
 use crate::formats::oci_index::Style;
 use crate::json;
 use crate::model::Name;
@@ -20,10 +21,7 @@ pub(super) fn write<S: Source + Clone>(groups: &[Group<'_, S>]) -> Recipe<S> {
     for image in images() {
         // Nothing refers to these, but Docker writes them, and its archives are to be met to the byte.
         for layer in v1::layers(image) {
-            let path = format!(
-                "blobs/sha256/{}",
-                crate::digest::sha256(layer.json.as_bytes()).trim_start_matches("sha256:")
-            );
+            let path = format!("blobs/sha256/{}", hex(&sha256(layer.json.as_bytes())));
             let meta = Meta { mode: 0o644, mtime: image.created };
             blobs.insert(path, (meta, Content::Bytes(layer.json.into_bytes())));
         }
@@ -47,7 +45,7 @@ pub(super) fn write<S: Source + Clone>(groups: &[Group<'_, S>]) -> Recipe<S> {
     let layout = br#"{"imageLayoutVersion": "1.0.0"}"#;
     tarball.push("oci-layout", listing, &Content::Bytes(layout.to_vec()));
     let tops = items.iter().map(|(image, names)| {
-        let top = image.layers.last().map_or("", |layer| layer.diff_id.trim_start_matches("sha256:"));
+        let top = image.layers.last().map_or("", |layer| hex(&layer.diff_id));
         (names.as_slice(), top.to_owned())
     });
     if let Some(repositories) = repositories(tops) {
@@ -70,7 +68,7 @@ pub(super) fn algorithms<S>(blobs: &Members<S>) -> Vec<String> {
 
 /// One image of `manifest.json`, which lists those that are `there`.
 fn item<S: Source + Clone>(image: &Packed<S>, names: &[Name], there: &HashSet<&str>) -> String {
-    let path = |digest: &str| crate::digest::blob_path(digest).unwrap_or_default();
+    let path = |digest: &str| blob_path(digest).unwrap_or_default();
     let layers = json::array_of(image.layers.iter().map(|layer| json::string(&path(&layer.digest))));
     let mut sources: BTreeMap<&str, String> = BTreeMap::new();
     for layer in &image.layers {

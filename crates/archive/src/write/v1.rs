@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::value::RawValue;
 
 use super::packed::{Blob, Packed};
-use crate::digest::sha256;
+use crate::digest::{hex, sha256};
 use crate::error::{Code, Error, Result};
 use crate::json::{self, Object};
 use crate::model::Image;
@@ -129,7 +129,7 @@ fn id(fields: &Fields, chain: &str, parent: Option<&str>) -> String {
         sorted.insert("parent", json::string(&format!("sha256:{parent}")));
     }
     let fields: Fields = sorted.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
-    sha256(object(&fields).as_bytes()).trim_start_matches("sha256:").to_owned()
+    hex(&sha256(object(&fields).as_bytes())).to_owned()
 }
 
 /// The config that Docker 1.10 to 28 make of a Docker 1.9 image when they load it (moby `image/v1`,
