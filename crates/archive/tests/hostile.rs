@@ -359,6 +359,21 @@ fn documents_that_are_too_long_are_refused_with_the_limit() {
 }
 
 #[test]
+fn a_manifest_json_of_another_kind_is_refused_for_what_it_is() {
+    for (manifest, reason) in [
+        ("{}", "it is not an array"),
+        ("7", "it is not an array"),
+        (
+            r#"{"schemaVersion":2,"layers":[]}"#,
+            "it is the manifest of one image, as skopeo's dir: has it, not the list of images that docker save writes",
+        ),
+    ] {
+        let error = refused(listed(manifest, &[]));
+        assert_eq!((error.code(), &error.detail()["reason"]), (Code::InvalidManifest, &reason.into()));
+    }
+}
+
+#[test]
 fn depth_does_no_harm_wherever_it_is() {
     for (left, right) in [("[", "]"), (r#"{"a":"#, "}")] {
         let deep = format!("{}0{}", left.repeat(100_000), right.repeat(100_000));

@@ -36,7 +36,12 @@ pub(crate) fn read<S: Source + Clone>(
             .with("entry", PATH),
         );
     }
-    let items = json::array(document.value).ok_or_else(|| invalid("it is not an array"))?;
+    let items = json::array(document.value).ok_or_else(|| {
+        let is_manifest = Object::parse(document.value).is_some_and(|object| object.get("schemaVersion").is_some());
+        // What `skopeo copy … dir:` and `podman save --format docker-dir` write.
+        let reason = "it is the manifest of one image, as skopeo's dir: has it, not the list of images that docker save writes";
+        invalid(if is_manifest { reason } else { "it is not an array" })
+    })?;
     members.spend_items(items.len())?;
     if items.is_empty() {
         findings.push(Finding::new(
