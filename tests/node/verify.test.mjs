@@ -159,12 +159,10 @@ describe('verify', () => {
       import { openArchive } from ${JSON.stringify(new URL('../../dist/lib/node.js', import.meta.url).href)};
       const archive = await openArchive(${JSON.stringify(file)});
       console.log((await archive.verify()).verdict);
-      process.on('exit', () => console.log(Math.round(performance.now())));
+      // Idle threads are still there; nobody waits for them to end.
+      setTimeout(() => console.log('still here'), 2000).unref();
     `;
-    const start = performance.now();
-    const [verdict] = (await run(process.execPath, ['--input-type=module', '--eval', program])).split('\n');
-    assert.equal(verdict, 'intact');
-    assert.ok(performance.now() - start < 4000, 'idle threads end later than this');
+    assert.equal(await run(process.execPath, ['--input-type=module', '--eval', program]), 'intact\n');
   });
 });
 
