@@ -1,13 +1,13 @@
-// The store in Chromium with images of a usual size: what it takes of memory, and that they are there after a restart.
+// The store with images of a usual size: what it takes of memory, and that they are there after a restart.
 import assert from 'node:assert/strict';
 import { copyFile, mkdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, it } from 'node:test';
+import { before, describe, it } from 'node:test';
 import { skipUnlessBrowser, withPage } from '../support/browsers.mjs';
 import { startDocker } from '../support/engine.mjs';
 import { watchingMemory } from '../support/memory.mjs';
 import { skipUnless, staticBusybox } from '../support/peers.mjs';
-import { temporary } from '../support/temp.mjs';
+import { lasting, temporary } from '../support/temp.mjs';
 import { serve } from '../../web/serve.mjs';
 
 /** What each of the three images adds, in MiB. */
@@ -42,46 +42,56 @@ async function build(engine, directory) {
   return { file, images: await engine.images() };
 }
 
-describe('three images that share a layer, 1.5 GB in all', { skip: skipUnlessBrowser('chromium') || skipUnless('dockerd', 'busybox') }, () => {
-  it('are kept in little memory, and are whole after a restart', async (t) => {
-    const directory = await temporary(t);
-    const engine = await startDocker(t);
-    const { file, images } = await build(engine, directory);
-    const { size } = await stat(file);
+describe('three images that share a layer, 1.5 GB in all', { skip: skipUnless('dockerd', 'busybox') }, () => {
+  const context = lasting();
+  let directory;
+  let engine;
+  let built;
+
+  before(async () => {
+    directory = await temporary(context);
+    engine = await startDocker(context);
+    built = await build(engine, directory);
+    const { size } = await stat(built.file);
     assert.ok(size > 1.5e9, `${size} bytes`);
-    await engine.empty();
-
-    const server = await serve({ pages: { '/test': PAGE } });
-    t.after(server.close);
-    const profile = join(directory, 'profile');
-    const onPage = (use) => withPage('chromium', server.origin, async (page) => {
-      await page.goto('/test');
-      await page.waitFor(() => globalThis.store !== undefined);
-      return use(page);
-    }, { profile });
-
-    await onPage(async (page) => {
-      await page.setFiles('#file', file);
-      const load = () => page.evaluate(async () => (await store.load(document.querySelector('#file').files[0])).lines);
-      const { result, more } = await watchingMemory(profile, load);
-      assert.deepEqual(result.sort(), Object.keys(images).map((name) => `Loaded image: ${name}`).sort());
-      t.diagnostic(`${size} bytes loaded: at most ${(more / 1e6).toFixed(0)} MB more at once`);
-      assert.ok(more < MEMORY, `${more} bytes more`);
-    });
-
-    await onPage(async (page) => {
-      const names = await page.evaluate(async () => {
-        await store.tag('app:1', 'registry.local/app:2');
-        const { blob } = await store.save(['runtime', 'registry.local/app:2', 'team/tool:1']);
-        document.querySelector('#saved').href = URL.createObjectURL(blob);
-        return Object.fromEntries((await store.images()).map(({ repository, tag, id }) => [`${repository}:${tag}`, id]));
-      });
-      assert.deepEqual(names, { ...images, 'registry.local/app:2': images['app:1'] });
-      const { path } = await page.download(() => page.click('link', 'saved'));
-      await engine.docker('load', '--quiet', '--input', path);
-      const { 'app:1': app, ...others } = images;
-      assert.deepEqual(await engine.images(), { ...others, 'registry.local/app:2': app });
-      assert.equal(await engine.run('registry.local/app:2'), `${ADDED << 20}\n${ADDED << 20}\n`);
-    });
   });
+
+  for (const browser of ['chromium', 'firefox']) {
+    it(`are kept in little memory, and are whole after a restart, in ${browser}`, { skip: skipUnlessBrowser(browser) }, async (t) => {
+      const { file, images } = built;
+      await engine.empty();
+      const server = await serve({ pages: { '/test': PAGE } });
+      t.after(server.close);
+      const profile = await temporary(t);
+      const onPage = (use) => withPage(browser, server.origin, async (page) => {
+        await page.goto('/test');
+        await page.waitFor(() => globalThis.store !== undefined);
+        return use(page);
+      }, { profile });
+
+      await onPage(async (page) => {
+        await page.setFiles('#file', file);
+        const load = () => page.evaluate(async () => (await store.load(document.querySelector('#file').files[0])).lines);
+        const { result, more } = await watchingMemory(profile, load);
+        assert.deepEqual(result.sort(), Object.keys(images).map((name) => `Loaded image: ${name}`).sort());
+        t.diagnostic(`at most ${(more / 1e6).toFixed(0)} MB more at once`);
+        assert.ok(more < MEMORY, `${more} bytes more`);
+      });
+
+      await onPage(async (page) => {
+        const names = await page.evaluate(async () => {
+          await store.tag('app:1', 'registry.local/app:2');
+          const { blob } = await store.save(['runtime', 'registry.local/app:2', 'team/tool:1']);
+          document.querySelector('#saved').href = URL.createObjectURL(blob);
+          return Object.fromEntries((await store.images()).map(({ repository, tag, id }) => [`${repository}:${tag}`, id]));
+        });
+        assert.deepEqual(names, { ...images, 'registry.local/app:2': images['app:1'] });
+        const { path } = await page.download(() => page.click('link', 'saved'));
+        await engine.docker('load', '--quiet', '--input', path);
+        const { 'app:1': app, ...others } = images;
+        assert.deepEqual(await engine.images(), { ...others, 'registry.local/app:2': app });
+        assert.equal(await engine.run('registry.local/app:2'), `${ADDED << 20}\n${ADDED << 20}\n`);
+      });
+    });
+  }
 });

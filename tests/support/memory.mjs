@@ -3,8 +3,8 @@ import { readFile, readdir } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /**
- * Does some work; resolves to what came of it, and to how many bytes `more` than before the renderers of the Chromium with that
- * profile had at once, as far as looking every 20 ms shows. What is mapped from files is not counted: the system can drop it.
+ * Does some work; resolves to what came of it, and to how many bytes `more` than before the processes for pages of the browser with
+ * that profile had at once, as far as looking every 20 ms shows. What is mapped from files is not counted: the system can drop it.
  */
 export async function watchingMemory(profile, work) {
   const renderers = await renderersOf(profile);
@@ -38,7 +38,8 @@ async function renderersOf(profile) {
   }
   // Renderers do not carry the profile; what they descend from does.
   const isOurs = (one) => one !== undefined && (one.line.includes(profile) || isOurs(processes.get(one.parent)));
-  const found = [...processes].filter(([, one]) => one.line.includes('--type=renderer') && isOurs(one));
+  const isForPages = ({ line }) => line.includes('--type=renderer') || line.includes('-contentproc');
+  const found = [...processes].filter(([, one]) => isForPages(one) && isOurs(one));
   if (found.length === 0) throw new Error('this browser has no page');
   return found.map(([pid]) => pid);
 }
