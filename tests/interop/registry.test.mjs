@@ -196,6 +196,9 @@ describe('with docker and skopeo', { skip: skipUnless('docker-registry', 'docker
     // What the archive does not hold of an index is left out of it.
     const partly = await pulled(t, `${host}/platforms/one:1`);
     assert.equal(partly.images.length, 1);
+    // And it is for no other.
+    assert.equal((await pulled(t, `${host}/platforms/one:1`, { platform: 'linux/amd64' })).images.length, 1);
+    await fails(api.pull(`${host}/platforms/one:1`, { platform: 'linux/s390x' }), 'no-such-platform');
   });
 
   it('every format there is can be pushed', async (t) => {
@@ -507,6 +510,13 @@ describe('a store', { skip: skipUnless('docker-registry') }, () => {
     await fails(archive.push('app:1', { registry: new URL(`http://${host}`) }), 'invalid-argument');
     await fails(api.pull(`${host}/team/app:1`, { platform: { os: 'linux' } }), 'invalid-argument');
     await fails((await api.registry(host)).tags('../../team/app'), 'invalid-reference');
+    const registry = await api.registry(host);
+    for (const odd of ['', '../../tags/list', 'zzz', 'sha256:12']) {
+      await fails(registry.referrers('team/app', odd), 'invalid-reference');
+      if (odd !== 'zzz') await fails(registry.remove('team/app', odd), 'invalid-reference');
+    }
+    const secret = await fails(api.registry('shore:long-enough-to-be-seen@registry.local'), 'invalid-argument');
+    assert.ok(!inspect(secret, { depth: 5 }).includes('long-enough'), 'its error has the password');
 
     const { store: other } = await stored(t);
     const phases = new Set();

@@ -26,6 +26,36 @@ test('every broken file is refused with the code that it is named by', async (t)
   }
 });
 
+test('what a listener throws is what the call fails with', async (t) => {
+  const { openArchive, openStore } = await longshore();
+  const directory = await temporary(t);
+  const at = (name) => join(directory, name);
+  await fixtures(['docker-legacy', '--layers', '2', '--size', '3000000', at('input.tar')]);
+  const archive = await openArchive(at('input.tar'));
+  t.after(() => archive.close());
+  const packed = await archive.save({ gzip: true });
+  await packed.writeTo(at('input.tar.gz'));
+  const store = await openStore(at('store'));
+  t.after(() => store.close());
+  const mine = new Error('mine');
+  const onProgress = () => {
+    throw mine;
+  };
+  const calls = {
+    open: () => openArchive(at('input.tar.gz'), { onProgress }),
+    verify: () => archive.verify({ onProgress }),
+    save: () => archive.save({ format: 'oci', layers: 'gzip', onProgress }),
+    gzip: () => archive.save({ gzip: true, onProgress }),
+    write: () => packed.writeTo(at('output.tar.gz'), { onProgress }),
+    load: () => store.load(archive, { onProgress }),
+  };
+  for (const [name, call] of Object.entries(calls)) await assert.rejects(call, (error) => error === mine, name);
+  assert.deepEqual(await readdir(directory), ['input.tar', 'input.tar.gz', 'store']);
+  assert.deepEqual(await store.images(), []);
+  await assert.rejects(archive.verify({ onProgress: 5 }), { code: 'invalid-argument' });
+  await assert.rejects(archive.verify({ signal: {} }), { code: 'invalid-argument' });
+});
+
 test('a refused edit changes nothing', async (t) => {
   const { openArchive, LongshoreError } = await longshore();
   const file = join(await temporary(t), 'input.tar');

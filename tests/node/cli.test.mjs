@@ -1,8 +1,8 @@
 // The command line: what it prints, how it exits, and where it takes a password from.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
+import { createReadStream, existsSync } from 'node:fs';
+import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -122,18 +122,27 @@ describe('the command line', () => {
     assert.ok(!error.includes('\u001b'), error);
   });
 
-  it('can be stopped while it writes', async () => {
+  it('can be stopped while it writes, and leaves nothing behind', async (t) => {
     const large = join(directory, 'large.tar');
     await fixtures(['docker-legacy', '--layers', '2', '--size', '8000000', '--name', 'app:1', large]);
-    const writing = spawn(process.execPath, [MAIN, 'convert', large, '-']);
-    let error = '';
-    writing.stderr.on('data', (text) => (error += text));
-    writing.stdout.once('readable', () => {
-      writing.kill('SIGINT');
-      writing.stdout.resume();
-    });
-    assert.equal(await ended(writing), 130, error);
-    assert.match(error, /\(aborted\)\n$/);
+    const TMPDIR = await temporary(t);
+    for (const [signal, code] of [['SIGINT', 130], ['SIGTERM', 143], ['SIGHUP', 129]]) {
+      // What comes in is kept in a temporary file meanwhile.
+      const writing = spawn(process.execPath, [MAIN, 'convert', '-', '-'], { env: { ...process.env, TMPDIR } });
+      createReadStream(large).pipe(writing.stdin);
+      let error = '';
+      writing.stderr.on('data', (text) => (error += text));
+      writing.stdout.once('readable', () => {
+        writing.kill(signal);
+        writing.stdout.resume();
+      });
+      assert.equal(await ended(writing), code, error);
+      assert.match(error, /\(aborted\)\n$/);
+      assert.deepEqual(await readdir(TMPDIR), []);
+    }
+    const nowhere = await longshore(['verify', '-'], { input: 'x', env: { TMPDIR: '/nonexistent' } });
+    assert.deepEqual([nowhere.code, nowhere.out], [1, '']);
+    assert.match(nowhere.error, /\(write-failed\)\n$/);
   });
 
   // It asks on a terminal only, which script makes.
@@ -160,6 +169,9 @@ describe('the command line', () => {
     const env = { LONGSHORE_USERNAME: 'shore', LONGSHORE_PASSWORD: PASSWORD };
     const dry = await longshore(['mirror', '--dry-run', archive, `${host}/mirror`]);
     assert.match(dry.out, new RegExp(`^app:1 -> ${host}/mirror/app:1 `, 'm'));
+    const long = await longshore(['mirror', '--dry-run', archive, 'x'.repeat(256)]);
+    assert.equal(long.code, 1);
+    assert.match(long.error, /\(invalid-reference\)\n$/);
     const mirrored = await longshore(['mirror', archive, `${host}/mirror`], { env });
     assert.deepEqual([mirrored.code, mirrored.out.trim().split('\n').at(-1)], [0, '2 of 2 pushed'], mirrored.error);
     const pushed = await longshore(['push', '--username', 'shore', '--password-stdin', archive, 'app:1', `${host}/app:2`], { input: `${PASSWORD}\n` });

@@ -133,9 +133,9 @@ async function retag(target) {
   return { hex, name, verdict, packing, whole: size === blob.size, references: opened.images[0].references };
 }
 
-async function retagsIn(browser, origin) {
+async function retagsIn(browser, origin, path = '/') {
   await withPage(browser, origin, async (page) => {
-    await page.goto('/');
+    await page.goto(path);
     await page.waitFor(() => globalThis.longshore !== undefined);
     await page.setFiles('#file', archive);
     const result = await page.evaluate(retag, TARGET);
@@ -150,18 +150,24 @@ async function served(directory, pages) {
   return server.origin;
 }
 
-/** The page of a project that needs no bundler. */
+/** The page of a project that needs no bundler, and one that says where the files are. */
 function plain() {
-  const script = `<script type="module">
+  const script = (more = '') => `<script type="module">
     import * as longshore from '/node_modules/longshore/dist/lib/index.js';
+    ${more}
     globalThis.longshore = longshore;
   </script>`;
-  return served(project, { '/': PAGE(script) });
+  const files = { workerUrl: 'worker.js', wasmUrl: 'core_bg.wasm', codecWorkerUrl: 'codec-worker.js', codecWasmUrl: 'codec_bg.wasm' };
+  const lib = './node_modules/longshore/dist/lib';
+  const configured = `longshore.configure(${JSON.stringify(files)});`.replace(/:"/g, `:"${lib}/`);
+  return served(project, { '/': PAGE(script()), '/configured': PAGE(script(configured)) });
 }
 
 for (const browser of ['chromium', 'firefox']) {
   describe(`without a bundler, in ${browser}`, { skip: skipUnlessBrowser(browser) }, () => {
     it('opens, tags and saves', async () => retagsIn(browser, await plain()));
+
+    it('takes locations as the page would', async () => retagsIn(browser, await plain(), '/configured'));
 
     it('leaves the thread alone, tells its progress, and stops when told', async () => {
       const file = await manyMembers();
@@ -187,7 +193,12 @@ for (const browser of ['chromium', 'firefox']) {
           });
           const error = await stopped.catch((thrown) => thrown);
           const late = await openArchive(chosen, { signal: AbortSignal.abort() }).catch((thrown) => thrown);
+          const onProgress = () => {
+            throw new Error('enough of that');
+          };
+          const thrown = [openArchive(chosen, { onProgress }), opened.verify({ onProgress }), opened.save({ gzip: true, onProgress })];
           return {
+            thrown: await Promise.all(thrown.map((work) => work.then(() => 'nothing', ({ message }) => message))),
             images: opened.images.length,
             ticks,
             took,
@@ -197,6 +208,7 @@ for (const browser of ['chromium', 'firefox']) {
           };
         });
         assert.equal(told.images, 2);
+        assert.deepEqual(told.thrown, Array(3).fill('enough of that'));
         assert.ok(told.progress.length > 1, `${told.progress.length} reports in ${told.took} ms`);
         for (const { phase, done, total } of told.progress) assert.ok(phase === 'index' && done <= total && total > 0);
         assert.ok(told.ticks > 1, `${told.ticks} ticks in ${told.took} ms`);

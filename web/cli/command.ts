@@ -64,12 +64,18 @@ export async function withArchive<T>(path: string, signal: AbortSignal, use: (ar
 
 /** Standard input as a file, in which one can go back and forth; it is removed when `use` is through with it. */
 async function fromInput<T>(signal: AbortSignal, use: (file: string) => Promise<T>): Promise<T> {
-  const folder = await mkdtemp(join(tmpdir(), 'longshore-'));
+  const failed = ({ message: reason, syscall }: NodeJS.ErrnoException) => {
+    if (signal.aborted) return stopped();
+    if (syscall === 'read') return new LongshoreError('read-failed', `Standard input cannot be read: ${reason}.`, { reason });
+    return new LongshoreError('write-failed', `Standard input cannot be kept in a temporary file: ${reason}.`, { reason });
+  };
+  const folder = await mkdtemp(join(tmpdir(), 'longshore-')).catch((thrown) => {
+    throw failed(thrown);
+  });
   try {
     const file = join(folder, 'archive.tar');
-    await pipeline(process.stdin, createWriteStream(file), { signal }).catch((thrown: Error) => {
-      if (signal.aborted) throw stopped();
-      throw new LongshoreError('read-failed', `Standard input cannot be read: ${thrown.message}.`, { reason: thrown.message });
+    await pipeline(process.stdin, createWriteStream(file), { signal }).catch((thrown) => {
+      throw failed(thrown);
     });
     return await use(file);
   } finally {

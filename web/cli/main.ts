@@ -19,7 +19,10 @@ function help(): string {
   return `Usage: longshore COMMAND [OPTIONS] ...\n\nCommands:\n${lines.join('\n')}\n\n'longshore COMMAND --help' says more of each.\n`;
 }
 
-/** Exit codes: 0 it went well, 1 it did not, 2 it was asked in a way that makes no sense, 130 it was stopped. */
+/** What stops a command, which then leaves nothing half done behind, and the exit codes that shells know it by. */
+const STOPS = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 };
+
+/** Exit codes: 0 it went well, 1 it did not, 2 it was asked in a way that makes no sense, 128 and a signal's number it was stopped. */
 async function main([name = '--help', ...args]: string[]): Promise<number> {
   if (name === '--help' || name === '-h' || name === 'help') {
     process.stdout.write(help());
@@ -35,8 +38,13 @@ async function main([name = '--help', ...args]: string[]): Promise<number> {
     return 0;
   }
   const control = new AbortController();
-  const stop = () => control.abort();
-  process.once('SIGINT', stop);
+  let stopped = STOPS.SIGINT;
+  const stop = (signal: NodeJS.Signals) => {
+    stopped = STOPS[signal as keyof typeof STOPS];
+    control.abort();
+  };
+  const signals = Object.keys(STOPS) as (keyof typeof STOPS)[];
+  for (const signal of signals) process.once(signal, stop);
   try {
     return await command.run(args, control.signal);
   } catch (thrown) {
@@ -46,9 +54,9 @@ async function main([name = '--help', ...args]: string[]): Promise<number> {
     }
     if (!(thrown instanceof LongshoreError)) throw thrown;
     printError(`longshore: ${thrown.message} (${thrown.code})\n`);
-    return thrown.code === 'aborted' ? 130 : 1;
+    return thrown.code === 'aborted' ? stopped : 1;
   } finally {
-    process.off('SIGINT', stop);
+    for (const signal of signals) process.off(signal, stop);
   }
 }
 

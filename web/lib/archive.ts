@@ -30,7 +30,8 @@ import type { PackedBlob, Port, Shipping } from './registry-push.js';
 import type { MirrorOptions, MirrorReport, PushOptions, PushReport } from './registry-types.js';
 import type * as Rewriting from './rewriting.js';
 import type { HowFor } from './rewriting.js';
-import { Running } from './running.js';
+import { loaded } from './modules.js';
+import { Running, attended } from './running.js';
 import type {
   ArchiveView,
   CallOptions,
@@ -242,7 +243,7 @@ export abstract class BaseArchive {
   }
 
   async #plan(name: string, which: Which, options: UnpackOptions): Promise<RewritePlan[]> {
-    const rewriting = await import('./rewriting.js');
+    const rewriting = await loaded(() => import('./rewriting.js'));
     const plans = await this.#planned(name, rewriting, which(rewriting), options);
     const meant = new Set(plans.map(([{ id }]) => id));
     const others = this.images.filter(({ id }) => !meant.has(id));
@@ -260,10 +261,10 @@ export abstract class BaseArchive {
 
   async #rewrite(name: string, which: Which, options: UnpackOptions): Promise<string[]> {
     const limits = limitsOf(options.limits);
-    const rewriting = await import('./rewriting.js');
+    const rewriting = await loaded(() => import('./rewriting.js'));
     const how = which(rewriting);
-    return this.#running.run(options.signal, async (signal) => {
-      const calls = { ...options, signal };
+    return this.#running.run(options, async (calls) => {
+      const { signal } = calls;
       const places = new Places(() => this.place());
       const release = () => places.release();
       try {
@@ -307,12 +308,12 @@ export abstract class BaseArchive {
    */
   async verify(options: UnpackOptions = {}): Promise<VerifyReport> {
     const limits = limitsOf(options.limits);
-    return this.#running.run(options.signal, async (signal) => {
+    return this.#running.run(options, async (calls) => {
       const examination = newHandle();
       try {
         const jobs = await this.run('jobs', { examination });
-        const found = await measureAll(this.#pool, jobs, limits, { ...options, signal });
-        const report = await this.#backend.call('report', { examination, found }, { signal });
+        const found = await measureAll(this.#pool, jobs, limits, calls);
+        const report = await this.#backend.call('report', { examination, found }, { signal: calls.signal });
         return { ...report, findings: [...this.#outer.findings, ...report.findings] };
       } finally {
         this.#backend.call('forget', { examination }).catch(() => {});
@@ -410,8 +411,7 @@ export abstract class BaseArchive {
     if (!(other instanceof BaseArchive)) throw invalid('other must be an archive');
     if (other.#running.isClosed) throw other.#running.closed();
     // Closing the other one, too, waits for what reads from it.
-    return other.#running.run(options.signal, async (signal) => {
-      const calls = { ...options, signal };
+    return other.#running.run(options, async (calls) => {
       const images = [text(image, 'image'), text(otherImage, 'otherImage')] as const;
       const [layer, otherLayer] = [layerOf(options.layer), layerOf(options.otherLayer)];
       const work: FileTask = { image: images[0], layer, kind: 'compare', other: other.#handle, otherImage: images[1], otherLayer };
@@ -441,7 +441,7 @@ export abstract class BaseArchive {
   /** Operations on files read from the archive's file: closing waits for them. */
   readonly #files: Run = (op, args, options) => {
     if (op === 'fileEnd') return this.#backend.call(op, args as Operations[typeof op]['args']);
-    return this.#running.run(options.signal, (signal) => this.#backend.call(op, args as Operations[typeof op]['args'], { ...options, signal }));
+    return this.#running.run(options, (calls) => this.#backend.call(op, args as Operations[typeof op]['args'], calls));
   };
 
   /** @internal Takes over what is known of layers that another archive out of the same store has too. */
@@ -456,7 +456,7 @@ export abstract class BaseArchive {
     options: CallOptions,
   ): Promise<ContainerOperations[Op]['result']> {
     const whole = { handle: this.#handle, limits: {}, ...args } as unknown as Operations[Op]['args'];
-    return this.#running.run(options.signal, (signal) => this.#backend.call(op, whole, { ...options, signal }));
+    return this.#running.run(options, (calls) => this.#backend.call(op, whole, calls));
   }
 
   /** @internal What regular files hold, in some order; good as long as the archive is open. */
@@ -471,14 +471,14 @@ export abstract class BaseArchive {
   protected async make(options: SaveOptions<BaseArchive>): Promise<Made> {
     const limits = limitsOf(options.limits);
     const wanted = checked(options);
-    return this.#running.run(options.signal, async (signal) => {
+    return this.#running.run(options, async (calls) => {
+      const { signal } = calls;
       const [layers, whole] = [new Places(() => this.place()), new Places(() => this.place())];
       const release = async () => {
         this.#releases.delete(release);
         await layers.release();
         await whole.release();
       };
-      const calls = { ...options, signal };
       try {
         const same = async () => ({ parts: await this.run('parts', {}), leftOut: [] });
         let { parts, leftOut } = wanted.isSame ? await same() : await this.#write(wanted, limits, layers.next, calls);
@@ -504,15 +504,15 @@ export abstract class BaseArchive {
     { limits = {}, ...options }: UnpackOptions,
     use: (incoming: Incoming, signal: AbortSignal) => Promise<T>,
   ): Promise<T> {
-    return this.#running.run(options.signal, async (signal) => {
+    return this.#running.run(options, async (calls) => {
       const places = new Places(() => this.place());
       const wanted = { ...checked({}), format: 'store' as const };
       try {
         return await use(
-          await this.#written(wanted, limits, places.next, { ...options, signal }, (writing, known) =>
+          await this.#written(wanted, limits, places.next, calls, (writing, known) =>
             this.#backend.call('incoming', { writing, rules, ...known }),
           ),
-          signal,
+          calls.signal,
         );
       } finally {
         await places.release();
@@ -561,8 +561,8 @@ export abstract class BaseArchive {
    * stays there, and is not sent again the next time. What was packed is kept until the archive is closed.
    */
   async push(image: string, options: PushOptions = {}): Promise<PushReport> {
-    const { push } = await import('./registry-push.js');
-    return push(await this.#port(), text(image, 'image'), options);
+    const { push } = await loaded(() => import('./registry-push.js'));
+    return attended(options, async (options) => push(await this.#port(), text(image, 'image'), options));
   }
 
   /**
@@ -572,8 +572,8 @@ export abstract class BaseArchive {
    */
   async mirror(options: MirrorOptions): Promise<MirrorReport> {
     if (typeof options !== 'object' || options === null) throw invalid('the options must be an object');
-    const { mirror } = await import('./registry-push.js');
-    return mirror(await this.#port(), options);
+    const { mirror } = await loaded(() => import('./registry-push.js'));
+    return attended(options, async (options) => mirror(await this.#port(), options));
   }
 
   /** @internal Shares what is known of packed layers with other archives of the same blobs. */
@@ -597,7 +597,7 @@ export abstract class BaseArchive {
     shipping: Shipping<T>,
   ): Promise<T> {
     const limits = limitsOf(options.limits);
-    const ship = async (signal: AbortSignal, beside: Beside) => {
+    const ship = async (options: UnpackOptions, signal: AbortSignal, beside: Beside) => {
       const writing = newHandle();
       try {
         const chosen = [{ handle: this.#handle, images: [...images] }];
@@ -617,7 +617,7 @@ export abstract class BaseArchive {
         this.#backend.call('drop', { writing }).catch(() => {});
       }
     };
-    return this.#running.run(options.signal, (signal) => together(signal, ship));
+    return this.#running.run(options, (calls) => together(calls.signal, (signal, beside) => ship(calls, signal, beside)));
   }
 
   /** Lets go of the file and of what was read. Calls that still run, and those that follow, fail with `closed`. */

@@ -67,7 +67,7 @@ export class WorkerClient implements Backend {
     worker.onmessage = ({ data }: MessageEvent<Reply>) => this.#receive(data);
     worker.onerror = (event) => {
       event.preventDefault();
-      this.#giveUp(failed('The Worker failed', event.message || 'its script could not be loaded'));
+      this.#giveUp(failed('The Worker failed', event.message || 'its script could not be loaded; where it lies elsewhere, configure() says so'));
     };
     const url = (at: string | URL | undefined) => at && String(at);
     const args = { wasmUrl: url(wasmUrl), codecWasmUrl: url(codecWasmUrl), engineWasmUrl: url(engineWasmUrl) };

@@ -37,7 +37,7 @@ export interface Host<A, Source> {
   /** What somebody gave, as bytes that threads can read. */
   partOf(content: Blob | Uint8Array): Promise<Part>;
   /** Runs work that ends when the store is closed. */
-  whileOpen<T>(signal: AbortSignal | undefined, work: (signal: AbortSignal) => Promise<T>): Promise<T>;
+  whileOpen<T>(options: CallOptions, work: (calls: CallOptions) => Promise<T>): Promise<T>;
 }
 
 /**
@@ -313,8 +313,8 @@ export class Container<A extends BaseArchive, Source> {
     return blobs;
   }
 
-  #working<T>({ signal, ...options }: CallOptions, work: (calls: CallOptions) => Promise<T>): Promise<T> {
-    return this.#host.whileOpen(signal, (signal) => work({ ...options, signal }));
+  #working<T>(options: CallOptions, work: (calls: CallOptions) => Promise<T>): Promise<T> {
+    return this.#host.whileOpen(options, work);
   }
 }
 

@@ -33,7 +33,9 @@ export async function fetchArchive<T>(
     return await take(new Response(response.body.pipeThrough(counted)));
   } catch (thrown) {
     if (signal?.aborted) throw aborted(signal);
-    const reason = thrown instanceof Error ? thrown.message : String(thrown);
+    // Node says what it was in the cause only.
+    const told = thrown instanceof Error && thrown.cause instanceof Error && thrown.cause.message ? thrown.cause : thrown;
+    const reason = told instanceof Error ? told.message : String(told);
     throw new LongshoreError('fetch-failed', `The archive cannot be fetched: ${reason}.`, { reason, url: url.href }, { cause: thrown });
   }
 }

@@ -15,14 +15,16 @@ import { LongshoreError, aborted } from './errors.js';
 import { fetchArchive, nameOfUrl } from './fetch.js';
 import { Gathering, gatherToBlob } from './gathering.js';
 import type { Place } from './making.js';
+import { loaded } from './modules.js';
 import { nameInside, openPacked, type Outer } from './packed.js';
 import type { Pool } from './pool.js';
 import type { Part } from './protocol.js';
 import type { Registry } from './registry-client.js';
 import type { Shell } from './registry-exchange.js';
 import type { PullOptions, RegistryOptions } from './registry-types.js';
+import { attended } from './running.js';
 import type { BaseStore } from './store.js';
-import type { ArchiveView, CallOptions, FileListOptions, FileOptions, Reference, SaveOptions, UnpackOptions } from './types.js';
+import type { ArchiveView, CallOptions, FileListOptions, FileOptions, Limits, Reference, SaveOptions, UnpackOptions } from './types.js';
 
 export type { Locations } from './client.js';
 export { ERROR_CODES, LongshoreError, type ErrorCode, type ErrorDetail } from './errors.js';
@@ -68,7 +70,9 @@ const pool = browserPool(() => client.locations);
 
 /** Says where the package's files are, before the first call. Needed only where they do not lie side by side. */
 export function configure(locations: Locations): void {
-  client.locations = { ...client.locations, ...locations };
+  // The Workers would begin where they are.
+  const base = globalThis.document?.baseURI ?? globalThis.location?.href;
+  for (const [what, url] of Object.entries(locations)) client.locations[what as keyof Locations] = url && urlOf(url, base).href;
 }
 
 /**
@@ -87,6 +91,10 @@ export async function openArchive(
   options: UnpackOptions = {},
 ): Promise<Archive> {
   const limits = limitsOf(options.limits);
+  return attended(options, (options) => opened(input, limits, options), (archive) => archive.close());
+}
+
+async function opened(input: ArchiveInput, limits: Limits, options: CallOptions): Promise<Archive> {
   const folder = await folderOf(input, options);
   if (folder) return openFolder(folder, options);
   const { blob, name } = await blobOf(input, options);
@@ -106,7 +114,7 @@ function wholeOf(blob: Blob): Part {
 }
 
 /** What {@link openArchive} opens. */
-export type ArchiveInput = Blob | URL | string | FileGiver | Folder | readonly File[];
+export type ArchiveInput = Blob | URL | string | FileGiver | Folder | FileSystemDirectoryHandle | readonly File[];
 
 /** A working container of this browser's store. */
 export type Container = BaseContainer<Archive, Blob>;
@@ -128,7 +136,10 @@ export interface StoreOptions {
  *
  * Fails with `store-failed` where the browser keeps nothing, as in some private windows.
  */
-export async function openStore({ name, blobs }: StoreOptions = {}): Promise<Store> {
+export async function openStore(options: StoreOptions = {}): Promise<Store> {
+  if (typeof options !== 'object' || options === null) throw invalid('the options must be an object');
+  const { name, blobs } = options;
+  if (name !== undefined && text(name, 'name') === '') throw invalid('a store needs a name');
   const [{ BaseStore }, { databaseKeeping }] = await loaded(() => Promise.all([import('./store.js'), import('./database-keeping.js')]));
   const store: Store = new BaseStore<Archive, Saved, ArchiveInput, Blob>({
     backend: client,
@@ -180,13 +191,15 @@ export async function pull(reference: string, options: PullOptions = {}): Promis
     for (const end of releases) await end();
   };
   const shell = browserShell(client.locations.registryWasmUrl);
-  try {
-    const pulled = await pullFiles(shell, text(reference, 'reference'), options, () => browserStore(releases));
-    return await openFolder(pulled, { ...(options.signal && { signal: options.signal }) }, release);
-  } catch (thrown) {
-    await release();
-    throw thrown;
-  }
+  return attended(options, async (options) => {
+    try {
+      const pulled = await pullFiles(shell, text(reference, 'reference'), options, () => browserStore(releases));
+      return await openFolder(pulled, { signal: options.signal }, release);
+    } catch (thrown) {
+      await release();
+      throw thrown;
+    }
+  }, (archive) => archive.close());
 }
 
 /** A registry by its name: `registry.local:5000`. Nothing is asked yet. Fails with `invalid-argument`. */
@@ -285,7 +298,7 @@ export class Archive extends BaseArchive {
 
   /** @internal */
   protected override async place(): Promise<Place> {
-    return (await import('./unpacking.js')).temporaryPlace();
+    return (await unpacking()).temporaryPlace();
   }
 }
 
@@ -322,16 +335,6 @@ function sweepOnce(): void {
 
 function unpacking(): Promise<typeof import('./unpacking.js')> {
   return loaded(() => import('./unpacking.js'));
-}
-
-/** What most pages never need is loaded when they do. */
-async function loaded<T>(load: () => Promise<T>): Promise<T> {
-  try {
-    return await load();
-  } catch (thrown) {
-    const reason = thrown instanceof Error ? thrown.message : String(thrown);
-    throw new LongshoreError('worker-failed', `A script could not be loaded: ${reason}.`, { reason }, { cause: thrown });
-  }
 }
 
 function blobPart(part: Part): Blob | Uint8Array<ArrayBuffer> {
@@ -380,9 +383,9 @@ function nameOf(blob: Blob): string {
   return (blob instanceof File && blob.name) || 'image.tar';
 }
 
-function urlOf(input: string | URL): URL {
+function urlOf(input: string | URL, base = globalThis.location?.href): URL {
   try {
-    return new URL(input, globalThis.location?.href);
+    return new URL(input, base);
   } catch {
     throw invalid(`${input} is no URL`);
   }
@@ -390,7 +393,9 @@ function urlOf(input: string | URL): URL {
 
 async function fileOf(handle: FileGiver): Promise<File> {
   try {
-    return await handle.getFile();
+    const file = await handle.getFile();
+    if (file instanceof Blob) return file;
+    throw invalid('the handle gives no File');
   } catch (thrown) {
     throw unreadable('file', thrown);
   }

@@ -6,7 +6,7 @@
  *   files before the last are empty, and stay for a while, so that nobody who was slow makes one of them again.
  * - `blobs/ALGORITHM/HEX`: blobs, whole and right.
  * - `note.json`: what is only remembered to save time.
- * - `partial/`: what is being written; each name begins with the process that writes it.
+ * - `partial/`: what is being written; each name begins with the process that writes it, and its machine.
  */
 import { randomUUID } from 'node:crypto';
 import { link, mkdir, open, readFile, readdir, rename, stat, unlink, writeFile } from 'node:fs/promises';
@@ -59,7 +59,12 @@ export function partialPath(folder: string, attempt: string, name: string): stri
 
 /** A name for what one caller writes. */
 export function newAttempt(): string {
-  return `${process.pid}.${randomUUID()}`;
+  return `${process.pid}.${host()}.${randomUUID()}`;
+}
+
+/** This machine, as a part of a file's name. */
+function host(): string {
+  return hostname().replace(/[^\w-]/g, '_');
 }
 
 /** Makes the folder, if there is none. */
@@ -168,9 +173,10 @@ export async function removePartials(folder: string, attempt?: string): Promise<
   // Whatever else somebody put there is not ours.
   for (const name of names.filter((name) => /^\d+\./.test(name))) {
     const path = join(folder, 'partial', name);
-    const pid = parseInt(name, 10);
+    const [pid, on] = name.split('.');
+    const isDead = on === host() && !isAlive(Number(pid));
     const isOld = async () => Date.now() - ((await stat(path).catch(gone))?.mtimeMs ?? 0) > FOREIGN_MS;
-    const isLeft = attempt === undefined ? !isAlive(pid) || (await isOld()) : name.startsWith(`${attempt}-`);
+    const isLeft = attempt === undefined ? isDead || (await isOld()) : name.startsWith(`${attempt}-`);
     if (isLeft) await unlink(path).catch(gone);
   }
 }

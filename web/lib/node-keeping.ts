@@ -119,8 +119,10 @@ class FolderKeeping implements Keeping<FileSource> {
   }
 
   async whileNobodyLoads<T>(idle: boolean, work: () => Promise<T>): Promise<T | undefined> {
-    // Nothing tells who else has the folder open.
-    return idle ? undefined : work();
+    if (!idle) return work();
+    // Nothing tells who else has the folder open; but what a process was writing when it died is nobody's.
+    await storing(() => removePartials(this.#folder));
+    return undefined;
   }
 
   async room(): Promise<number | undefined> {

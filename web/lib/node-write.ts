@@ -55,6 +55,7 @@ export async function writeTo(
     }
     // Last, so that it holds for all that was copied.
     assertUnchanged(files);
+    if (signal?.aborted) throw aborted(signal);
     if (isReplaced) await rename(partial, target);
   } catch (thrown) {
     await unlink(partial).catch(() => {});

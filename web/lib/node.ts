@@ -29,9 +29,10 @@ import type { Shell } from './registry-exchange.js';
 import { pullFiles } from './registry-pull.js';
 import type { Shipping } from './registry-push.js';
 import type { PullOptions, RegistryOptions } from './registry-types.js';
+import { attended } from './running.js';
 import { Session } from './session.js';
 import type { BaseStore } from './store.js';
-import type { ArchiveView, CallOptions, FileListOptions, FileOptions, Reference, RenameRule, SaveOptions, UnpackOptions, VerifyReport } from './types.js';
+import type { ArchiveView, CallOptions, FileListOptions, FileOptions, Limits, Reference, RenameRule, SaveOptions, UnpackOptions, VerifyReport } from './types.js';
 
 export { ERROR_CODES, LongshoreError, type ErrorCode, type ErrorDetail } from './errors.js';
 export type { Registry } from './registry-client.js';
@@ -127,6 +128,10 @@ export async function openArchive(
   options: UnpackOptions = {},
 ): Promise<Archive> {
   const limits = limitsOf(options.limits);
+  return attended(options, (options) => opened(input, limits, options), (archive) => archive.close());
+}
+
+async function opened(input: ArchiveInput, limits: Limits, options: CallOptions): Promise<Archive> {
   const handle = newHandle();
   const folder = folderOf(input);
   if (folder) return openFolder(folder, options);
@@ -187,16 +192,17 @@ async function openFiles(
  * Fails with the codes of the browser's `pull`.
  */
 export async function pull(reference: string, options: PullOptions = {}): Promise<Archive> {
-  const { name, files } = await pullFiles(nodeShell(new Map()), text(reference, 'reference'), options, fileStore);
-  const own = [...files.values()].filter((file) => file instanceof FileSource);
-  try {
-    const source = { paths: [...files.keys()], sources: [...files.values()].map(sessionSource) };
-    const { signal } = options;
-    return await openFiles(newHandle(), `${name}.tar`, source, own, { ...(signal && { signal }) });
-  } catch (thrown) {
-    for (const file of own) file.close();
-    throw thrown;
-  }
+  return attended(options, async (options) => {
+    const { name, files } = await pullFiles(nodeShell(new Map()), text(reference, 'reference'), options, fileStore);
+    const own = [...files.values()].filter((file) => file instanceof FileSource);
+    try {
+      const source = { paths: [...files.keys()], sources: [...files.values()].map(sessionSource) };
+      return await openFiles(newHandle(), `${name}.tar`, source, own, { signal: options.signal });
+    } catch (thrown) {
+      for (const file of own) file.close();
+      throw thrown;
+    }
+  }, (archive) => archive.close());
 }
 
 /** A registry by its name: `registry.local:5000`. Nothing is asked yet. Fails with `invalid-argument`. */
@@ -307,7 +313,7 @@ export class Archive extends BaseArchive {
       name: options.gzip ? `${this.name}.gz` : this.name,
       size,
       leftOut,
-      writeTo: async (path, options = {}) => writeTo(parts, size, files, pathOf(path), options),
+      writeTo: async (path, options = {}) => attended(options, (options) => writeTo(parts, size, files, pathOf(path), options)),
       stream: () => {
         const iterator = pieces(parts, 1 << 20, files);
         return new ReadableStream({
@@ -372,7 +378,7 @@ export class Archive extends BaseArchive {
    * A file of an image; links are followed inside the image. Fails as {@link files} does, and with `invalid-argument` where it
    * is no regular file.
    */
-  async readFile(image: string, path: string, options: FileOptions = {}): Promise<Uint8Array> {
+  async readFile(image: string, path: string, options: FileOptions = {}): Promise<Uint8Array<ArrayBuffer>> {
     return this.#whole(this.bytesOf('read', image, path, options));
   }
 
@@ -381,7 +387,7 @@ export class Archive extends BaseArchive {
     return this.#whole([parts]);
   }
 
-  async #whole(batches: Batches): Promise<Uint8Array> {
+  async #whole(batches: Batches): Promise<Uint8Array<ArrayBuffer>> {
     const chunks: Uint8Array[] = [];
     for await (const chunk of this.#chunks(batches)) chunks.push(chunk);
     const whole = new Uint8Array(chunks.reduce((size, { length }) => size + length, 0));
@@ -406,6 +412,8 @@ export class Archive extends BaseArchive {
   async *#chunks(batches: Batches): AsyncGenerator<Uint8Array, void, undefined> {
     const files = new Map(this.#files.map((file) => [file.fd, file]));
     for await (const parts of batches) {
+      // Layers that were made anew are elsewhere.
+      for (const [fd, file] of this.#made) files.set(fd, file);
       // A piece may be in a buffer that the next one is read into.
       for await (const piece of pieces(parts, 1 << 20, files)) yield new Uint8Array(piece);
       assertUnchanged(files);

@@ -1,4 +1,5 @@
 /** What a registry takes in a browser. Loaded when one is first asked. */
+import { loaded, once } from './modules.js';
 import type { Part } from './protocol.js';
 import type { Shell } from './registry-exchange.js';
 import type { RegistryWasm } from './registry-protocol.js';
@@ -12,18 +13,11 @@ const CHUNK = 16 << 20;
 /** What comes is stored by so many bytes. */
 const PIECE = 4 << 20;
 
-let loading: Promise<RegistryWasm> | undefined;
-
 /** The browser's shell. */
 export function browserShell(wasmUrl: string | URL | undefined): Shell {
+  at = wasmUrl;
   return {
-    wasm: () => {
-      loading ??= load(wasmUrl).catch((thrown: unknown) => {
-        loading = undefined;
-        throw thrown;
-      });
-      return loading;
-    },
+    wasm: load,
     seesRedirects: false,
     chunk: CHUNK,
     body: (parts, from, to) => ({ body: blobOf(parts).slice(from, to) }),
@@ -35,11 +29,15 @@ export function browserShell(wasmUrl: string | URL | undefined): Shell {
   };
 }
 
-async function load(wasmUrl: string | URL | undefined): Promise<RegistryWasm> {
-  const wasm = await import('./registry.js');
-  await wasm.default({ module_or_path: wasmUrl ?? new URL('./registry_bg.wasm', import.meta.url) });
-  return wasm;
-}
+let at: string | URL | undefined;
+
+const load: () => Promise<RegistryWasm> = once(() =>
+  loaded(async () => {
+    const wasm = await import('./registry.js');
+    await wasm.default({ module_or_path: at ?? new URL('./registry_bg.wasm', import.meta.url) });
+    return wasm;
+  }),
+);
 
 function isForeign(url: string): boolean {
   return new URL(url).origin !== globalThis.location?.origin;

@@ -75,7 +75,7 @@ export class Registry {
 
   /** What refers to a manifest (signatures, bills of materials): their descriptors. */
   async referrers(repository: string, digest: string, { signal }: CallOptions = {}): Promise<unknown[]> {
-    const [path, of] = [this.#repository(repository), text(digest, 'digest')];
+    const [path, of] = [this.#repository(repository), this.#reference('@', text(digest, 'digest'))];
     const found = await this.#client.run<string[]>((registry) => registry.referrers(path, of), { signal });
     return found.map((descriptor) => JSON.parse(descriptor) as unknown);
   }
@@ -88,9 +88,18 @@ export class Registry {
     throw new LongshoreError('invalid-reference', `${JSON.stringify(name)} is no repository.`);
   }
 
-  /** Removes a tag, or a manifest by its digest. Registries may refuse: `registry-refused`. */
+  /** A tag or a digest, which is a part of paths, too. */
+  #reference(sign: ':' | '@', reference: string): string {
+    return asked(() => this.#client.wasm.named(`registry.invalid/any${sign}${reference}`)).reference;
+  }
+
+  /**
+   * Removes a tag, or a manifest by its digest. Registries may refuse: `registry-refused`. Fails with `invalid-reference` for what
+   * is neither.
+   */
   async remove(repository: string, reference: string, { signal }: CallOptions = {}): Promise<void> {
-    const [path, which] = [this.#repository(repository), text(reference, 'reference')];
+    const path = this.#repository(repository);
+    const which = this.#reference(text(reference, 'reference').includes(':') ? '@' : ':', reference);
     await this.#client.run((registry) => registry.delete(path, which), { signal });
   }
 }

@@ -75,7 +75,7 @@ export async function mirror(port: Port, options: MirrorOptions): Promise<Mirror
   const { to } = options;
   const [images, platforms] = [texts(options.images ?? [], 'images'), texts(options.platforms ?? [], 'platforms')];
   if (typeof to !== 'string' && typeof to !== 'function') throw invalid('to must be a string or a function');
-  const rename = typeof to === 'string' ? (name: string) => wasm.mirrored(name, to) : to;
+  const rename = typeof to === 'string' ? (name: string) => asked(() => wasm.mirrored(name, to)) : to;
   const targets = new Map<string, Named>();
   const report: MirrorReport = { planned: [], pushed: [], failed: [], skipped: [] };
   const chosen = port.images.filter((image) => isChosen(wasm, image, images, platforms));

@@ -122,8 +122,8 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
   /** What {@link load} would do with an archive. Fails as it does. */
   async plan(input: Input | A, options: LoadOptions = {}): Promise<LoadPlan> {
     const { limits, rules } = checkedLoad(options);
-    return this.#running.run(options.signal, (signal) =>
-      this.#withArchive(input, { ...options, signal }, (archive, calls) =>
+    return this.#running.run(options, (calls) =>
+      this.#withArchive(input, calls, (archive) =>
         archive.handOver(rules, { ...calls, limits }, async ({ incoming, blobs: all }) => {
           const { blobs, ...plan } = await this.#catalog.ask('plan', [incoming]);
           const missing = new Set(await this.#edge.keeping.missing(all));
@@ -147,8 +147,8 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
   async load(input: Input | A, options: LoadOptions = {}): Promise<LoadResult> {
     const { limits, rules } = checkedLoad(options);
     this.#edge.keeping.persist();
-    return this.#running.run(options.signal, (signal) =>
-      this.#withArchive(input, { ...options, signal }, (archive, calls) =>
+    return this.#running.run(options, (calls) =>
+      this.#withArchive(input, calls, (archive) =>
         archive.handOver(rules, { ...calls, limits }, async (incoming, signal) => {
           const { keeping } = this.#edge;
           const room = await keeping.room();
@@ -252,10 +252,10 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
    * `ambiguous-image` and `damaged-blob`, and as an archive's `push` does.
    */
   async push(image: string, options: PushOptions = {}): Promise<PushReport> {
-    return this.#running.run(options.signal, async (signal) => {
+    return this.#running.run(options, async (calls) => {
       const archive = await this.open([text(image, 'image')]);
       try {
-        return await this.#remembering(() => archive.push(image, { ...options, signal }));
+        return await this.#remembering(() => archive.push(image, calls));
       } finally {
         await archive.close();
       }
@@ -266,11 +266,13 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
    * Pushes images (all, unless the options say otherwise) under names of another registry. Those without a name, and those that
    * are asked for by ID, have no name to be pushed under: they are skipped. Fails as {@link open} and an archive's `mirror` do.
    */
-  async mirror({ images, ...options }: MirrorOptions): Promise<MirrorReport> {
-    return this.#running.run(options.signal, async (signal) => {
+  async mirror(options: MirrorOptions): Promise<MirrorReport> {
+    if (typeof options !== 'object' || options === null) throw invalid('the options must be an object');
+    const { images, ...others } = options;
+    return this.#running.run(others, async (calls) => {
       const archive = await this.open(images ?? (await this.#everything()));
       try {
-        return await this.#remembering(() => archive.mirror({ ...options, signal }));
+        return await this.#remembering(() => archive.mirror(calls));
       } finally {
         await archive.close();
       }
@@ -283,10 +285,11 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
    */
   async pull(reference: string, options: PullOptions = {}): Promise<LoadResult> {
     const limits = limitsOf(options.limits);
-    return this.#running.run(options.signal, async (signal) => {
-      const archive = await this.#edge.pull(text(reference, 'reference'), { ...options, signal });
+    return this.#running.run(options, async (calls) => {
+      const archive = await this.#edge.pull(text(reference, 'reference'), calls);
       try {
-        return await this.load(archive, { limits, signal, ...(options.onProgress && { onProgress: options.onProgress }) });
+        const { signal, onProgress } = calls;
+        return await this.load(archive, { limits, signal, ...(onProgress && { onProgress }) });
       } finally {
         await archive.close();
       }
@@ -299,14 +302,14 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
    * Fails with `aborted`.
    */
   async verify(options: CallOptions = {}): Promise<StoreReport> {
-    return this.#running.run(options.signal, async (signal) => {
+    return this.#running.run(options, async (calls) => {
       const blobs = await this.#catalog.ask('blobs', []);
       const { keeping, pool } = this.#edge;
       const total = sum(blobs);
       const damaged: string[] = [];
-      const report = progress(options, 'verify', total);
+      const report = progress(calls, 'verify', total);
       const of = keeping.shelf(keeping.attempt(), 0);
-      await inLanes(pool.size, grouped(blobs), signal, async (group, signal) => {
+      await inLanes(pool.size, grouped(blobs), calls.signal, async (group, signal) => {
         damaged.push(...(await pool.run('check', { blobs: group, of }, { signal, onDone: (done) => report(group, done) })));
         report(group, sum(group));
       });
@@ -379,11 +382,11 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
     await this.#collect(true);
   }
 
-  async #withArchive<T>(input: Input | A, options: CallOptions, use: (archive: A, options: CallOptions) => Promise<T>): Promise<T> {
-    if (input instanceof BaseArchive) return use(input as A, options);
+  async #withArchive<T>(input: Input | A, options: CallOptions, use: (archive: A) => Promise<T>): Promise<T> {
+    if (input instanceof BaseArchive) return use(input as A);
     const archive = await this.#edge.open(input as Input, options);
     try {
-      return await use(archive, options);
+      return await use(archive);
     } finally {
       await archive.close();
     }
@@ -406,7 +409,7 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
     assemble: async (container, layer) => this.#assembled(await this.#catalog.ask('view', [container, layer.blob.digest, layer.blob.size]), layer),
     gather: (pieces) => this.#edge.gather(pieces, (blob) => this.#source(blob)),
     partOf: (content) => this.#edge.partOf(content),
-    whileOpen: (signal, work) => this.#running.run(signal, work),
+    whileOpen: (options, work) => this.#running.run(options, work),
   };
 
   /** The archive that an export is; `layer` is a blob of it that the store does not have. */
