@@ -90,7 +90,8 @@ export class Container<A extends BaseArchive, Source> {
     const isOne = typeof first === 'string';
     const options = isOne ? third : (second as CallOptions);
     const files = isOne ? [{ ...attributesOf(third), path: first, content: second as FileToWrite['content'] }] : first;
-    if (!Array.isArray(files)) throw invalid('files must be an array of { path, content }');
+    const isFile = (file: unknown): boolean => typeof file === 'object' && file !== null;
+    if (!Array.isArray(files) || !files.every(isFile)) throw invalid('files must be an array of { path, content }');
     await this.#working(options, async (calls) => {
       const base = await this.#opened();
       const given: NumberedBytes[] = [];
