@@ -493,6 +493,8 @@ fn two_file_systems_are_compared_by_what_they_hold() {
         Entry::file("gone/deep", "x"),
         Entry::symlink("link", "a"),
         Entry::file("kind", "x"),
+        Entry::file("implied/x", ""),
+        Entry::file("told/x", ""),
     ])];
     let after = [gzip(&tar(&[
         Entry::symlink("link", "b"),
@@ -502,6 +504,10 @@ fn two_file_systems_are_compared_by_what_they_hold() {
         Entry::file("mode", "x").mode(0o755),
         Entry::directory("kind/"),
         Entry::file("new", "x"),
+        Entry { pax: vec![("uid".to_owned(), "5".to_owned())], ..Entry::directory("implied/").mode(0o1777) },
+        Entry::file("implied/x", ""),
+        Entry::directory("told/"),
+        Entry::file("told/x", ""),
     ]))];
     let side = |layers: &[Vec<u8>]| Side {
         tree: merged(layers),
@@ -518,6 +524,7 @@ fn two_file_systems_are_compared_by_what_they_hold() {
         (ChangeKind::Changed, "content", "content"),
         (ChangeKind::Deleted, "gone", ""),
         (ChangeKind::Deleted, "gone/deep", ""),
+        (ChangeKind::Changed, "implied", "mode owner"),
         (ChangeKind::Changed, "kind", "kind"),
         (ChangeKind::Changed, "link", "link"),
         (ChangeKind::Changed, "mode", "mode"),
