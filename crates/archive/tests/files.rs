@@ -166,6 +166,11 @@ fn the_score_is_that_of_dive() {
     // d/b: 50 of 50. d: its whiteout counts 50 of 50. a: 100 of 200.
     assert!((score - 200.0 / 300.0).abs() < 1e-9, "{score}");
     assert_eq!(wasted, 150);
+    // a: 0 of 100. b: 50 of 50.
+    for link in [Entry::symlink("a", "b"), Entry::hard_link("a", "b")] {
+        let layers = [tar(&[Entry::file("a", [0; 100]), Entry::file("b", [0; 50])]), tar(&[link])];
+        assert!((efficiency(&layers).score - 50.0 / 150.0).abs() < 1e-9);
+    }
     assert!((efficiency(&[tar(&[])]).score - 1.0).abs() < 1e-9);
 }
 
