@@ -302,8 +302,11 @@ impl Dropping {
 
     /// Whether a later entry of the layer puts another name of what goes in the place of that one.
     fn is_outdone(&self, path: &[u8], layer: usize, number: u32) -> bool {
-        let is_later = |&(other, put): &(usize, u32)| other == layer && put > number;
-        ways(path).any(|way| self.names.get(way).is_some_and(|put| put.iter().any(is_later)))
+        // They stand in the order in which they were found. There may be very many of one path.
+        let later =
+            |put: &Vec<(usize, u32)>| put.get(put.partition_point(|&one| one <= (layer, number))).copied();
+        let is_in_it = |(other, _)| other == layer;
+        ways(path).any(|way| self.names.get(way).and_then(later).is_some_and(is_in_it))
     }
 
     fn end(&mut self) {
