@@ -232,7 +232,7 @@ fn written(layers: &[(Vec<Entry>, Packing)]) -> Vec<Vec<u8>> {
 
 #[test]
 fn one_name_and_one_directory_after_the_other_are_linear() {
-    let many = 100_000;
+    let many = 200_000;
     let mut links = vec![Entry::file("secret", "s")];
     links.extend((0..many).map(|_| Entry::hard_link("name", "secret")));
     assert_eq!(listed(&dropped(&[tar(&links)], &["secret"])[0]), [".wh.name"]);
