@@ -378,6 +378,18 @@ fn what_is_wrong_with_a_layer_is_told() {
 }
 
 #[test]
+fn the_padding_of_the_last_file_may_be_left_out() {
+    let layer = tar(&[Entry::file("a", "content")]);
+    for end in [519, 800] {
+        for layer in [layer[..end].to_vec(), gzip(&layer[..end])] {
+            assert_eq!(read(&merged(&[layer.clone()]), &[layer], "a").unwrap(), b"content");
+        }
+    }
+    assert_eq!(index(&layer[..518]).unwrap_err().code(), Code::Truncated);
+    assert_eq!(index(&gzip(&layer[..518])).unwrap_err().code(), Code::Truncated);
+}
+
+#[test]
 fn a_million_entries_are_small() {
     let mut bytes = Vec::new();
     let mut writer = longshore_fixtures::TarWriter::new(&mut bytes);

@@ -89,6 +89,16 @@ fn all_layers_as_one_hide_nothing() {
 }
 
 #[test]
+fn padding_that_is_left_out_is_filled_in() {
+    let whole = [tar(&[Entry::file("a", "1")]), tar(&[Entry::file("b", "2")])];
+    for pack in [<[u8]>::to_vec, gzip] {
+        let short: Vec<_> = whole.iter().map(|layer| pack(&layer[..513])).collect();
+        let after = saving::unpacked(&squashed(&short, 0)[0]).unwrap();
+        assert!([after] == squashed(&whole, 0)[..]);
+    }
+}
+
+#[test]
 fn what_hides_something_below_stays() {
     let below = tar(&[
         Entry::directory("a/"),

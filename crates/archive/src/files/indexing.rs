@@ -49,8 +49,9 @@ struct Extensions {
 pub struct Indexing<S: Source + Clone> {
     stream: LayerStream<S>,
     index: LayerIndex,
-    /// What the data and the padding of the last entry still have.
+    /// What the data and the padding of the last entry still have, and how much of it is padding.
     skip: u64,
+    padding: u64,
     extensions: Extensions,
     directories: HashMap<Box<[u8]>, u32>,
     owners: HashMap<Owner, u16>,
@@ -73,6 +74,7 @@ impl<S: Source + Clone> Indexing<S> {
             stream,
             index,
             skip: 0,
+            padding: 0,
             extensions: Extensions::default(),
             directories,
             owners: HashMap::new(),
@@ -89,6 +91,10 @@ impl<S: Source + Clone> Indexing<S> {
             if self.skip > 0 {
                 let plain = matches!(self.stream, LayerStream::Plain { .. });
                 let skipped = self.stream.skip(self.skip)?;
+                if skipped == 0 && self.skip <= self.padding {
+                    // As Go's reader has it, this is the end of the tar.
+                    return Ok(true);
+                }
                 if skipped == 0 {
                     return Err(self.stream.ends_early(usize::try_from(self.skip).unwrap_or(usize::MAX)));
                 }
@@ -156,7 +162,8 @@ impl<S: Source + Clone> Indexing<S> {
         }
         let mut payload = vec![0; bounded(size, at)?];
         self.stream.read_exact(&mut payload)?;
-        self.skip = size.next_multiple_of(BLOCK) - size;
+        self.padding = size.next_multiple_of(BLOCK) - size;
+        self.skip = self.padding;
         let own = &mut self.extensions;
         let mut gathered = 0;
         match kind {
@@ -210,13 +217,10 @@ impl<S: Source + Clone> Indexing<S> {
             EntryType::Block => FileKind::BlockDevice,
             EntryType::Fifo => FileKind::Fifo,
             // Global pax headers, and what nobody knows: Docker goes past the first and has none of the others.
-            _ => {
-                self.skip = padded(size.unwrap_or(stated), at)?;
-                return Ok(());
-            }
+            _ => return self.pass(size.unwrap_or(stated), at),
         };
         let stored = if kind == FileKind::File { size.unwrap_or(stated) } else { 0 };
-        let mut skip = padded(stored, at)?;
+        self.pass(stored, at)?;
         let mut content = (stored, None);
         if header.entry_type() == EntryType::GNUSparse {
             let (size, map) = sparse::of_gnu(header, &mut self.stream, stored, at)?;
@@ -224,10 +228,9 @@ impl<S: Source + Clone> Indexing<S> {
         } else if let Some(sparse) = sparse.filter(|_| kind == FileKind::File) {
             let (size, map, read) = sparse.finish(&mut self.stream, stored, at)?;
             content = (size, Some(Box::new(map)));
-            skip = skip.saturating_sub(read);
+            self.skip = self.skip.saturating_sub(read);
         }
         let data = self.stream.position();
-        self.skip = skip;
         let (size, sparse) = content;
         // Aligned, unless the tar is not: then nothing of it is where it says.
         let block = u32::try_from(data / BLOCK).ok().filter(|_| data.is_multiple_of(BLOCK));
@@ -276,6 +279,16 @@ impl<S: Source + Clone> Indexing<S> {
             detail: self.detail(detail, at)?,
         };
         self.index.push(record);
+        Ok(())
+    }
+
+    /// Content of that size is to be gone past.
+    fn pass(&mut self, size: u64, at: u64) -> Result<()> {
+        if size > MAX_LEN {
+            return Err(invalid("A tar header states a size that makes no sense", at));
+        }
+        self.skip = size.next_multiple_of(BLOCK);
+        self.padding = self.skip - size;
         Ok(())
     }
 
@@ -347,14 +360,6 @@ fn too_much(at: u64) -> Error {
         .with("limit", "paths")
         .with("expected", MAX_TEXT)
         .with("offset", at)
-}
-
-/// The bytes that content of that size takes.
-fn padded(size: u64, at: u64) -> Result<u64> {
-    if size > MAX_LEN {
-        return Err(invalid("A tar header states a size that makes no sense", at));
-    }
-    Ok(size.next_multiple_of(BLOCK))
 }
 
 /// Seconds since 1970, of a decimal number that may be negative and may have a fraction, which goes.
