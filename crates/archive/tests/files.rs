@@ -78,6 +78,8 @@ fn an_entry_has_all_that_the_tar_says() {
         Entry { kind: Kind::Other(b'g'), ..Entry::file("pax_global_header", "12 comment=a") },
         Entry::hard_link("hard", "./etc/passwd"),
         Entry::directory("../../up/"),
+        Entry { kind: Kind::Other(0), ..Entry::file("old/", "") },
+        Entry::file("file/", "content"),
     ]);
     let index = index(&layer).unwrap();
     let entries: Vec<_> = (0..index.len()).map(|number| index.entry(number).unwrap()).collect();
@@ -99,6 +101,8 @@ fn an_entry_has_all_that_the_tar_says() {
             ("pipe", FileKind::Fifo, None),
             ("hard", FileKind::HardLink, Some("etc/passwd")),
             ("up", FileKind::Directory, None),
+            ("old", FileKind::Directory, None),
+            ("file", FileKind::File, None),
         ]
     );
 }

@@ -112,9 +112,11 @@ fn pax_sizes_that_make_no_sense_are_refused() {
 fn headers_hold_where_records_are_empty_and_devices_have_no_content() {
     let pax = ["path", "size", "linkpath"].map(|key| (key.to_owned(), String::new())).to_vec();
     let fifo = Entry { kind: Kind::Other(b'6'), claimed_size: Some(1 << 20), ..Entry::file("fifo", "") };
-    let index = TarIndex::read(&tar(&[fifo, Entry { pax, ..Entry::file("a", "content") }])).unwrap();
+    let file = Entry { pax, ..Entry::file("a", "content") };
+    let old = Entry { kind: Kind::Other(0), claimed_size: Some(1 << 20), ..Entry::file("old/", "") };
+    let index = TarIndex::read(&tar(&[fifo, file, Entry::file("b/", "content"), old])).unwrap();
     let members: Vec<_> = index.entries().iter().map(|entry| (&*entry.path, entry.size)).collect();
-    assert_eq!(members, [("fifo", 0), ("a", 7)]);
+    assert_eq!(members, [("fifo", 0), ("a", 7), ("b/", 7), ("old/", 0)]);
 }
 
 #[test]

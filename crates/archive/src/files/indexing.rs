@@ -13,7 +13,8 @@ use crate::recipe::Recipe;
 use crate::source::{MAX_LEN, Source};
 use crate::tar::BLOCK;
 use crate::tar::header::{
-    MAX_EXTENSION, PaxRecords, bounded, checksum_holds, invalid, long_name, pax_number, stated_size, too_long,
+    MAX_EXTENSION, PaxRecords, bounded, checksum_holds, invalid, is_old_directory, long_name, pax_number,
+    stated_size, too_long,
 };
 use crate::unpack::Limits;
 
@@ -207,8 +208,7 @@ impl<S: Source + Clone> Indexing<S> {
             std::mem::take(&mut self.extensions);
         let path = path.unwrap_or_else(|| header.path_bytes().into_owned());
         let kind = match header.entry_type() {
-            // Before there was a type for it, a directory was a file whose name ends in a slash.
-            EntryType::Regular if path.ends_with(b"/") => FileKind::Directory,
+            EntryType::Regular if is_old_directory(header, &path) => FileKind::Directory,
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => FileKind::File,
             EntryType::Directory => FileKind::Directory,
             EntryType::Symlink => FileKind::Symlink,

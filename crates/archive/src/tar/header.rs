@@ -66,6 +66,11 @@ pub(crate) fn stated_size(header: &Header, at: u64) -> Result<u64> {
     }
 }
 
+/// Whether it is a directory from before there was a type for it, as Go's reader has it: a file of no type whose name ends in a slash.
+pub(crate) fn is_old_directory(header: &Header, path: &[u8]) -> bool {
+    header.as_old().linkflag == [0] && path.ends_with(b"/")
+}
+
 /// What a GNU long name or long link holds: it ends at NUL.
 pub(crate) fn long_name(payload: &[u8]) -> Vec<u8> {
     payload.split(|&byte| byte == 0).next().unwrap_or_default().to_vec()

@@ -3,7 +3,8 @@
 use tar::{EntryType, Header};
 
 use super::header::{
-    MAX_EXTENSION, PaxRecords, bounded, checksum_holds, invalid, long_name, pax_number, stated_size, too_long,
+    MAX_EXTENSION, PaxRecords, bounded, checksum_holds, invalid, is_old_directory, long_name, pax_number,
+    stated_size, too_long,
 };
 use super::{BLOCK, Entry, EntryKind, TarIndex};
 use crate::compression::Compression;
@@ -149,8 +150,7 @@ impl Indexer {
         let kind = match header.entry_type() {
             EntryType::GNUSparse => EntryKind::Sparse,
             EntryType::Regular | EntryType::Continuous if sparse => EntryKind::Sparse,
-            // Before there was a type for it, a directory was a file whose name ends in a slash.
-            EntryType::Regular if path.ends_with(b"/") => EntryKind::Directory,
+            EntryType::Regular if is_old_directory(header, &path) => EntryKind::Directory,
             EntryType::Regular | EntryType::Continuous => EntryKind::File,
             EntryType::Directory => EntryKind::Directory,
             EntryType::Symlink => EntryKind::Symlink,
