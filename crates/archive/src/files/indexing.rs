@@ -34,6 +34,15 @@ const HEADER: u64 = 2048;
 /// What extension headers say about the entry that follows.
 #[derive(Default)]
 struct Extensions {
+    /// Those of GNU tar, which count for more than pax records, wherever they stand.
+    path: Option<Vec<u8>>,
+    link: Option<Vec<u8>>,
+    pax: Pax,
+}
+
+/// What the last pax header says: one more takes its place as a whole.
+#[derive(Default)]
+struct Pax {
     path: Option<Vec<u8>>,
     link: Option<Vec<u8>>,
     size: Option<u64>,
@@ -44,6 +53,8 @@ struct Extensions {
     mtime: Option<i64>,
     xattrs: BTreeMap<Box<[u8]>, Box<[u8]>>,
     sparse: Option<SparseRecords>,
+    /// The name of a sparse file, which counts for more than all others.
+    name: Option<Vec<u8>>,
 }
 
 /// A layer that is being indexed, a bounded number of bytes at a time.
@@ -165,18 +176,19 @@ impl<S: Source + Clone> Indexing<S> {
         self.stream.read_exact(&mut payload)?;
         self.padding = size.next_multiple_of(BLOCK) - size;
         self.skip = self.padding;
-        let own = &mut self.extensions;
         let mut gathered = 0;
         match kind {
-            EntryType::GNULongName => own.path = Some(long_name(&payload)),
-            EntryType::GNULongLink => own.link = Some(long_name(&payload)),
+            EntryType::GNULongName => self.extensions.path = long_name(&payload),
+            EntryType::GNULongLink => self.extensions.link = long_name(&payload),
             _ => {
+                let mut own = Pax::default();
                 for record in PaxRecords(&payload) {
                     let (key, value) = record.ok_or_else(|| invalid("A pax header is malformed", at))?;
                     match key {
                         // As Go's reader has it: then the header's own counts.
                         _ if value.is_empty() && !key.starts_with(b"SCHILY.") => {}
-                        b"path" | b"GNU.sparse.name" => own.path = Some(value.to_vec()),
+                        b"path" => own.path = Some(value.to_vec()),
+                        b"GNU.sparse.name" => own.name = Some(value.to_vec()),
                         b"linkpath" => own.link = Some(value.to_vec()),
                         b"size" => own.size = Some(pax_number(value, at)?),
                         b"uid" => own.uid = Some(pax_number(value, at)?),
@@ -197,6 +209,7 @@ impl<S: Source + Clone> Indexing<S> {
                         }
                     }
                 }
+                self.extensions.pax = own;
             }
         }
         // No entry may ever come that they belong to.
@@ -204,9 +217,10 @@ impl<S: Source + Clone> Indexing<S> {
     }
 
     fn entry(&mut self, header: &Header, stated: u64, at: u64) -> Result<()> {
-        let Extensions { path, link, size, uid, gid, user, group, mtime, xattrs, sparse } =
-            std::mem::take(&mut self.extensions);
-        let path = path.unwrap_or_else(|| header.path_bytes().into_owned());
+        let Extensions { path, link, pax } = std::mem::take(&mut self.extensions);
+        let Pax { path: pax_path, link: pax_link, size, uid, gid, user, group, mtime, xattrs, sparse, name } =
+            pax;
+        let path = name.or(path).or(pax_path).unwrap_or_else(|| header.path_bytes().into_owned());
         let kind = match header.entry_type() {
             EntryType::Regular if is_old_directory(header, &path) => FileKind::Directory,
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => FileKind::File,
@@ -250,7 +264,7 @@ impl<S: Source + Clone> Indexing<S> {
             let number = |number: std::io::Result<Option<u32>>| number.ok().flatten().unwrap_or(0);
             (number(header.device_major()), number(header.device_minor()))
         });
-        let link = link.or_else(|| header.link_name_bytes().map(std::borrow::Cow::into_owned));
+        let link = link.or(pax_link).or_else(|| header.link_name_bytes().map(std::borrow::Cow::into_owned));
         let link = match (kind, link) {
             // A hard link names an entry from the root.
             (FileKind::HardLink, link) => Some(normal(&link.unwrap_or_default())),
