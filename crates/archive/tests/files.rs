@@ -46,8 +46,12 @@ fn efficiency(layers: &[Vec<u8>]) -> Efficiency {
 }
 
 fn searched(tree: &Rc<Tree>, layers: &[Vec<u8>], query: &Query) -> Vec<Match> {
+    searched_in(tree, 0, layers, query)
+}
+
+fn searched_in(tree: &Rc<Tree>, number: usize, layers: &[Vec<u8>], query: &Query) -> Vec<Match> {
     let layers = layers.iter().map(|layer| recipe(layer)).collect();
-    let mut search = Search::new(tree.clone(), 0, query, layers, Limits::default()).unwrap();
+    let mut search = Search::new(tree.clone(), number, query, layers, Limits::default()).unwrap();
     let mut found = Vec::new();
     loop {
         let ended = search.step(10_000).unwrap();
@@ -484,6 +488,16 @@ fn files_are_found_by_name_and_by_content() {
     assert_eq!(names(find(Some("a[]+]b.txt"), None, None)), ["a+b.txt"]);
     let files = ["a+b.txt", "etc/passwd", "etc/ssh/id_rsa", "var/large", "var/other"];
     assert_eq!(names(find(None, None, Some(b""))), files);
+    // What is searched is not among what is found, unless it is a file.
+    let all =
+        [&files[..1], &["etc"], &files[1..2], &["etc/ssh"], &files[2..3], &["var"], &files[3..]].concat();
+    assert_eq!(names(find(None, Some("."), None)), all);
+    for (path, expected) in [("", &all[..]), ("etc/ssh", &["etc/ssh/id_rsa"]), ("var/large", &["var/large"])]
+    {
+        let number = tree.find(path.as_bytes(), false).unwrap();
+        let found = searched_in(&tree, number, &layers, &Query::default());
+        assert_eq!(found.iter().map(|one| &*one.file.path).collect::<Vec<_>>(), expected);
+    }
     let glob = |glob: &str| Query { glob: Some(glob.to_owned()), ..Query::default() };
     let regex = Query { regex: Some("(".to_owned()), ..Query::default() };
     for wrong in [regex, glob("["), glob("[]"), glob("a[b"), glob("[!"), glob("[z-a]")] {
