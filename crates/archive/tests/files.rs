@@ -164,6 +164,26 @@ fn whiteouts_hide_what_is_below_and_only_that() {
 }
 
 #[test]
+fn what_a_layer_takes_away_again_is_no_change() {
+    let layer = [
+        Entry::file("d/x", "x"),
+        Entry::file("d", "dd"),
+        Entry::file("late/y", "y"),
+        Entry::directory("late/"),
+        Entry::file("e/z/f", "f"),
+        Entry::file("e", "e"),
+        Entry::directory("e/"),
+        Entry::file("e/z/g", "gg"),
+    ];
+    let added = [("d", 2), ("late/y", 1), ("late", 0), ("e", 0), ("e/z/g", 2)];
+    assert_eq!(brief(&changes(&[tar(&layer)])), added.map(|(path, bytes)| (ChangeKind::Added, path, bytes)));
+    let below = tar(&[Entry::directory("e/"), Entry::file("late/y", "")]);
+    let found = changes(&[below, tar(&layer)]);
+    let changed: Vec<_> = found.iter().filter(|one| one.change == ChangeKind::Changed).collect();
+    assert_eq!(changed.iter().map(|one| &*one.file.path).collect::<Vec<_>>(), ["late/y", "late", "e"]);
+}
+
+#[test]
 fn the_score_is_that_of_dive() {
     // Two paths: one of 100 bytes stored twice, and one of 50 that is deleted as part of its directory.
     let layers = [

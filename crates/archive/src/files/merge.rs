@@ -145,6 +145,11 @@ impl Merging {
         };
         let parent = self.place(&index, record.directory)?;
         let existing = self.files.child(parent, name);
+        // A directory that this very layer has made on its way was not there before.
+        let change = match existing.filter(|&node| !self.files.is_implied(node)) {
+            Some(_) => ChangeKind::Changed,
+            None => ChangeKind::Added,
+        };
         let is_directory = record.kind() == FileKind::Directory;
         if let Some(node) = existing
             && is_directory
@@ -152,7 +157,7 @@ impl Merging {
         {
             let inode = self.files.inode(number)?;
             self.files.replace(node, inode)?;
-            return Some(Outcome::Placed(ChangeKind::Changed, node));
+            return Some(Outcome::Placed(change, node));
         }
         if let Some(node) = existing {
             self.files.make_room(node, is_directory);
@@ -160,7 +165,7 @@ impl Merging {
         let inode = linked.or_else(|| self.files.inode(number))?;
         let named = Named::Entry { layer: u32::try_from(self.files.layer()).ok()?, record: number };
         let node = self.files.put(parent, name, named, inode)?;
-        Some(Outcome::Placed(if existing.is_some() { ChangeKind::Changed } else { ChangeKind::Added }, node))
+        Some(Outcome::Placed(change, node))
     }
 
     /// The file that a hard link leads to.
