@@ -438,6 +438,16 @@ fn a_million_entries_are_small() {
 }
 
 #[test]
+fn every_file_may_have_an_owner_of_its_own() {
+    let file = |number: u64| {
+        let pax = vec![("uid".to_owned(), number.to_string())];
+        Entry { pax, ..Entry::file("a", "") }
+    };
+    let index = index(&tar(&(0..70_000).map(file).collect::<Vec<_>>())).unwrap();
+    assert!((0..70_000).all(|number| index.entry(number).unwrap().uid == number as u64));
+}
+
+#[test]
 fn a_folder_is_exported_by_its_name() {
     let layers = [tar(&[
         Entry::directory("usr/share/doc/"),

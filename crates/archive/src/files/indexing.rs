@@ -66,7 +66,7 @@ pub struct Indexing<S: Source + Clone> {
     padding: u64,
     extensions: Extensions,
     directories: HashMap<Box<[u8]>, u32>,
-    owners: HashMap<Owner, u16>,
+    owners: HashMap<Owner, u32>,
     /// What counts for [`MAX_TEXT`].
     text: usize,
 }
@@ -258,6 +258,7 @@ impl<S: Source + Clone> Indexing<S> {
             user: user.unwrap_or_else(|| name(header.username_bytes())),
             group: group.unwrap_or_else(|| name(header.groupname_bytes())),
         };
+        let owner = self.owner(owner, at)?;
         let mtime = mtime.or_else(|| header.mtime().ok().map(u64::cast_signed));
         let mtime = mtime.filter(|mtime| mtime.unsigned_abs() <= MAX_LEN).unwrap_or(0);
         let device = matches!(kind, FileKind::CharacterDevice | FileKind::BlockDevice).then(|| {
@@ -277,6 +278,7 @@ impl<S: Source + Clone> Indexing<S> {
             device,
             size: (size >= u64::from(u32::MAX)).then_some(size),
             mtime: u32::try_from(mtime).is_err().then_some(mtime),
+            owner: u16::try_from(owner).is_err().then_some(owner),
             xattrs: xattrs.into_iter().collect(),
             sparse,
         };
@@ -288,7 +290,7 @@ impl<S: Source + Clone> Indexing<S> {
             block,
             size: u32::try_from(size).unwrap_or(u32::MAX),
             mtime: u32::try_from(mtime).unwrap_or(0),
-            owner: self.owner(owner, at)?,
+            owner: u16::try_from(owner).unwrap_or(0),
             mode: Record::mode_of(kind, header.mode().unwrap_or(0)),
             detail: self.detail(detail, at)?,
         };
@@ -342,14 +344,12 @@ impl<S: Source + Clone> Indexing<S> {
         Ok(number)
     }
 
-    fn owner(&mut self, owner: Owner, at: u64) -> Result<u16> {
+    fn owner(&mut self, owner: Owner, at: u64) -> Result<u32> {
         if let Some(&known) = self.owners.get(&owner) {
             return Ok(known);
         }
         self.spend(2 * (size_of::<Owner>() + owner.user.len() + owner.group.len()), at)?;
-        let number = u16::try_from(self.index.owners.len()).map_err(|_| {
-            Error::new(Code::LimitExceeded, "The layer has too many owners.").with("offset", at)
-        })?;
+        let number = u32::try_from(self.index.owners.len()).map_err(|_| too_much(at))?;
         self.index.owners.push(owner.clone());
         self.owners.insert(owner, number);
         Ok(number)
