@@ -400,7 +400,7 @@ fn what_is_wrong_with_a_layer_is_told() {
         let pax = pax.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec();
         code(&tar(&[Entry { pax, ..Entry::file("a", "12345") }]))
     };
-    for wrong in ["0,6", "0,2,1,2", "9,5", "0", "x,1", "18446744073709551615,2"] {
+    for wrong in ["0,6", "0,4", "0,2,1,2", "9,5", "0", "x,1", "18446744073709551615,2"] {
         assert_eq!(map(wrong), Code::InvalidTar, "{wrong}");
     }
 }
