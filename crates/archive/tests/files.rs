@@ -164,6 +164,16 @@ fn whiteouts_hide_what_is_below_and_only_that() {
 }
 
 #[test]
+fn whiteouts_make_the_directory_that_they_are_in() {
+    let above =
+        tar(&[Entry::file(".wh.a", ""), Entry::file("a/.wh..wh..opq", ""), Entry::file("b/c/.wh.d", "")]);
+    assert_eq!(paths(&merged(&[tar(&[Entry::file("a/x", "x")]), above])), ["a", "b", "b/c"]);
+    // As soon as nothing is in its way.
+    let late = ["a/.wh.x", ".wh.a", "a/y"].map(|path| Entry::file(path, ""));
+    assert_eq!(paths(&merged(&[tar(&[Entry::file("a", "x")]), tar(&late)])), ["a", "a/y"]);
+}
+
+#[test]
 fn what_a_layer_takes_away_again_is_no_change() {
     let layer = [
         Entry::file("d/x", "x"),

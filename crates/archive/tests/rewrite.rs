@@ -241,6 +241,23 @@ fn written(layers: &[(Vec<Entry>, Packing)]) -> Vec<Vec<u8>> {
 }
 
 #[test]
+fn no_whiteout_makes_what_was_dropped() {
+    let through = tar(&[Entry::symlink("link", "a"), Entry::file("link/.wh.x", ""), Entry::file("b", "")]);
+    assert_eq!(listed(&dropped(&[through], &["a"])[0]), ["link", "b"]);
+    // A file is in its way, which goes.
+    let below = tar(&[Entry::file("a", "x"), Entry::hard_link("b", "a")]);
+    let layers = [below, tar(&[Entry::file("a/.wh.x", ""), Entry::file("c", "")])];
+    assert_eq!(
+        dropped(&layers, &["b"]).iter().map(|layer| listed(layer)).collect::<Vec<_>>(),
+        [&[][..], &["c"]]
+    );
+    // What it has made for others stays.
+    let layers =
+        [tar(&[Entry::file("d/x", "")]), tar(&[Entry::file(".wh.d", ""), Entry::file("d/.wh.x", "")])];
+    assert_eq!(listed(&dropped(&layers, &["d/x"])[1]), [".wh.d", "d"]);
+}
+
+#[test]
 fn one_name_and_one_directory_after_the_other_are_linear() {
     let many = 200_000;
     let mut links = vec![Entry::file("secret", "s")];

@@ -103,10 +103,11 @@ impl Growing {
         Some(())
     }
 
-    /// Takes away a file with all that is below it, for a directory if that comes: ways that ended there may go on now.
-    pub(super) fn make_room(&mut self, node: u32, is_for_directory: bool) {
+    /// Takes away a file with all that is below it, for a directory or a link if that comes: ways that ended there may go on
+    /// now.
+    pub(super) fn make_room(&mut self, node: u32, is_for_way: bool) {
         self.remove(node);
-        self.epoch += u32::from(is_for_directory);
+        self.epoch += u32::from(is_for_way);
     }
 
     /// The directory at a path, made where it is not there.
@@ -415,6 +416,8 @@ impl Growing {
             gone.push(Removed { node, inode: self.node(node).map_or(NONE, |node| node.inode), bytes });
             self.remove(node);
         }
+        // A file may have been in the way.
+        self.epoch += u32::from(!gone.is_empty());
         // Of what went only the uppermost are told: the others went with them.
         gone.retain(|one| one.node == top || self.is_there(self.parent(one.node)));
         removed.append(&mut gone);

@@ -127,8 +127,8 @@ impl Merging {
             return None;
         }
         if let Some(hidden) = name.strip_prefix(b".wh.") {
-            // A whiteout in a directory that is not there hides nothing.
-            let parent = self.files.look_up(directory, true)?;
+            // A whiteout in a directory that is not there hides nothing, but Docker and containerd make that first.
+            let parent = self.place(&index, record.directory)?;
             let mut removed = Vec::new();
             if name == OPAQUE {
                 self.files.remove_lower_children(parent, &mut removed);
@@ -160,7 +160,7 @@ impl Merging {
             return Some(Outcome::Placed(change, node));
         }
         if let Some(node) = existing {
-            self.files.make_room(node, is_directory);
+            self.files.make_room(node, record.kind() != FileKind::File);
         }
         let inode = linked.or_else(|| self.files.inode(number))?;
         let named = Named::Entry { layer: u32::try_from(self.files.layer()).ok()?, record: number };
