@@ -420,7 +420,8 @@ fn the_padding_of_the_last_file_may_be_left_out() {
     let layer = tar(&[Entry::file("a", "content")]);
     for end in [519, 800] {
         for layer in [layer[..end].to_vec(), gzip(&layer[..end])] {
-            assert_eq!(read(&merged(&[layer.clone()]), &[layer], "a").unwrap(), b"content");
+            let layers = [layer];
+            assert_eq!(read(&merged(&layers), &layers, "a").unwrap(), b"content");
         }
     }
     assert_eq!(index(&layer[..518]).unwrap_err().code(), Code::Truncated);

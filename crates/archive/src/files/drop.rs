@@ -306,11 +306,12 @@ impl Dropping {
 
     /// Whether a later entry of the layer puts another name of what goes in the place of that one.
     fn is_outdone(&self, path: &[u8], layer: usize, number: u32) -> bool {
-        // They stand in the order in which they were found. There may be very many of one path.
-        let later =
-            |put: &Vec<(usize, u32)>| put.get(put.partition_point(|&one| one <= (layer, number))).copied();
-        let is_in_it = |(other, _)| other == layer;
-        ways(path).any(|way| self.names.get(way).and_then(later).is_some_and(is_in_it))
+        ways(path).any(|way| {
+            // In the order in which they were found: there may be very many of one path.
+            let put = self.names.get(way).map_or(&[][..], Vec::as_slice);
+            let next = put.get(put.partition_point(|&one| one <= (layer, number)));
+            next.is_some_and(|&(other, _)| other == layer)
+        })
     }
 
     fn end(&mut self) {
