@@ -46,8 +46,12 @@ fn efficiency(layers: &[Vec<u8>]) -> Efficiency {
 }
 
 fn searched(tree: &Rc<Tree>, layers: &[Vec<u8>], query: &Query) -> Vec<Match> {
+    searched_in(tree, 0, layers, query)
+}
+
+fn searched_in(tree: &Rc<Tree>, number: usize, layers: &[Vec<u8>], query: &Query) -> Vec<Match> {
     let layers = layers.iter().map(|layer| recipe(layer)).collect();
-    let mut search = Search::new(tree.clone(), 0, query, layers, Limits::default()).unwrap();
+    let mut search = Search::new(tree.clone(), number, query, layers, Limits::default()).unwrap();
     let mut found = Vec::new();
     loop {
         let ended = search.step(10_000).unwrap();
@@ -78,6 +82,8 @@ fn an_entry_has_all_that_the_tar_says() {
         Entry { kind: Kind::Other(b'g'), ..Entry::file("pax_global_header", "12 comment=a") },
         Entry::hard_link("hard", "./etc/passwd"),
         Entry::directory("../../up/"),
+        Entry { kind: Kind::Other(0), ..Entry::file("old/", "") },
+        Entry::file("file/", "content"),
     ]);
     let index = index(&layer).unwrap();
     let entries: Vec<_> = (0..index.len()).map(|number| index.entry(number).unwrap()).collect();
@@ -99,6 +105,8 @@ fn an_entry_has_all_that_the_tar_says() {
             ("pipe", FileKind::Fifo, None),
             ("hard", FileKind::HardLink, Some("etc/passwd")),
             ("up", FileKind::Directory, None),
+            ("old", FileKind::Directory, None),
+            ("file", FileKind::File, None),
         ]
     );
 }
@@ -156,6 +164,36 @@ fn whiteouts_hide_what_is_below_and_only_that() {
 }
 
 #[test]
+fn whiteouts_make_the_directory_that_they_are_in() {
+    let above =
+        tar(&[Entry::file(".wh.a", ""), Entry::file("a/.wh..wh..opq", ""), Entry::file("b/c/.wh.d", "")]);
+    assert_eq!(paths(&merged(&[tar(&[Entry::file("a/x", "x")]), above])), ["a", "b", "b/c"]);
+    // As soon as nothing is in its way.
+    let late = ["a/.wh.x", ".wh.a", "a/y"].map(|path| Entry::file(path, ""));
+    assert_eq!(paths(&merged(&[tar(&[Entry::file("a", "x")]), tar(&late)])), ["a", "a/y"]);
+}
+
+#[test]
+fn what_a_layer_takes_away_again_is_no_change() {
+    let layer = [
+        Entry::file("d/x", "x"),
+        Entry::file("d", "dd"),
+        Entry::file("late/y", "y"),
+        Entry::directory("late/"),
+        Entry::file("e/z/f", "f"),
+        Entry::file("e", "e"),
+        Entry::directory("e/"),
+        Entry::file("e/z/g", "gg"),
+    ];
+    let added = [("d", 2), ("late/y", 1), ("late", 0), ("e", 0), ("e/z/g", 2)];
+    assert_eq!(brief(&changes(&[tar(&layer)])), added.map(|(path, bytes)| (ChangeKind::Added, path, bytes)));
+    let below = tar(&[Entry::directory("e/"), Entry::file("late/y", "")]);
+    let found = changes(&[below, tar(&layer)]);
+    let changed: Vec<_> = found.iter().filter(|one| one.change == ChangeKind::Changed).collect();
+    assert_eq!(changed.iter().map(|one| &*one.file.path).collect::<Vec<_>>(), ["late/y", "late", "e"]);
+}
+
+#[test]
 fn the_score_is_that_of_dive() {
     // Two paths: one of 100 bytes stored twice, and one of 50 that is deleted as part of its directory.
     let layers = [
@@ -166,6 +204,11 @@ fn the_score_is_that_of_dive() {
     // d/b: 50 of 50. d: its whiteout counts 50 of 50. a: 100 of 200.
     assert!((score - 200.0 / 300.0).abs() < 1e-9, "{score}");
     assert_eq!(wasted, 150);
+    // a: 0 of 100. b: 50 of 50.
+    for link in [Entry::symlink("a", "b"), Entry::hard_link("a", "b")] {
+        let layers = [tar(&[Entry::file("a", [0; 100]), Entry::file("b", [0; 50])]), tar(&[link])];
+        assert!((efficiency(&layers).score - 50.0 / 150.0).abs() < 1e-9);
+    }
     assert!((efficiency(&[tar(&[])]).score - 1.0).abs() < 1e-9);
 }
 
@@ -367,9 +410,22 @@ fn what_is_wrong_with_a_layer_is_told() {
         let pax = pax.map(|(key, value)| (key.to_owned(), value.to_owned())).to_vec();
         code(&tar(&[Entry { pax, ..Entry::file("a", "12345") }]))
     };
-    for wrong in ["0,6", "0,2,1,2", "9,5", "0", "x,1", "18446744073709551615,2"] {
+    for wrong in ["0,6", "0,4", "0,2,1,2", "9,5", "0", "x,1", "18446744073709551615,2"] {
         assert_eq!(map(wrong), Code::InvalidTar, "{wrong}");
     }
+}
+
+#[test]
+fn the_padding_of_the_last_file_may_be_left_out() {
+    let layer = tar(&[Entry::file("a", "content")]);
+    for end in [519, 800] {
+        for layer in [layer[..end].to_vec(), gzip(&layer[..end])] {
+            let layers = [layer];
+            assert_eq!(read(&merged(&layers), &layers, "a").unwrap(), b"content");
+        }
+    }
+    assert_eq!(index(&layer[..518]).unwrap_err().code(), Code::Truncated);
+    assert_eq!(index(&gzip(&layer[..518])).unwrap_err().code(), Code::Truncated);
 }
 
 #[test]
@@ -390,6 +446,16 @@ fn a_million_entries_are_small() {
     assert_eq!(tree.len(), 1_000_000 + 20_000 + 3);
     assert!(tree.find(b"usr/share/package-19999/file-0999999", true).is_some());
     assert!(tree.memory() < 64 << 20, "{}", tree.memory());
+}
+
+#[test]
+fn every_file_may_have_an_owner_of_its_own() {
+    let file = |number: u64| {
+        let pax = vec![("uid".to_owned(), number.to_string())];
+        Entry { pax, ..Entry::file("a", "") }
+    };
+    let index = index(&tar(&(0..70_000).map(file).collect::<Vec<_>>())).unwrap();
+    assert!((0..70_000).all(|number| index.entry(number).unwrap().uid == number as u64));
 }
 
 #[test]
@@ -463,6 +529,16 @@ fn files_are_found_by_name_and_by_content() {
     assert_eq!(names(find(Some("a[]+]b.txt"), None, None)), ["a+b.txt"]);
     let files = ["a+b.txt", "etc/passwd", "etc/ssh/id_rsa", "var/large", "var/other"];
     assert_eq!(names(find(None, None, Some(b""))), files);
+    // What is searched is not among what is found, unless it is a file.
+    let all =
+        [&files[..1], &["etc"], &files[1..2], &["etc/ssh"], &files[2..3], &["var"], &files[3..]].concat();
+    assert_eq!(names(find(None, Some("."), None)), all);
+    for (path, expected) in [("", &all[..]), ("etc/ssh", &["etc/ssh/id_rsa"]), ("var/large", &["var/large"])]
+    {
+        let number = tree.find(path.as_bytes(), false).unwrap();
+        let found = searched_in(&tree, number, &layers, &Query::default());
+        assert_eq!(found.iter().map(|one| &*one.file.path).collect::<Vec<_>>(), expected);
+    }
     let glob = |glob: &str| Query { glob: Some(glob.to_owned()), ..Query::default() };
     let regex = Query { regex: Some("(".to_owned()), ..Query::default() };
     for wrong in [regex, glob("["), glob("[]"), glob("a[b"), glob("[!"), glob("[z-a]")] {
@@ -493,6 +569,8 @@ fn two_file_systems_are_compared_by_what_they_hold() {
         Entry::file("gone/deep", "x"),
         Entry::symlink("link", "a"),
         Entry::file("kind", "x"),
+        Entry::file("implied/x", ""),
+        Entry::file("told/x", ""),
     ])];
     let after = [gzip(&tar(&[
         Entry::symlink("link", "b"),
@@ -502,6 +580,10 @@ fn two_file_systems_are_compared_by_what_they_hold() {
         Entry::file("mode", "x").mode(0o755),
         Entry::directory("kind/"),
         Entry::file("new", "x"),
+        Entry { pax: vec![("uid".to_owned(), "5".to_owned())], ..Entry::directory("implied/").mode(0o1777) },
+        Entry::file("implied/x", ""),
+        Entry::directory("told/"),
+        Entry::file("told/x", ""),
     ]))];
     let side = |layers: &[Vec<u8>]| Side {
         tree: merged(layers),
@@ -518,6 +600,7 @@ fn two_file_systems_are_compared_by_what_they_hold() {
         (ChangeKind::Changed, "content", "content"),
         (ChangeKind::Deleted, "gone", ""),
         (ChangeKind::Deleted, "gone/deep", ""),
+        (ChangeKind::Changed, "implied", "mode owner"),
         (ChangeKind::Changed, "kind", "kind"),
         (ChangeKind::Changed, "link", "link"),
         (ChangeKind::Changed, "mode", "mode"),

@@ -112,9 +112,11 @@ fn pax_sizes_that_make_no_sense_are_refused() {
 fn headers_hold_where_records_are_empty_and_devices_have_no_content() {
     let pax = ["path", "size", "linkpath"].map(|key| (key.to_owned(), String::new())).to_vec();
     let fifo = Entry { kind: Kind::Other(b'6'), claimed_size: Some(1 << 20), ..Entry::file("fifo", "") };
-    let index = TarIndex::read(&tar(&[fifo, Entry { pax, ..Entry::file("a", "content") }])).unwrap();
+    let file = Entry { pax, ..Entry::file("a", "content") };
+    let old = Entry { kind: Kind::Other(0), claimed_size: Some(1 << 20), ..Entry::file("old/", "") };
+    let index = TarIndex::read(&tar(&[fifo, file, Entry::file("b/", "content"), old])).unwrap();
     let members: Vec<_> = index.entries().iter().map(|entry| (&*entry.path, entry.size)).collect();
-    assert_eq!(members, [("fifo", 0), ("a", 7)]);
+    assert_eq!(members, [("fifo", 0), ("a", 7), ("b/", 7), ("old/", 0)]);
 }
 
 #[test]
@@ -132,15 +134,48 @@ fn what_is_stored_with_holes_is_not_said_to_be_absent() {
     assert!(error.message().contains("tar --sparse"), "{error}");
 }
 
+/// As Go's `archive/tar` has it, in an archive and in a layer.
+#[test]
+fn of_extension_headers_gnus_names_count_for_most_and_the_last_pax_header() {
+    let header = |kind: u8, payload: &str| Entry { kind: Kind::Other(kind), ..Entry::file("x", payload) };
+    let bytes = tar(&[
+        header(b'L', "gnu\0"),
+        header(b'x', "12 path=pax\n"),
+        Entry::file("a", ""),
+        header(b'x', "12 path=pax\n"),
+        header(b'x', "14 uname=root\n"),
+        Entry::file("b", ""),
+        header(b'x', "16 linkpath=pax\n"),
+        header(b'K', "gnu\0"),
+        header(b'L', "\0"),
+        Entry::symlink("c", "d"),
+    ]);
+    let entries = TarIndex::read(&bytes).unwrap();
+    let outside = |number: usize| &entries.entries()[number];
+    let layer = index_layer(Recipe::whole(Rc::new(bytes.clone())), Limits::default()).unwrap();
+    for (number, (path, link)) in [("gnu", None), ("b", None), ("c", Some("gnu"))].into_iter().enumerate() {
+        assert_eq!((&*outside(number).path, outside(number).link.as_deref()), (path, link));
+        let inside = layer.entry(number).unwrap();
+        assert_eq!((&*inside.path, inside.link.as_deref()), (path, link));
+    }
+}
+
 #[test]
 fn malformed_pax_records_are_refused() {
     let with = |payload: &[u8]| {
         let pax = Entry { kind: Kind::Other(b'x'), ..Entry::file("pax", payload) };
         TarIndex::read(&tar(&[pax, Entry::file("a", "b")])).map(|index| index.entries()[0].path.to_string())
     };
-    for payload in
-        [&b"9 path=b"[..], b"99 path=b\n", b"path=b\n", b"0 path=b\n", b"-9 path=b\n", b"9 path b\n"]
-    {
+    for payload in [
+        &b"9 path=b"[..],
+        b"99 path=b\n",
+        b"path=b\n",
+        b"0 path=b\n",
+        b"-9 path=b\n",
+        b"9 path b\n",
+        b"12 path=b\0c\n",
+        b"5 =b\n",
+    ] {
         let shown = String::from_utf8_lossy(payload).into_owned();
         assert_eq!(with(payload).unwrap_err().code(), Code::InvalidTar, "{shown}");
     }

@@ -26,10 +26,15 @@ fn dropped(layers: &[Vec<u8>], paths: &[&str]) -> Vec<Vec<u8>> {
     rewritten(layers, &How::Drop(paths)).unwrap().0
 }
 
-/// The paths of a layer's entries, in its order.
-fn listed(layer: &[u8]) -> Vec<String> {
+/// A layer's entries, in its order.
+fn told(layer: &[u8]) -> Vec<FileEntry> {
     let index = layers::index(layer).unwrap();
-    (0..index.len()).map(|number| index.entry(number).unwrap().path).collect()
+    (0..index.len()).map(|number| index.entry(number).unwrap()).collect()
+}
+
+/// Their paths.
+fn listed(layer: &[u8]) -> Vec<String> {
+    told(layer).into_iter().map(|file| file.path).collect()
 }
 
 /// All that the merged file system says of its files, but for the layers that they are of.
@@ -81,6 +86,16 @@ fn all_layers_as_one_hide_nothing() {
         tar(&[Entry::file("a/.wh..wh..opq", ""), Entry::file("a/two", "2"), Entry::file(".wh.b", "")]),
     ];
     assert_eq!(listed(&squashed(&layers, 0)[0]), ["a", "a/two"]);
+}
+
+#[test]
+fn padding_that_is_left_out_is_filled_in() {
+    let whole = [tar(&[Entry::file("a", "1")]), tar(&[Entry::file("b", "2")])];
+    for pack in [<[u8]>::to_vec, gzip] {
+        let short: Vec<_> = whole.iter().map(|layer| pack(&layer[..513])).collect();
+        let after = saving::unpacked(&squashed(&short, 0)[0]).unwrap();
+        assert!([after] == squashed(&whole, 0)[..]);
+    }
 }
 
 #[test]
@@ -225,6 +240,36 @@ fn written(layers: &[(Vec<Entry>, Packing)]) -> Vec<Vec<u8>> {
     layers.iter().map(|(entries, packing)| saving::packed(&tar(entries), *packing)).collect()
 }
 
+#[test]
+fn no_whiteout_makes_what_was_dropped() {
+    let through = tar(&[Entry::symlink("link", "a"), Entry::file("link/.wh.x", ""), Entry::file("b", "")]);
+    assert_eq!(listed(&dropped(&[through], &["a"])[0]), ["link", "b"]);
+    // A file is in its way, which goes.
+    let below = tar(&[Entry::file("a", "x"), Entry::hard_link("b", "a")]);
+    let layers = [below, tar(&[Entry::file("a/.wh.x", ""), Entry::file("c", "")])];
+    assert_eq!(
+        dropped(&layers, &["b"]).iter().map(|layer| listed(layer)).collect::<Vec<_>>(),
+        [&[][..], &["c"]]
+    );
+    // What it has made for others stays.
+    let layers =
+        [tar(&[Entry::file("d/x", "")]), tar(&[Entry::file(".wh.d", ""), Entry::file("d/.wh.x", "")])];
+    assert_eq!(listed(&dropped(&layers, &["d/x"])[1]), [".wh.d", "d"]);
+}
+
+#[test]
+fn one_name_and_one_directory_after_the_other_are_linear() {
+    let many = 200_000;
+    let mut links = vec![Entry::file("secret", "s")];
+    links.extend((0..many).map(|_| Entry::hard_link("name", "secret")));
+    assert_eq!(listed(&dropped(&[tar(&links)], &["secret"])[0]), [".wh.name"]);
+    let path = |number: u32| format!("{number}/file");
+    let below: Vec<_> = (0..many).map(|number| Entry::file(path(number), "")).collect();
+    let hiding: Vec<_> = (0..many).map(|number| Entry::file(format!("{number}/.wh.file"), "")).collect();
+    let after = squashed(&[tar(&below), tar(&hiding), tar(&[])], 1);
+    assert_eq!(listed(&after[1]).len(), many as usize);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
@@ -301,7 +346,7 @@ proptest! {
             for (secret, _) in gone.iter().filter(|(secret, _)| !secret.is_empty()) {
                 prop_assert!(!bytes.windows(secret.len()).any(|window| window == secret));
             }
-            prop_assert!(before == after || listed(before) != listed(after));
+            prop_assert!(before == after || told(before) != told(after));
         }
         prop_assert!(dropped(&layers, &[path]) == after);
     }

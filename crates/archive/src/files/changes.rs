@@ -21,7 +21,8 @@ pub struct LayerChange {
 }
 
 enum Change {
-    Placed(ChangeKind, u32),
+    /// What, which node, by which entry.
+    Placed(ChangeKind, u32, u32),
     Deleted(Box<FileEntry>, u64),
 }
 
@@ -44,7 +45,10 @@ impl Changing {
     /// Goes on for that many entries; `true` at the end.
     pub fn step(&mut self, entries: usize) -> bool {
         for _ in 0..entries {
-            let Some((layer, record, outcome)) = self.merging.next(|_, _, _| {}) else { return true };
+            let Some((layer, record, outcome)) = self.merging.next(|_, _, _| {}) else {
+                self.settle();
+                return true;
+            };
             if layer != self.layer {
                 continue;
             }
@@ -59,16 +63,27 @@ impl Changing {
                 }
                 Outcome::Placed(kind, node) => {
                     let known = self.known.get(&node).and_then(|&at| self.changes.get_mut(at));
-                    if let Some(Change::Placed(_, known)) = known {
+                    if let Some(Change::Placed(_, _, known)) = known {
                         *known = record;
                     } else {
                         self.known.insert(node, self.changes.len());
-                        self.changes.push(Change::Placed(kind, record));
+                        self.changes.push(Change::Placed(kind, node, record));
                     }
                 }
             }
         }
         false
+    }
+
+    /// Leaves out what is not there afterwards: a later entry of the layer took the place of a directory above it.
+    fn settle(&mut self) {
+        let files = self.merging.files();
+        let live = files.live();
+        let stays = |node: u32| live.get(node as usize).is_some_and(|&live| live) && files.is_told(node);
+        self.changes.retain(|change| match *change {
+            Change::Placed(_, node, _) => stays(node),
+            Change::Deleted(..) => true,
+        });
     }
 
     /// How many changes there are.
@@ -84,7 +99,7 @@ impl Changing {
     /// The change with that number, in the layer's order.
     pub fn get(&self, number: usize) -> Option<LayerChange> {
         Some(match self.changes.get(number)? {
-            Change::Placed(change, record) => {
+            Change::Placed(change, _, record) => {
                 let file = self.merging.files().layers().get(self.layer)?.entry(*record as usize)?;
                 LayerChange { change: *change, bytes: file.size, file }
             }

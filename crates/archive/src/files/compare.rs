@@ -5,7 +5,7 @@ use std::rc::Rc;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::layer::{FileEntry, FileKind};
+use super::layer::{FileEntry, FileKind, LayerIndex, RawXattr, Record, SharedIndex};
 use super::merge::ChangeKind;
 use super::paths::components;
 use super::read::{Contents, Cursor};
@@ -268,26 +268,35 @@ impl Doubts {
 
 /// What differs of two files, and whether their contents may.
 fn differences(before: &Tree, a: usize, after: &Tree, b: usize) -> (u8, bool) {
-    let (Some((_, old, was)), Some((_, new, is))) = (before.record(a), after.record(b)) else {
-        // A directory that no entry tells of has nothing that could differ, but for what it is.
-        return (if before.kind(a) == after.kind(b) { 0 } else { KIND }, false);
-    };
-    if was.kind() != is.kind() {
+    if before.kind(a) != after.kind(b) {
         return (KIND, false);
     }
+    let (was, is) = (before.record(a), after.record(b));
     let mut what = 0;
     let mut note = |differs: bool, flag: u8| what |= if differs { flag } else { 0 };
-    note(was.unpacked_mode() != is.unpacked_mode(), MODE);
-    let ids = |owner: Option<&super::layer::Owner>| owner.map(|owner| (owner.uid, owner.gid));
-    note(ids(old.owner(was)) != ids(new.owner(is)), OWNER);
+    // A directory that no entry tells of is root's, and 0755.
+    let mode = |found: Option<Found>| found.map_or(0o755, |(_, _, record)| record.unpacked_mode());
+    let ids = |found: Option<Found>| {
+        let owner = found.and_then(|(_, index, record)| index.owner(record));
+        owner.map_or((0, 0), |owner| (owner.uid, owner.gid))
+    };
+    note(mode(was) != mode(is), MODE);
+    note(ids(was) != ids(is), OWNER);
+    note(xattrs(was) != xattrs(is), XATTRS);
+    let (Some((_, old, was)), Some((_, new, is))) = (was, is) else { return (what, false) };
     note(old.link(was) != new.link(is), LINK);
-    note(old.xattrs(was) != new.xattrs(is), XATTRS);
-    let device =
-        |index: &super::layer::LayerIndex, record| index.detail(record).and_then(|detail| detail.device);
+    let device = |index: &LayerIndex, record| index.detail(record).and_then(|detail| detail.device);
     note(device(old, was) != device(new, is) || old.size(was) != new.size(is), CONTENT);
     let same_place = Rc::ptr_eq(old, new) && was.block == is.block;
     let doubt = was.kind() == FileKind::File && what & CONTENT == 0 && old.size(was) > 0 && !same_place;
     (what, doubt)
+}
+
+/// The entry that a file comes from, as a tree tells of it.
+type Found<'a> = (usize, &'a SharedIndex, Record);
+
+fn xattrs(found: Option<Found<'_>>) -> &[RawXattr] {
+    found.map_or(&[], |(_, index, record)| index.xattrs(record))
 }
 
 impl<S: Source + Clone> std::fmt::Debug for Comparing<S> {

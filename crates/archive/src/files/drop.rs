@@ -273,14 +273,18 @@ impl Dropping {
             return if way.moves && real != path { Fate::Renamed(real) } else { Fate::Stays };
         }
         let hides = if name == OPAQUE { Some(None) } else { hidden(&path).map(|(_, name)| Some(name)) };
-        let Some(hides) = hides else {
+        let files = self.merging.files();
+        let place = files.look_up(directory, true).filter(|&node| files.is_directory(node));
+        let has_none = matches!(outcome, Outcome::Nothing) && place.is_none();
+        let Some(hides) = hides.filter(|_| !has_none) else {
             // What has no place might get one when what is in its way is gone.
             let is_file = u32::try_from(layer).is_ok_and(|layer| self.files.contains(&(layer, number)));
             let is_idle = !path.is_empty() && !path.starts_with(b".wh..wh.");
             return or_goes(is_file || is_idle, Fate::Stays);
         };
-        // A whiteout, which hides something in the directory where its way leads.
-        let real = way.leads.as_deref().unwrap_or(directory);
+        // A whiteout, which hides something in the directory where its way leads, or which it has made there.
+        let led = way.leads.clone().or_else(|| place.map(|node| files.path(node)));
+        let real = led.as_deref().unwrap_or(directory);
         let goes = self.is_gone(&hides.map_or_else(|| real.to_vec(), |name| join(real, name)));
         let moves = way.moves && real != directory;
         or_goes(goes, if moves { Fate::Renamed(join(real, name)) } else { Fate::Stays })
@@ -302,8 +306,12 @@ impl Dropping {
 
     /// Whether a later entry of the layer puts another name of what goes in the place of that one.
     fn is_outdone(&self, path: &[u8], layer: usize, number: u32) -> bool {
-        let is_later = |&(other, put): &(usize, u32)| other == layer && put > number;
-        ways(path).any(|way| self.names.get(way).is_some_and(|put| put.iter().any(is_later)))
+        ways(path).any(|way| {
+            // In the order in which they were found: there may be very many of one path.
+            let put = self.names.get(way).map_or(&[][..], Vec::as_slice);
+            let next = put.get(put.partition_point(|&one| one <= (layer, number)));
+            next.is_some_and(|&(other, _)| other == layer)
+        })
     }
 
     fn end(&mut self) {

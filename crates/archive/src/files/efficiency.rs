@@ -88,8 +88,9 @@ impl Weighing {
                 Outcome::Placed(_, node) => {
                     let index = self.merging.files().layers().get(layer as usize);
                     let record = index.and_then(|index| Some((index, index.record(record)?)));
+                    // A link in a file's place is one that has no bytes.
                     record
-                        .filter(|(_, record)| record.kind() == FileKind::File)
+                        .filter(|(_, record)| record.kind() != FileKind::Directory)
                         .map(|(index, record)| (node, index.size(record)))
                 }
                 Outcome::Removed(_) => whiteout,

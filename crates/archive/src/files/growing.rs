@@ -103,10 +103,11 @@ impl Growing {
         Some(())
     }
 
-    /// Takes away a file with all that is below it, for a directory if that comes: ways that ended there may go on now.
-    pub(super) fn make_room(&mut self, node: u32, is_for_directory: bool) {
+    /// Takes away a file with all that is below it, for a directory or a link if that comes: ways that ended there may go on
+    /// now.
+    pub(super) fn make_room(&mut self, node: u32, is_for_way: bool) {
         self.remove(node);
-        self.epoch += u32::from(is_for_directory);
+        self.epoch += u32::from(is_for_way);
     }
 
     /// The directory at a path, made where it is not there.
@@ -227,6 +228,11 @@ impl Growing {
         self.origin(node) == Some((self.layer, NONE))
     }
 
+    /// Whether an entry tells of what is at a node.
+    pub(super) fn is_told(&self, node: u32) -> bool {
+        self.origin(node).is_some_and(|(_, record)| record != NONE)
+    }
+
     /// The way to a node.
     pub(super) fn path(&self, mut node: u32) -> Vec<u8> {
         let mut names = Vec::new();
@@ -266,6 +272,17 @@ impl Growing {
     fn is_live(&self, node: u32) -> bool {
         let node = self.node(node).filter(|node| node.inode != NONE);
         node.is_some_and(|node| self.node(node.parent).is_some_and(|parent| parent.generation == node.born))
+    }
+
+    /// Of each node, whether it is there with all that is above it.
+    pub(super) fn live(&self) -> Vec<bool> {
+        let mut live: Vec<bool> = Vec::with_capacity(self.nodes.len());
+        for (number, node) in (0..).zip(&self.nodes) {
+            // It comes after that in which it is.
+            let is_above = |&live: &bool| live;
+            live.push(self.is_live(number) && live.get(node.parent as usize).is_none_or(is_above));
+        }
+        live
     }
 
     /// Whether an entry of this layer has put there what is at a node; a link may lead to a file of a lower one.
@@ -399,6 +416,8 @@ impl Growing {
             gone.push(Removed { node, inode: self.node(node).map_or(NONE, |node| node.inode), bytes });
             self.remove(node);
         }
+        // A file may have been in the way.
+        self.epoch += u32::from(!gone.is_empty());
         // Of what went only the uppermost are told: the others went with them.
         gone.retain(|one| one.node == top || self.is_there(self.parent(one.node)));
         removed.append(&mut gone);

@@ -13,7 +13,8 @@ use crate::recipe::Recipe;
 use crate::source::{MAX_LEN, Source};
 use crate::tar::BLOCK;
 use crate::tar::header::{
-    MAX_EXTENSION, PaxRecords, bounded, checksum_holds, invalid, long_name, pax_number, stated_size, too_long,
+    MAX_EXTENSION, PaxRecords, bounded, checksum_holds, invalid, is_old_directory, long_name, pax_number,
+    stated_size, too_long,
 };
 use crate::unpack::Limits;
 
@@ -33,6 +34,15 @@ const HEADER: u64 = 2048;
 /// What extension headers say about the entry that follows.
 #[derive(Default)]
 struct Extensions {
+    /// Those of GNU tar, which count for more than pax records, wherever they stand.
+    path: Option<Vec<u8>>,
+    link: Option<Vec<u8>>,
+    pax: Pax,
+}
+
+/// What the last pax header says: one more takes its place as a whole.
+#[derive(Default)]
+struct Pax {
     path: Option<Vec<u8>>,
     link: Option<Vec<u8>>,
     size: Option<u64>,
@@ -43,17 +53,20 @@ struct Extensions {
     mtime: Option<i64>,
     xattrs: BTreeMap<Box<[u8]>, Box<[u8]>>,
     sparse: Option<SparseRecords>,
+    /// The name of a sparse file, which counts for more than all others.
+    name: Option<Vec<u8>>,
 }
 
 /// A layer that is being indexed, a bounded number of bytes at a time.
 pub struct Indexing<S: Source + Clone> {
     stream: LayerStream<S>,
     index: LayerIndex,
-    /// What the data and the padding of the last entry still have.
+    /// What the data and the padding of the last entry still have, and how much of it is padding.
     skip: u64,
+    padding: u64,
     extensions: Extensions,
     directories: HashMap<Box<[u8]>, u32>,
-    owners: HashMap<Owner, u16>,
+    owners: HashMap<Owner, u32>,
     /// What counts for [`MAX_TEXT`].
     text: usize,
 }
@@ -73,6 +86,7 @@ impl<S: Source + Clone> Indexing<S> {
             stream,
             index,
             skip: 0,
+            padding: 0,
             extensions: Extensions::default(),
             directories,
             owners: HashMap::new(),
@@ -89,6 +103,10 @@ impl<S: Source + Clone> Indexing<S> {
             if self.skip > 0 {
                 let plain = matches!(self.stream, LayerStream::Plain { .. });
                 let skipped = self.stream.skip(self.skip)?;
+                if skipped == 0 && self.skip <= self.padding {
+                    // As Go's reader has it, this is the end of the tar.
+                    return Ok(true);
+                }
                 if skipped == 0 {
                     return Err(self.stream.ends_early(usize::try_from(self.skip).unwrap_or(usize::MAX)));
                 }
@@ -156,19 +174,21 @@ impl<S: Source + Clone> Indexing<S> {
         }
         let mut payload = vec![0; bounded(size, at)?];
         self.stream.read_exact(&mut payload)?;
-        self.skip = size.next_multiple_of(BLOCK) - size;
-        let own = &mut self.extensions;
+        self.padding = size.next_multiple_of(BLOCK) - size;
+        self.skip = self.padding;
         let mut gathered = 0;
         match kind {
-            EntryType::GNULongName => own.path = Some(long_name(&payload)),
-            EntryType::GNULongLink => own.link = Some(long_name(&payload)),
+            EntryType::GNULongName => self.extensions.path = long_name(&payload),
+            EntryType::GNULongLink => self.extensions.link = long_name(&payload),
             _ => {
+                let mut own = Pax::default();
                 for record in PaxRecords(&payload) {
                     let (key, value) = record.ok_or_else(|| invalid("A pax header is malformed", at))?;
                     match key {
                         // As Go's reader has it: then the header's own counts.
                         _ if value.is_empty() && !key.starts_with(b"SCHILY.") => {}
-                        b"path" | b"GNU.sparse.name" => own.path = Some(value.to_vec()),
+                        b"path" => own.path = Some(value.to_vec()),
+                        b"GNU.sparse.name" => own.name = Some(value.to_vec()),
                         b"linkpath" => own.link = Some(value.to_vec()),
                         b"size" => own.size = Some(pax_number(value, at)?),
                         b"uid" => own.uid = Some(pax_number(value, at)?),
@@ -189,6 +209,7 @@ impl<S: Source + Clone> Indexing<S> {
                         }
                     }
                 }
+                self.extensions.pax = own;
             }
         }
         // No entry may ever come that they belong to.
@@ -196,12 +217,12 @@ impl<S: Source + Clone> Indexing<S> {
     }
 
     fn entry(&mut self, header: &Header, stated: u64, at: u64) -> Result<()> {
-        let Extensions { path, link, size, uid, gid, user, group, mtime, xattrs, sparse } =
-            std::mem::take(&mut self.extensions);
-        let path = path.unwrap_or_else(|| header.path_bytes().into_owned());
+        let Extensions { path, link, pax } = std::mem::take(&mut self.extensions);
+        let Pax { path: pax_path, link: pax_link, size, uid, gid, user, group, mtime, xattrs, sparse, name } =
+            pax;
+        let path = name.or(path).or(pax_path).unwrap_or_else(|| header.path_bytes().into_owned());
         let kind = match header.entry_type() {
-            // Before there was a type for it, a directory was a file whose name ends in a slash.
-            EntryType::Regular if path.ends_with(b"/") => FileKind::Directory,
+            EntryType::Regular if is_old_directory(header, &path) => FileKind::Directory,
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => FileKind::File,
             EntryType::Directory => FileKind::Directory,
             EntryType::Symlink => FileKind::Symlink,
@@ -210,13 +231,10 @@ impl<S: Source + Clone> Indexing<S> {
             EntryType::Block => FileKind::BlockDevice,
             EntryType::Fifo => FileKind::Fifo,
             // Global pax headers, and what nobody knows: Docker goes past the first and has none of the others.
-            _ => {
-                self.skip = padded(size.unwrap_or(stated), at)?;
-                return Ok(());
-            }
+            _ => return self.pass(size.unwrap_or(stated), at),
         };
         let stored = if kind == FileKind::File { size.unwrap_or(stated) } else { 0 };
-        let mut skip = padded(stored, at)?;
+        self.pass(stored, at)?;
         let mut content = (stored, None);
         if header.entry_type() == EntryType::GNUSparse {
             let (size, map) = sparse::of_gnu(header, &mut self.stream, stored, at)?;
@@ -224,10 +242,9 @@ impl<S: Source + Clone> Indexing<S> {
         } else if let Some(sparse) = sparse.filter(|_| kind == FileKind::File) {
             let (size, map, read) = sparse.finish(&mut self.stream, stored, at)?;
             content = (size, Some(Box::new(map)));
-            skip = skip.saturating_sub(read);
+            self.skip = self.skip.saturating_sub(read);
         }
         let data = self.stream.position();
-        self.skip = skip;
         let (size, sparse) = content;
         // Aligned, unless the tar is not: then nothing of it is where it says.
         let block = u32::try_from(data / BLOCK).ok().filter(|_| data.is_multiple_of(BLOCK));
@@ -241,13 +258,14 @@ impl<S: Source + Clone> Indexing<S> {
             user: user.unwrap_or_else(|| name(header.username_bytes())),
             group: group.unwrap_or_else(|| name(header.groupname_bytes())),
         };
+        let owner = self.owner(owner, at)?;
         let mtime = mtime.or_else(|| header.mtime().ok().map(u64::cast_signed));
         let mtime = mtime.filter(|mtime| mtime.unsigned_abs() <= MAX_LEN).unwrap_or(0);
         let device = matches!(kind, FileKind::CharacterDevice | FileKind::BlockDevice).then(|| {
             let number = |number: std::io::Result<Option<u32>>| number.ok().flatten().unwrap_or(0);
             (number(header.device_major()), number(header.device_minor()))
         });
-        let link = link.or_else(|| header.link_name_bytes().map(std::borrow::Cow::into_owned));
+        let link = link.or(pax_link).or_else(|| header.link_name_bytes().map(std::borrow::Cow::into_owned));
         let link = match (kind, link) {
             // A hard link names an entry from the root.
             (FileKind::HardLink, link) => Some(normal(&link.unwrap_or_default())),
@@ -260,6 +278,7 @@ impl<S: Source + Clone> Indexing<S> {
             device,
             size: (size >= u64::from(u32::MAX)).then_some(size),
             mtime: u32::try_from(mtime).is_err().then_some(mtime),
+            owner: u16::try_from(owner).is_err().then_some(owner),
             xattrs: xattrs.into_iter().collect(),
             sparse,
         };
@@ -271,11 +290,21 @@ impl<S: Source + Clone> Indexing<S> {
             block,
             size: u32::try_from(size).unwrap_or(u32::MAX),
             mtime: u32::try_from(mtime).unwrap_or(0),
-            owner: self.owner(owner, at)?,
+            owner: u16::try_from(owner).unwrap_or(0),
             mode: Record::mode_of(kind, header.mode().unwrap_or(0)),
             detail: self.detail(detail, at)?,
         };
         self.index.push(record);
+        Ok(())
+    }
+
+    /// Content of that size is to be gone past.
+    fn pass(&mut self, size: u64, at: u64) -> Result<()> {
+        if size > MAX_LEN {
+            return Err(invalid("A tar header states a size that makes no sense", at));
+        }
+        self.skip = size.next_multiple_of(BLOCK);
+        self.padding = self.skip - size;
         Ok(())
     }
 
@@ -315,14 +344,12 @@ impl<S: Source + Clone> Indexing<S> {
         Ok(number)
     }
 
-    fn owner(&mut self, owner: Owner, at: u64) -> Result<u16> {
+    fn owner(&mut self, owner: Owner, at: u64) -> Result<u32> {
         if let Some(&known) = self.owners.get(&owner) {
             return Ok(known);
         }
         self.spend(2 * (size_of::<Owner>() + owner.user.len() + owner.group.len()), at)?;
-        let number = u16::try_from(self.index.owners.len()).map_err(|_| {
-            Error::new(Code::LimitExceeded, "The layer has too many owners.").with("offset", at)
-        })?;
+        let number = u32::try_from(self.index.owners.len()).map_err(|_| too_much(at))?;
         self.index.owners.push(owner.clone());
         self.owners.insert(owner, number);
         Ok(number)
@@ -347,14 +374,6 @@ fn too_much(at: u64) -> Error {
         .with("limit", "paths")
         .with("expected", MAX_TEXT)
         .with("offset", at)
-}
-
-/// The bytes that content of that size takes.
-fn padded(size: u64, at: u64) -> Result<u64> {
-    if size > MAX_LEN {
-        return Err(invalid("A tar header states a size that makes no sense", at));
-    }
-    Ok(size.next_multiple_of(BLOCK))
 }
 
 /// Seconds since 1970, of a decimal number that may be negative and may have a fraction, which goes.

@@ -66,6 +66,8 @@ pub(super) struct Detail {
     pub(super) size: Option<u64>,
     /// Times that do not.
     pub(super) mtime: Option<i64>,
+    /// Owners' numbers that do not.
+    pub(super) owner: Option<u32>,
     pub(super) xattrs: Box<[RawXattr]>,
     pub(super) sparse: Option<Box<SparseMap>>,
 }
@@ -253,7 +255,8 @@ impl LayerIndex {
     }
 
     pub(super) fn owner(&self, record: Record) -> Option<&Owner> {
-        self.owners.get(usize::from(record.owner))
+        let stated = self.detail(record).and_then(|detail| detail.owner);
+        self.owners.get(stated.unwrap_or(u32::from(record.owner)) as usize)
     }
 
     pub(super) fn xattrs(&self, record: Record) -> &[RawXattr] {

@@ -127,8 +127,8 @@ impl Merging {
             return None;
         }
         if let Some(hidden) = name.strip_prefix(b".wh.") {
-            // A whiteout in a directory that is not there hides nothing.
-            let parent = self.files.look_up(directory, true)?;
+            // A whiteout in a directory that is not there hides nothing, but Docker and containerd make that first.
+            let parent = self.place(&index, record.directory)?;
             let mut removed = Vec::new();
             if name == OPAQUE {
                 self.files.remove_lower_children(parent, &mut removed);
@@ -145,6 +145,11 @@ impl Merging {
         };
         let parent = self.place(&index, record.directory)?;
         let existing = self.files.child(parent, name);
+        // A directory that this very layer has made on its way was not there before.
+        let change = match existing.filter(|&node| !self.files.is_implied(node)) {
+            Some(_) => ChangeKind::Changed,
+            None => ChangeKind::Added,
+        };
         let is_directory = record.kind() == FileKind::Directory;
         if let Some(node) = existing
             && is_directory
@@ -152,15 +157,15 @@ impl Merging {
         {
             let inode = self.files.inode(number)?;
             self.files.replace(node, inode)?;
-            return Some(Outcome::Placed(ChangeKind::Changed, node));
+            return Some(Outcome::Placed(change, node));
         }
         if let Some(node) = existing {
-            self.files.make_room(node, is_directory);
+            self.files.make_room(node, record.kind() != FileKind::File);
         }
         let inode = linked.or_else(|| self.files.inode(number))?;
         let named = Named::Entry { layer: u32::try_from(self.files.layer()).ok()?, record: number };
         let node = self.files.put(parent, name, named, inode)?;
-        Some(Outcome::Placed(if existing.is_some() { ChangeKind::Changed } else { ChangeKind::Added }, node))
+        Some(Outcome::Placed(change, node))
     }
 
     /// The file that a hard link leads to.

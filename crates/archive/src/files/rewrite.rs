@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::gzip::Checkpoints;
 use super::header::{self, Holes};
 use super::layer::{FileKind, SharedIndex};
+use super::member::TarMember;
 use super::stream::{LayerStream, compression_of};
 use crate::compression::Compression;
 use crate::digest::{Algorithm, Hasher};
@@ -76,8 +77,10 @@ impl LayerPlan {
         recipe
     }
 
-    /// Goes on with bytes of an old layer.
-    pub(super) fn keep(&mut self, layer: usize, range: Range<u64>) {
+    /// Goes on with bytes of an old layer, which may end before the padding of its last file does.
+    fn keep(&mut self, layer: usize, index: &SharedIndex, range: Range<u64>) {
+        let range = range.start..range.end.min(index.size);
+        let padding = TarMember::padding(range.end);
         if range.is_empty() {
             return;
         }
@@ -88,6 +91,9 @@ impl LayerPlan {
             before.end = range.end;
         } else {
             self.pieces.push(Piece::Old { layer, range });
+        }
+        if padding > 0 {
+            self.add(END.get(..padding).unwrap_or_default());
         }
     }
 
@@ -104,14 +110,14 @@ impl LayerPlan {
 
     /// Goes on with the entry of that number as it stands in its layer.
     pub(super) fn keep_entry(&mut self, layer: usize, index: &SharedIndex, number: u32) {
-        self.keep(layer, index.extent(number));
+        self.keep(layer, index, index.extent(number));
     }
 
     /// Goes on with that entry under another path.
     pub(super) fn rename_entry(&mut self, layer: usize, index: &SharedIndex, number: u32, path: Vec<u8>) {
         let Some(record) = index.record(number) else { return };
         self.add(&header::header(path, record.kind(), Some((index, record)), Holes::Mapped));
-        self.keep(layer, index.data(record));
+        self.keep(layer, index, index.data(record));
     }
 
     pub(super) fn end(&mut self) {

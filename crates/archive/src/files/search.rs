@@ -75,7 +75,7 @@ pub struct Search<S: Source + Clone> {
 }
 
 impl<S: Source + Clone> Search<S> {
-    /// Begins, in the file of that number and all that is below it. `layers` are the bytes of the tree's layers as they are
+    /// Begins, in all that is below the directory of that number; else in the file that has it. `layers` are the bytes of the tree's layers as they are
     /// stored. A file with several names is found by the first that fits where contents are looked for.
     ///
     /// Fails with `invalid-argument` where a pattern makes no sense.
@@ -106,7 +106,7 @@ impl<S: Source + Clone> Search<S> {
         };
         let regex = query.regex.as_deref().map(|regex| compile(regex, regex)).transpose()?;
         Ok(Self {
-            at: number,
+            at: number + usize::from(tree.kind(number) == FileKind::Directory),
             end: tree.end(number),
             contents: Contents::new(layers, tree.layers().to_vec(), limits),
             tree,

@@ -16,12 +16,12 @@ const MAX_PARTS: usize = 1 << 16;
 pub(super) struct SparseMap {
     /// Where each part begins and how long it is, in order.
     pub(super) parts: Vec<(u64, u64)>,
-    /// Bytes that the layer has of it: at least as many as the parts are long.
+    /// Bytes that the layer has of it: as many as the parts are long.
     pub(super) stored: u64,
 }
 
 impl SparseMap {
-    /// Fails with `invalid-tar` where parts overlap, go past `size`, or are more than what is `stored`.
+    /// Fails with `invalid-tar` where parts overlap, go past `size`, or are not just what is `stored`, as Go's reader has it.
     fn checked(mut self, size: u64, stored: u64, at: u64) -> Result<Self> {
         let (mut end, mut sum) = (0, 0);
         for &(offset, len) in &self.parts {
@@ -29,8 +29,8 @@ impl SparseMap {
             end = next.ok_or_else(|| invalid("The map of a sparse file makes no sense", at))?;
             sum += len;
         }
-        if sum > stored {
-            return Err(invalid("A sparse file has less data than its map says", at));
+        if sum != stored {
+            return Err(invalid("A sparse file has more or less data than its map says", at));
         }
         self.stored = stored;
         Ok(self)

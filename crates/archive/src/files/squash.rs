@@ -285,6 +285,7 @@ impl<'a> Hiding<'a> {
         }
         let mut todo = vec![(0, 0)];
         while let Some((directory, below)) = todo.pop() {
+            let outside = todo.len();
             let hidden = self.compare(directory, below, &mut todo);
             if hidden.is_empty() {
                 continue;
@@ -294,7 +295,7 @@ impl<'a> Hiding<'a> {
             let is_new = old(directory + 1) == old(self.all.end(directory));
             // The root of a layer cannot be opaque: overlayfs does not look at it.
             if is_new && directory != 0 {
-                todo.retain(|&(inner, _)| inner < directory || inner >= self.all.end(directory));
+                todo.truncate(outside);
                 self.hidden.push(join(&path, OPAQUE));
                 continue;
             }

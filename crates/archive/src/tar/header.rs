@@ -25,7 +25,14 @@ impl<'a> Iterator for PaxRecords<'a> {
             let len: usize = std::str::from_utf8(all.get(..space)?).ok()?.parse().ok()?;
             let (key_value, newline) = all.get(space + 1..len)?.split_last_chunk::<1>()?;
             let equals = key_value.iter().position(|&byte| byte == b'=')?;
-            (newline == b"\n").then_some((len, key_value.get(..equals)?, key_value.get(equals + 1..)?))
+            let (key, value) = (key_value.get(..equals)?, key_value.get(equals + 1..)?);
+            // As Go's reader has it.
+            let whole = match key {
+                b"path" | b"linkpath" | b"uname" | b"gname" => value,
+                key => key,
+            };
+            let holds = newline == b"\n" && !key.is_empty() && !whole.contains(&0);
+            holds.then_some((len, key, value))
         };
         Some(record().map(|(len, key, value)| {
             self.0 = all.get(len..).unwrap_or_default();
@@ -66,9 +73,15 @@ pub(crate) fn stated_size(header: &Header, at: u64) -> Result<u64> {
     }
 }
 
-/// What a GNU long name or long link holds: it ends at NUL.
-pub(crate) fn long_name(payload: &[u8]) -> Vec<u8> {
-    payload.split(|&byte| byte == 0).next().unwrap_or_default().to_vec()
+/// Whether it is a directory from before there was a type for it, as Go's reader has it: a file of no type whose name ends in a slash.
+pub(crate) fn is_old_directory(header: &Header, path: &[u8]) -> bool {
+    header.as_old().linkflag == [0] && path.ends_with(b"/")
+}
+
+/// What a GNU long name or long link holds: it ends at NUL. An empty one is none.
+pub(crate) fn long_name(payload: &[u8]) -> Option<Vec<u8>> {
+    let name = payload.split(|&byte| byte == 0).next().filter(|name| !name.is_empty());
+    name.map(<[u8]>::to_vec)
 }
 
 /// The error for an extension header that is longer than any that is needed.

@@ -3,7 +3,8 @@
 use tar::{EntryType, Header};
 
 use super::header::{
-    MAX_EXTENSION, PaxRecords, bounded, checksum_holds, invalid, long_name, pax_number, stated_size, too_long,
+    MAX_EXTENSION, PaxRecords, bounded, checksum_holds, invalid, is_old_directory, long_name, pax_number,
+    stated_size, too_long,
 };
 use super::{BLOCK, Entry, EntryKind, TarIndex};
 use crate::compression::Compression;
@@ -19,10 +20,21 @@ const MAX_NAMES: u64 = 64 << 20;
 #[derive(Debug, Default)]
 struct Extensions {
     start: Option<u64>,
+    /// Those of GNU tar, which count for more than pax records, wherever they stand.
+    path: Option<Vec<u8>>,
+    link: Option<Vec<u8>>,
+    pax: Pax,
+}
+
+/// What the last pax header says: one more takes its place as a whole.
+#[derive(Debug, Default)]
+struct Pax {
     path: Option<Vec<u8>>,
     link: Option<Vec<u8>>,
     size: Option<u64>,
     sparse: bool,
+    /// The name of a sparse file, which counts for more than all others.
+    name: Option<Vec<u8>>,
 }
 
 /// Walks a tar from header to header, a bounded number of members at a time.
@@ -119,21 +131,24 @@ impl Indexer {
         let extensions = &mut self.extensions;
         extensions.start.get_or_insert(at);
         match kind {
-            EntryType::GNULongName => extensions.path = Some(long_name(&payload)),
-            EntryType::GNULongLink => extensions.link = Some(long_name(&payload)),
+            EntryType::GNULongName => extensions.path = long_name(&payload),
+            EntryType::GNULongLink => extensions.link = long_name(&payload),
             _ => {
+                let mut pax = Pax::default();
                 for record in PaxRecords(&payload) {
                     let (key, value) = record.ok_or_else(|| invalid("A pax header is malformed", at))?;
                     match key {
                         // As Go's reader has it: then the header's own counts.
                         _ if value.is_empty() => {}
-                        b"path" | b"GNU.sparse.name" => extensions.path = Some(value.to_vec()),
-                        b"linkpath" => extensions.link = Some(value.to_vec()),
-                        b"size" => extensions.size = Some(pax_number(value, at)?),
-                        _ if key.starts_with(b"GNU.sparse.") => extensions.sparse = true,
+                        b"path" => pax.path = Some(value.to_vec()),
+                        b"GNU.sparse.name" => pax.name = Some(value.to_vec()),
+                        b"linkpath" => pax.link = Some(value.to_vec()),
+                        b"size" => pax.size = Some(pax_number(value, at)?),
+                        _ if key.starts_with(b"GNU.sparse.") => pax.sparse = true,
                         _ => {}
                     }
                 }
+                extensions.pax = pax;
             }
         }
         self.at = at + BLOCK + size.next_multiple_of(BLOCK);
@@ -143,14 +158,14 @@ impl Indexer {
     /// Notes a member and goes past its content.
     fn entry(&mut self, source: &impl Source, header: &Header, stated: u64) -> Result<()> {
         let at = self.at;
-        let Extensions { start, path, link, size: pax_size, sparse } = std::mem::take(&mut self.extensions);
-        let path = path.unwrap_or_else(|| header.path_bytes().into_owned());
-        let link = link.or_else(|| header.link_name_bytes().map(std::borrow::Cow::into_owned));
+        let Extensions { start, path, link, pax } = std::mem::take(&mut self.extensions);
+        let Pax { path: pax_path, link: pax_link, size: pax_size, sparse, name } = pax;
+        let path = name.or(path).or(pax_path).unwrap_or_else(|| header.path_bytes().into_owned());
+        let link = link.or(pax_link).or_else(|| header.link_name_bytes().map(std::borrow::Cow::into_owned));
         let kind = match header.entry_type() {
             EntryType::GNUSparse => EntryKind::Sparse,
             EntryType::Regular | EntryType::Continuous if sparse => EntryKind::Sparse,
-            // Before there was a type for it, a directory was a file whose name ends in a slash.
-            EntryType::Regular if path.ends_with(b"/") => EntryKind::Directory,
+            EntryType::Regular if is_old_directory(header, &path) => EntryKind::Directory,
             EntryType::Regular | EntryType::Continuous => EntryKind::File,
             EntryType::Directory => EntryKind::Directory,
             EntryType::Symlink => EntryKind::Symlink,
