@@ -13,7 +13,7 @@ export interface CreateOptions {
 export interface PsOptions {
   /** Also what does not run, which nothing does here. */
   all?: boolean;
-  /** As `docker ps --filter`: `name`, `id`, `ancestor`, `status`, `label`, `before`, `since`. */
+  /** As `docker ps --filter`: `name`, `id`, `ancestor`, `status`, `label`, `before`, `since`, and those about what runs. */
   filters?: Readonly<Record<string, readonly string[]>>;
 }
 

@@ -145,7 +145,7 @@ export interface RemoveOptions {
 export interface PruneOptions {
   /** All that no container uses, not only those without a name. */
   all?: boolean;
-  /** As `docker image prune --filter`: `label`, `label!`, `until`. */
+  /** As `docker image prune --filter`: `label`, `label!`, `until`, `dangling`. */
   filters?: Readonly<Record<string, readonly string[]>>;
 }
 

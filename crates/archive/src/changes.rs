@@ -271,7 +271,7 @@ fn put<T>(
 }
 
 /// Adds keys to a set and takes others out.
-fn toggle(
+pub(crate) fn toggle(
     config: &mut Object<'_>,
     key: &str,
     instruction: &str,
@@ -313,10 +313,16 @@ fn port(text: &str) -> Result<String> {
     let Some(number) = number.parse::<u16>().ok().filter(|number| is_number && *number > 0) else {
         return Err(refuse(format!("invalid containerPort: {text}")));
     };
-    match protocol.to_ascii_lowercase().as_str() {
-        known @ ("tcp" | "udp" | "sctp") => Ok(format!("{number}/{known}")),
-        _ => Err(refuse(format!("Invalid proto: {protocol}"))),
+    Ok(format!("{number}/{}", self::protocol(protocol)?))
+}
+
+/// A port's protocol, as configs write it.
+pub(crate) fn protocol(text: &str) -> Result<String> {
+    let name = text.to_ascii_lowercase();
+    if !["tcp", "udp", "sctp"].contains(&name.as_str()) {
+        return Err(refuse(format!("invalid proto: {name}")));
     }
+    Ok(name)
 }
 
 /// Whether a path begins at the root, Linux' or that of a Windows drive.

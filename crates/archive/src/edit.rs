@@ -195,9 +195,10 @@ impl RenameRule {
     }
 }
 
-/// What follows `from` in `name`, where `from` ends at a slash, a colon, an at sign or the end.
+/// What follows `from` in `name`, where `from` ends at a slash, the colon of a tag (not that of a port), an at sign or the end.
 fn rest_after<'a>(name: &'a str, from: &str) -> Option<&'a str> {
-    name.strip_prefix(from).filter(|rest| rest.is_empty() || rest.starts_with(['/', ':', '@']))
+    let is_tag = |rest: &str| rest.starts_with(':') && !rest.contains('/');
+    name.strip_prefix(from).filter(|rest| rest.is_empty() || rest.starts_with(['/', '@']) || is_tag(rest))
 }
 
 /// `to` before `rest`, with one slash between where they are both paths.

@@ -2,9 +2,10 @@
 //! buildkit `frontend/dockerfile/{parser,shell,instructions}`).
 
 use std::iter::Peekable;
+use std::num::IntErrorKind;
 use std::str::Chars;
 
-use crate::changes::{Change, ConfigChanges, refuse};
+use crate::changes::{Change, ConfigChanges, protocol, refuse, toggle};
 use crate::error::Result;
 use crate::json::{self, Object};
 use crate::time::duration;
@@ -24,14 +25,35 @@ const KNOWN: [&str; 11] = [
     "WORKDIR",
 ];
 
+/// The flags of a health check, and what they set.
+const CHECK: [(&str, &str); 5] = [
+    ("interval", "Interval"),
+    ("timeout", "Timeout"),
+    ("start-period", "StartPeriod"),
+    ("start-interval", "StartInterval"),
+    ("retries", "Retries"),
+];
+
+/// What stands between the words of an instruction: no other white space does.
+const SPACES: [char; 5] = [' ', '\t', '\x0b', '\x0c', '\r'];
+
+/// Go's sentence for a substitution without an end.
+const NO_BRACE: &str = "syntax error: missing '}'";
+
+/// How deep substitutions and quotes may nest: each takes of the stack.
+const MAX_DEPTH: usize = 64;
+
 /// Applies lines to the `config` object of a config, in order. Fails with `invalid-argument`, in Docker's words.
 pub(crate) fn apply(lines: &[String], config: &mut Object<'_>) -> Result<()> {
-    let lines = joined(lines);
-    let lines: Vec<(String, &str)> = lines
+    let given = joined(lines);
+    if given.is_empty() && !lines.is_empty() {
+        return Err(refuse("file with no instructions".to_owned()));
+    }
+    let lines: Vec<(&str, &str)> = given
         .iter()
         .map(|line| line.trim())
-        .map(|line| line.split_once(char::is_whitespace).unwrap_or((line, "")))
-        .map(|(word, rest)| (word.to_owned(), rest.trim()))
+        .map(|line| line.split_once(SPACES).unwrap_or((line, "")))
+        .map(|(word, rest)| (word, rest.trim()))
         .collect();
     // Docker looks at all of them first.
     if let Some((word, _)) =
@@ -39,23 +61,34 @@ pub(crate) fn apply(lines: &[String], config: &mut Object<'_>) -> Result<()> {
     {
         return Err(refuse(format!("{word} is not a valid change command")));
     }
-    let before = ["Cmd", "Entrypoint"].map(|key| (key, config.get(key).map(str::to_owned)));
+    let before = ["User", "Cmd", "Entrypoint"].map(|key| (key, config.get(key).map(str::to_owned)));
+    let check = config.get("Healthcheck").map(str::to_owned);
     let mut own_command = None;
-    for (word, rest) in &lines {
-        let word = word.to_ascii_uppercase();
-        // A command may be empty.
-        if rest.is_empty() && !matches!(word.as_str(), "CMD" | "ENTRYPOINT") {
-            return Err(refuse(format!("{word} requires at least one argument")));
-        }
-        one(&word, rest, config, &mut own_command)?;
+    for (word, rest) in lines {
+        one(&word.to_ascii_uppercase(), rest, config, &mut own_command)?;
     }
-    // Without an entry point it is what the container has, and the command as well where there is none.
-    let is_set = |config: &Object<'_>, key: &str| config.array(key).is_some_and(|words| !words.is_empty());
-    if !is_set(config, "Entrypoint") {
-        for (key, words) in before {
-            if let Some(words) = words.filter(|_| !is_set(config, key)) {
-                config.set(key, &words);
+    // What is empty then is as the container has it (moby `daemon/commit.go`); what it runs, though, only where there is no
+    // entry point.
+    let is_set = |config: &Object<'_>, key: &str| {
+        config.array(key).is_some_and(|words| !words.is_empty())
+            || config.read::<String>(key).is_some_and(|text| !text.is_empty())
+    };
+    let runs = is_set(config, "Entrypoint");
+    for (key, value) in before {
+        if let Some(value) = value.filter(|_| (key == "User" || !runs) && !is_set(config, key)) {
+            config.set(key, &value);
+        }
+    }
+    let merged = (check.as_deref().and_then(Object::parse), config.object("Healthcheck"));
+    if let (Some(old), Some(mut new)) = merged {
+        let lacks = |(key, value): &(&str, &str)| !matches!(*value, "0" | "null") && new.get(key).is_none();
+        let lacking: Vec<(&str, &str)> = old.members().filter(lacks).collect();
+        if !lacking.is_empty() {
+            for (key, value) in lacking {
+                new.push(key, value.to_owned());
             }
+            let text = new.to_json();
+            config.set("Healthcheck", &text);
         }
     }
     Ok(())
@@ -66,7 +99,8 @@ pub(crate) fn apply(lines: &[String], config: &mut Object<'_>) -> Result<()> {
 fn joined(lines: &[String]) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
     let mut open = None;
-    for line in lines.iter().flat_map(|line| line.lines()) {
+    let text = lines.join("\n");
+    for line in text.strip_prefix('\u{feff}').unwrap_or(&text).lines() {
         let seen = line.trim_start();
         if seen.trim_end().is_empty() || seen.starts_with('#') {
             continue;
@@ -82,30 +116,34 @@ fn joined(lines: &[String]) -> Vec<String> {
         }
     }
     all.extend(open);
-    all.retain(|line| !line.trim().is_empty());
     all
 }
 
 /// Applies one instruction.
-fn one(word: &str, rest: &str, config: &mut Object<'_>, command: &mut Option<Vec<String>>) -> Result<()> {
+fn one(word: &str, line: &str, config: &mut Object<'_>, command: &mut Option<Vec<String>>) -> Result<()> {
+    let (flags, rest) = flags_of(line);
+    // A command may be empty.
+    if rest.is_empty() && !matches!(word, "CMD" | "ENTRYPOINT") {
+        let wanted = if matches!(word, "USER" | "WORKDIR" | "STOPSIGNAL") { "exactly" } else { "at least" };
+        return Err(refuse(format!("{word} requires {wanted} one argument")));
+    }
+    if !matches!(word, "HEALTHCHECK" | "STOPSIGNAL") {
+        values_of(&flags, &[])?;
+    }
     let mut changes = ConfigChanges::default();
     let variables: Vec<String> = config.read("Env").unwrap_or_default();
     let expanded = |text: &str| expand(text, &variables);
-    let single = || match words(rest).as_slice() {
-        [one] => expanded(one),
-        _ => Err(refuse(format!("{word} requires exactly one argument"))),
-    };
     match word {
         "CMD" => {
-            let given = program(rest, config);
+            let given = program(rest, config)?;
             changes.cmd = Change::Set(given.clone());
-            // `[]` counts as none given: the next entry point takes it out.
-            if command.is_some() || !given.is_empty() {
+            // Without words it counts as none given: the next entry point takes it out.
+            if command.is_some() || !rest.is_empty() && !given.is_empty() {
                 *command = Some(given);
             }
         }
         "ENTRYPOINT" => {
-            let words = program(rest, config);
+            let words = if rest.is_empty() { Vec::new() } else { program(rest, config)? };
             changes.entrypoint = if words.is_empty() { Change::Clear } else { Change::Set(words) };
             changes.cmd = command.clone().map_or(Change::Keep, Change::Set);
         }
@@ -123,27 +161,36 @@ fn one(word: &str, rest: &str, config: &mut Object<'_>, command: &mut Option<Vec
             }
         }
         "EXPOSE" => {
-            for word in words(rest) {
+            let mut all = Vec::new();
+            for word in rest.split(SPACES) {
                 // What a variable holds may be several ports, or none.
-                for port in expanded(&word)?.split_whitespace() {
-                    changes.exposed_ports.extend(ports(port)?.into_iter().map(|port| (port, true)));
+                for port in expanded(word)?.split_whitespace() {
+                    all.extend(ports(port)?.into_iter().map(|port| (port, true)));
                 }
             }
+            all.sort();
+            toggle(config, "ExposedPorts", word, &all, &mut Vec::new());
         }
         "VOLUME" => {
-            let paths = list(rest).unwrap_or_else(|| words(rest));
+            let split = || rest.split(SPACES).filter(|path| !path.is_empty()).map(str::to_owned).collect();
+            let paths = list(rest)?.unwrap_or_else(split);
+            if paths.is_empty() {
+                return Err(refuse("VOLUME requires at least one argument".to_owned()));
+            }
             for path in paths {
                 changes.volumes.insert(expanded(&path)?.trim().to_owned(), true);
             }
         }
-        "USER" => changes.user = Change::Set(single()?),
-        "STOPSIGNAL" => changes.stop_signal = Change::Set(single()?),
+        "USER" => changes.user = Change::Set(expanded(rest)?),
+        "STOPSIGNAL" => changes.stop_signal = Change::Set(expanded(rest)?),
         "WORKDIR" => {
             let path = expanded(rest)?;
             let current: String = config.read("WorkingDir").unwrap_or_default();
-            let is_absolute = path.starts_with('/');
-            changes.working_dir =
-                Change::Set(if is_absolute { path } else { clean(&format!("/{current}/{path}")) });
+            if path.is_empty() {
+                return Err(refuse("cannot normalize nothing".to_owned()));
+            }
+            let above = if path.starts_with('/') { "" } else { &current };
+            changes.working_dir = Change::Set(clean(&format!("{above}/{path}")));
         }
         "ONBUILD" => {
             let trigger = rest.split_whitespace().next().unwrap_or_default().to_ascii_uppercase();
@@ -158,31 +205,77 @@ fn one(word: &str, rest: &str, config: &mut Object<'_>, command: &mut Option<Vec
             }
             let known: Vec<String> =
                 config.array("OnBuild").unwrap_or_default().into_iter().map(str::to_owned).collect();
-            config.set("OnBuild", &json::array_of(known.into_iter().chain([json::string(rest)])));
+            config.set("OnBuild", &json::array_of(known.into_iter().chain([json::string(line)])));
         }
         _ => {
-            let check = health_check(rest)?;
+            let check = health_check(&flags, rest)?;
             config.set("Healthcheck", &check);
         }
     }
     changes.alter(config, &mut Vec::new())
 }
 
-/// The words of a command: none, those of a JSON array, or a line for the shell.
-fn program(rest: &str, config: &Object<'_>) -> Vec<String> {
-    if rest.is_empty() {
-        return Vec::new();
+/// The flags that an instruction begins with, without their quotes, and what follows them.
+fn flags_of(mut rest: &str) -> (Vec<String>, &str) {
+    let mut flags = Vec::new();
+    while let Some(begun) = rest.strip_prefix("--") {
+        let mut characters = begun.chars();
+        let (mut flag, mut quote) = (String::new(), None);
+        while let Some(character) = characters.next() {
+            match character {
+                '\\' => flag.extend(characters.next()),
+                end if quote == Some(end) => quote = None,
+                '\'' | '"' if quote.is_none() => quote = Some(character),
+                space if space.is_whitespace() && quote.is_none() => break,
+                other => flag.push(other),
+            }
+        }
+        rest = characters.as_str().trim_start();
+        if flag.is_empty() {
+            break;
+        }
+        flags.push(flag);
     }
-    list(rest).unwrap_or_else(|| {
-        let shell = config.read::<Vec<String>>("Shell").filter(|shell| !shell.is_empty());
-        let mut words = shell.unwrap_or_else(|| vec!["/bin/sh".to_owned(), "-c".to_owned()]);
-        words.push(rest.to_owned());
-        words
-    })
+    (flags, rest)
 }
 
-fn list(text: &str) -> Option<Vec<String>> {
-    serde_json::from_str(text).ok()
+/// Flags by name, with their values. Fails for one that is not among the names, comes twice, or has no value.
+fn values_of<'a>(flags: &'a [String], names: &[(&str, &str)]) -> Result<Vec<(&'a str, &'a str)>> {
+    let mut values: Vec<(&str, &str)> = Vec::new();
+    for flag in flags {
+        let (name, value) =
+            flag.split_once('=').map_or((flag.as_str(), None), |(name, value)| (name, Some(value)));
+        let trouble = if !names.iter().any(|(known, _)| *known == name) {
+            "unknown flag"
+        } else if values.iter().any(|(known, _)| *known == name) {
+            "duplicate flag specified"
+        } else if let Some(value) = value {
+            values.push((name, value));
+            continue;
+        } else {
+            "missing a value on flag"
+        };
+        return Err(refuse(format!("{trouble}: {name}")));
+    }
+    Ok(values)
+}
+
+/// The words of a command: those of a JSON array, or a line for the shell, which is nothing but the shell without one.
+fn program(rest: &str, config: &Object<'_>) -> Result<Vec<String>> {
+    Ok(list(rest)?.unwrap_or_else(|| {
+        let shell = config.read::<Vec<String>>("Shell").filter(|shell| !shell.is_empty());
+        let mut words = shell.unwrap_or_else(|| vec!["/bin/sh".to_owned(), "-c".to_owned()]);
+        words.extend((!rest.is_empty()).then(|| rest.to_owned()));
+        words
+    }))
+}
+
+/// The strings of a JSON array; `None` where the text is something else.
+fn list(text: &str) -> Result<Option<Vec<String>>> {
+    let Some(words) = json::array(text) else { return Ok(None) };
+    let words: Option<Vec<String>> = words.into_iter().map(|word| serde_json::from_str(word).ok()).collect();
+    let strings = "when using JSON array syntax, arrays must be comprised of strings only";
+    words.map(Some).ok_or_else(|| refuse(strings.to_owned()))
 }
 
 /// Words between white space, with their quotes.
@@ -212,10 +305,9 @@ fn words(text: &str) -> Vec<String> {
 fn pairs_of(word: &str, rest: &str) -> Result<Vec<(String, String)>> {
     let words = words(rest);
     if words.first().is_some_and(|first| !first.contains('=')) {
-        let (key, value) = rest
-            .split_once(char::is_whitespace)
-            .ok_or_else(|| refuse(format!("{word} must have two arguments")))?;
-        return Ok(vec![(key.to_owned(), value.trim_start().to_owned())]);
+        let (key, value) =
+            rest.split_once(SPACES).ok_or_else(|| refuse(format!("{word} must have two arguments")))?;
+        return Ok(vec![(key.to_owned(), value.trim_start_matches(SPACES).to_owned())]);
     }
     let pair = |word: String| match word.split_once('=') {
         Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
@@ -228,95 +320,136 @@ fn pairs_of(word: &str, rest: &str) -> Result<Vec<(String, String)>> {
 
 /// A word without its quotes, with the values of variables.
 fn expand(text: &str, variables: &[String]) -> Result<String> {
-    let mut result = String::new();
-    let mut characters = text.chars().peekable();
-    let mut in_quotes = false;
-    let open = || refuse("unexpected end of statement while looking for matching quote".to_owned());
-    while let Some(character) = characters.next() {
-        match character {
-            '\'' if !in_quotes => loop {
-                match characters.next().ok_or_else(open)? {
-                    '\'' => break,
-                    other => result.push(other),
+    let mut word = Word { left: text.chars().peekable(), variables, depth: 0 };
+    word.until(None).map_err(|sentence| refuse(format!("failed to process {text:?}: {sentence}")))
+}
+
+/// What is left of a word that is being expanded. Its errors are Docker's sentences.
+struct Word<'a> {
+    left: Peekable<Chars<'a>>,
+    variables: &'a [String],
+    depth: usize,
+}
+
+impl<'a> Word<'a> {
+    /// What comes before a double quote or a brace that ends it, or all of it.
+    fn until(&mut self, end: Option<char>) -> Result<String, String> {
+        let open = |what| Err(format!("unexpected end of statement while looking for matching {what}-quote"));
+        let in_quotes = end == Some('"');
+        let mut result = String::new();
+        self.depth += 1;
+        if self.depth > MAX_DEPTH {
+            return Err("a substitution is too deep".to_owned());
+        }
+        while let Some(character) = self.left.next() {
+            match character {
+                other if end == Some(other) => {
+                    self.depth -= 1;
+                    return Ok(result);
                 }
-            },
-            '"' => in_quotes = !in_quotes,
-            '\\' => match characters.next() {
-                Some(next) if !in_quotes || matches!(next, '"' | '$' | '\\') => result.push(next),
-                next => {
-                    result.push('\\');
+                '\'' if !in_quotes => loop {
+                    match self.left.next() {
+                        None => return open("single"),
+                        Some('\'') => break,
+                        Some(other) => result.push(other),
+                    }
+                },
+                '"' => result += &self.until(Some('"'))?,
+                '\\' => {
+                    let next = self.left.next();
+                    if in_quotes && !matches!(next, Some('"' | '$' | '\\')) {
+                        result.push('\\');
+                    }
                     result.extend(next);
                 }
-            },
-            '$' => result.push_str(&variable(&mut characters, variables)?),
-            other => result.push(other),
+                '$' => result += &self.variable()?,
+                other => result.push(other),
+            }
+        }
+        match end {
+            None => Ok(result),
+            Some('"') => open("double"),
+            Some(_) => Err(NO_BRACE.to_owned()),
         }
     }
-    if in_quotes { Err(open()) } else { Ok(result) }
-}
 
-/// What stands for `$name`, `${name}`, `${name:-word}` and `${name:+word}`, of which the dollar is read.
-fn variable(characters: &mut Peekable<Chars<'_>>, variables: &[String]) -> Result<String> {
-    let value = |name: &str| {
-        let find = |text: &String| {
-            text.split_once('=').filter(|(known, _)| *known == name).map(|(_, value)| value.to_owned())
+    /// What stands for `$name`, `${name}`, `${name-word}`, `${name+word}` and `${name?word}`, of which the dollar is read; with
+    /// a colon after the name, empty is as good as unset.
+    fn variable(&mut self) -> Result<String, String> {
+        let is_braced = self.left.next_if_eq(&'{').is_some();
+        if is_braced && matches!(self.left.peek(), Some('{' | '}' | ':')) {
+            return Err("syntax error: bad substitution".to_owned());
+        }
+        let name = self.name();
+        let value = self.value(&name);
+        if !is_braced {
+            return Ok(if name.is_empty() { "$" } else { value.unwrap_or_default() }.to_owned());
+        }
+        let colon = if self.left.next_if_eq(&':').is_some() { ":" } else { "" };
+        let modifier = self.left.next().ok_or(NO_BRACE)?;
+        match modifier {
+            '}' if colon.is_empty() => return Ok(value.unwrap_or_default().to_owned()),
+            '-' | '+' | '?' => {}
+            _ => return Err(format!("unsupported modifier ({colon}{modifier}) in substitution")),
+        }
+        let word = self.until(Some('}'))?;
+        match (modifier, value.filter(|value| colon.is_empty() || !value.is_empty())) {
+            ('-', None) | ('+', Some(_)) => Ok(word),
+            ('+', None) => Ok(String::new()),
+            (_, Some(value)) => Ok(value.to_owned()),
+            _ if !word.is_empty() => Err(format!("{name}: {word}")),
+            _ => Err(format!(
+                "{name}: is not allowed to be {}",
+                if value.is_some() { "empty" } else { "unset" }
+            )),
+        }
+    }
+
+    /// A variable's name, a number, or one of the shell's special ones, none of which is ever set.
+    fn name(&mut self) -> String {
+        if let Some(special) = self.left.next_if(|character| "@*#?-$!".contains(*character)) {
+            return special.to_string();
+        }
+        let is_number = self.left.peek().is_some_and(char::is_ascii_digit);
+        let belongs = |character: &char| {
+            character.is_ascii_digit() || !is_number && (character.is_ascii_alphabetic() || *character == '_')
         };
-        variables.iter().find_map(find).unwrap_or_default()
-    };
-    let is_name = |character: &char| character.is_ascii_alphanumeric() || *character == '_';
-    let braced = characters.next_if_eq(&'{').is_some();
-    let mut name = String::new();
-    while let Some(character) = characters.next_if(is_name) {
-        name.push(character);
+        std::iter::from_fn(|| self.left.next_if(belongs)).collect()
     }
-    if !braced {
-        return Ok(if name.is_empty() { "$".to_owned() } else { value(&name) });
-    }
-    let end = || refuse("syntax error: missing '}'".to_owned());
-    if name.is_empty() {
-        return Err(refuse("syntax error: bad substitution".to_owned()));
-    }
-    match characters.next().ok_or_else(end)? {
-        '}' => Ok(value(&name)),
-        ':' => {
-            let modifier = characters.next().ok_or_else(end)?;
-            let (mut word, mut depth) = (String::new(), 1);
-            loop {
-                let character = characters.next().ok_or_else(end)?;
-                depth = match character {
-                    '{' => depth + 1,
-                    '}' => depth - 1,
-                    _ => depth,
-                };
-                if depth == 0 {
-                    break;
-                }
-                word.push(character);
-            }
-            let value = value(&name);
-            match (modifier, value.is_empty()) {
-                ('-', false) => Ok(value),
-                ('+', true) => Ok(String::new()),
-                // Each nests another, which must not be too deep for the stack.
-                ('-' | '+', _) if word.len() >= 1024 => Err(refuse("a substitution is too long".to_owned())),
-                ('-' | '+', _) => expand(&word, variables),
-                _ => Err(refuse(format!("unsupported modifier ({modifier}) in substitution"))),
-            }
-        }
-        other => Err(refuse(format!("unsupported modifier ({other}) in substitution"))),
+
+    /// The value of a variable: the last, where there are several.
+    fn value(&self, name: &str) -> Option<&'a str> {
+        let mut pairs = self.variables.iter().rev().map(|text| text.split_once('=').unwrap_or((text, "")));
+        pairs.find_map(|(known, value)| (known == name).then_some(value))
     }
 }
 
-/// A port, or each of a range.
+/// A container's ports that a text means, `[[IP:]HOST:]PORT[/PROTOCOL]`, each a number or a range
+/// (`github.com/docker/go-connections/nat`).
 fn ports(text: &str) -> Result<Vec<String>> {
-    let (numbers, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
-    let Some((from, to)) = numbers.split_once('-') else { return Ok(vec![text.to_owned()]) };
-    match (from.parse::<u16>(), to.parse::<u16>()) {
-        (Ok(from), Ok(to)) if from <= to => {
-            Ok((from..=to).map(|port| format!("{port}/{protocol}")).collect())
-        }
-        _ => Err(refuse(format!("invalid containerPort: {numbers}"))),
+    let (host, own) = text.rsplit_once(':').unwrap_or(("", text));
+    let (numbers, kind) = own.split_once('/').unwrap_or((own, ""));
+    if numbers.is_empty() {
+        return Err(refuse(format!("no port specified: {text}<empty>")));
     }
+    let host = host.rsplit_once(':').map_or(host, |(_, host)| host);
+    let (from, to) = range(numbers).ok_or_else(|| refuse(format!("invalid containerPort: {numbers}")))?;
+    if !host.is_empty() {
+        let (first, last) = range(host).ok_or_else(|| refuse(format!("invalid hostPort: {host}")))?;
+        if from != to && to - from != last - first {
+            let what = "invalid ranges specified for container and host Ports";
+            return Err(refuse(format!("{what}: {numbers} and {host}")));
+        }
+    }
+    let kind = protocol(if kind.is_empty() { "tcp" } else { kind })?;
+    Ok((from..=to).map(|port| format!("{port}/{kind}")).collect())
+}
+
+/// A number, or the first and the last of several.
+fn range(text: &str) -> Option<(u16, u16)> {
+    let number = |text: &str| text.parse().ok().filter(|_| !text.starts_with('+'));
+    let (from, to) = text.split_once('-').unwrap_or((text, text));
+    Some((number(from)?, number(to)?)).filter(|(from, to)| from <= to)
 }
 
 /// A path as Go's `filepath.Clean` has it; it begins with a slash.
@@ -332,49 +465,56 @@ fn clean(path: &str) -> String {
     format!("/{}", names.join("/"))
 }
 
-/// The JSON of a health check: `[--interval=… --timeout=… --start-period=… --start-interval=… --retries=…] CMD …`, or `NONE`.
-fn health_check(rest: &str) -> Result<String> {
-    let mut fields = Object::default();
-    let mut left = rest;
-    while let Some(flag) = left.strip_prefix("--") {
-        let (flag, more) = flag.split_once(char::is_whitespace).unwrap_or((flag, ""));
-        left = more.trim_start();
-        let (name, value) =
-            flag.split_once('=').ok_or_else(|| refuse(format!("Missing a value on flag: {flag}")))?;
-        let (key, number) = match name {
-            "interval" => ("Interval", interval(value, name)?),
-            "timeout" => ("Timeout", interval(value, name)?),
-            "start-period" => ("StartPeriod", interval(value, name)?),
-            "start-interval" => ("StartInterval", interval(value, name)?),
-            "retries" => {
-                let number = value.parse().ok().filter(|number| *number >= 0);
-                ("Retries", number.ok_or_else(|| refuse(format!("--retries cannot be negative ({value})")))?)
-            }
-            _ => return Err(refuse(format!("Unknown flag: {name}"))),
-        };
-        if number != 0 {
-            fields.push(key, number.to_string());
-        }
-    }
-    let (kind, rest) = left.split_once(char::is_whitespace).unwrap_or((left, ""));
-    let rest = rest.trim();
-    let test = match kind.to_ascii_uppercase().as_str() {
-        "" => return Err(refuse("HEALTHCHECK requires at least one argument".to_owned())),
-        "NONE" if rest.is_empty() => vec!["NONE".to_owned()],
+/// The JSON of a health check: `CMD …` with its flags, or `NONE`.
+fn health_check(flags: &[String], rest: &str) -> Result<String> {
+    let (kind, rest) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+    let (kind, rest) = (kind.to_ascii_uppercase(), rest.trim());
+    let words = list(rest)?;
+    let is_empty = words.as_ref().map_or(rest.is_empty(), Vec::is_empty);
+    let mut fields = Vec::new();
+    let test = match kind.as_str() {
+        // Docker does not look at its flags.
+        "NONE" if is_empty => vec![kind],
         "NONE" => return Err(refuse("HEALTHCHECK NONE takes no arguments".to_owned())),
-        "CMD" if rest.is_empty() => return Err(refuse("Missing command after HEALTHCHECK CMD".to_owned())),
-        "CMD" => match list(rest) {
-            Some(words) => [vec!["CMD".to_owned()], words].concat(),
-            None => vec!["CMD-SHELL".to_owned(), rest.to_owned()],
-        },
-        kind => return Err(refuse(format!("Unknown type {kind:?} in HEALTHCHECK (try CMD)"))),
+        _ => {
+            fields = values_of(flags, &CHECK)?;
+            match words {
+                _ if kind != "CMD" => {
+                    return Err(refuse(format!("Unknown type {kind:?} in HEALTHCHECK (try CMD)")));
+                }
+                _ if is_empty => return Err(refuse("Missing command after HEALTHCHECK CMD".to_owned())),
+                Some(words) => [vec![kind], words].concat(),
+                None => vec!["CMD-SHELL".to_owned(), rest.to_owned()],
+            }
+        }
     };
     let mut check = Object::default();
     check.push("Test", json::array_of(test.iter().map(|word| json::string(word))));
-    for (key, value) in fields.members() {
-        check.push(key, value.to_owned());
+    for (name, key) in CHECK {
+        let Some((_, value)) = fields.iter().find(|(known, value)| *known == name && !value.is_empty())
+        else {
+            continue;
+        };
+        let number = if name == "retries" { retries(value)? } else { interval(value, name)? };
+        if number != 0 {
+            check.push(key, number.to_string());
+        }
     }
     Ok(check.to_json())
+}
+
+/// How often a check is tried again; its errors are Go's.
+fn retries(text: &str) -> Result<i64> {
+    let invalid = |error: std::num::ParseIntError| {
+        let is_out = matches!(error.kind(), IntErrorKind::PosOverflow | IntErrorKind::NegOverflow);
+        let what = if is_out { "value out of range" } else { "invalid syntax" };
+        refuse(format!("strconv.ParseInt: parsing {text:?}: {what}"))
+    };
+    let number: i32 = text.parse().map_err(invalid)?;
+    if number < 0 {
+        return Err(refuse(format!("--retries cannot be negative ({number})")));
+    }
+    Ok(number.into())
 }
 
 /// A duration in nanoseconds: 0, or a millisecond at least.
@@ -409,8 +549,10 @@ mod tests {
                 r#"{"Cmd":["c"],"Entrypoint":["b"]}"#,
             ),
             (r#"{"Cmd":["a"]}"#, &["CMD []"], r#"{"Cmd":["a"]}"#),
-            (r#"{"Cmd":["a"]}"#, &["CMD"], r#"{"Cmd":["a"]}"#),
-            (r#"{"Cmd":["a"],"Entrypoint":["b"]}"#, &["cmd "], r#"{"Cmd":[],"Entrypoint":["b"]}"#),
+            (r#"{"Cmd":["a"]}"#, &["CMD"], r#"{"Cmd":["/bin/sh","-c"]}"#),
+            (r#"{"Cmd":["a"]}"#, &["CMD", "ENTRYPOINT [\"b\"]"], r#"{"Entrypoint":["b"]}"#),
+            (r#"{"Cmd":["a"],"Entrypoint":["b"]}"#, &["CMD []"], r#"{"Cmd":[],"Entrypoint":["b"]}"#),
+            ("{}", &["CMD [\"a\"] # c"], r#"{"Cmd":["/bin/sh","-c","[\"a\"] # c"]}"#),
             (r#"{"Cmd":["a"],"Entrypoint":["b"]}"#, &["ENTRYPOINT"], r#"{"Cmd":["a"],"Entrypoint":["b"]}"#),
             (
                 r#"{"Cmd":["a"],"Entrypoint":["b"]}"#,
@@ -434,6 +576,28 @@ mod tests {
                 r#"{"Env":["P=1 2/udp"],"ExposedPorts":{"1/tcp":{},"2/udp":{}}}"#,
             ),
             ("{}", &["EXPOSE ${P}"], "{}"),
+            (
+                "{}",
+                &["EXPOSE 80:90 127.0.0.1:1:91 8080:80/udp 80-81:70-71 60-69:6 0 81/"],
+                r#"{"ExposedPorts":{"0/tcp":{},"6/tcp":{},"70/tcp":{},"71/tcp":{},"80/udp":{},"81/tcp":{},"90/tcp":{},"91/tcp":{}}}"#,
+            ),
+            (
+                r#"{"Env":["A=","A=1","E="]}"#,
+                &["ENV B=a$$$@$*$#$?$-$!$0 C=${A?x}${E-y}${E:-z}${X-z}${X+z}${E+\"}\"} D=$1x$"],
+                r#"{"Env":["A=","A=1","E=","B=a","C=1zz}","D=x$"]}"#,
+            ),
+            (
+                "{}",
+                &["\u{feff}ENV -- a=b\u{a0}c=d", "ENV e f\u{a0}g"],
+                "{\"Env\":[\"a=b\",\"c=d\",\"e=f\u{a0}g\"]}",
+            ),
+            (
+                "{}",
+                &["WORKDIR /a/./b/", "USER a b", "VOLUME -- [\"/a\"]"],
+                r#"{"WorkingDir":"/a/b","User":"a b","Volumes":{"/a":{}}}"#,
+            ),
+            (r#"{"User":"app"}"#, &["USER $UNSET"], r#"{"User":"app"}"#),
+            (r#"{"User":"app"}"#, &["USER b", "USER \"\""], r#"{"User":"app"}"#),
             ("{}", &["LABEL a=b \"c d\"=e", "LABEL f g"], r#"{"Labels":{"a":"b","c d":"e","f":"g"}}"#),
             ("{}", &["VOLUME /a /b", "VOLUME [\"/c d\"]"], r#"{"Volumes":{"/a":{},"/b":{},"/c d":{}}}"#),
             (
@@ -448,6 +612,18 @@ mod tests {
                 r#"{"Healthcheck":{"Test":["CMD-SHELL","curl x"],"Interval":90000000000,"Retries":2}}"#,
             ),
             ("{}", &["HEALTHCHECK NONE", "# no more", ""], r#"{"Healthcheck":{"Test":["NONE"]}}"#),
+            ("{}", &["HEALTHCHECK --interval=5s --foo NONE []"], r#"{"Healthcheck":{"Test":["NONE"]}}"#),
+            (
+                "{}",
+                &["HEALTHCHECK --retries= --interval=\"5s\" --timeout=0 -- CMD [\"a\", \"b\"]"],
+                r#"{"Healthcheck":{"Test":["CMD","a","b"],"Interval":5000000000}}"#,
+            ),
+            (
+                r#"{"Healthcheck":{"Test":["CMD","a"],"Interval":5000000000,"Timeout":0,"Retries":3}}"#,
+                &["HEALTHCHECK --timeout=1s CMD x", "HEALTHCHECK --retries=2 CMD x", "HEALTHCHECK NONE"],
+                r#"{"Healthcheck":{"Test":["NONE"],"Interval":5000000000,"Retries":3}}"#,
+            ),
+            ("{}", &[], "{}"),
         ] {
             assert_eq!(applied(config, lines).unwrap(), after, "{lines:?}");
         }
@@ -483,14 +659,62 @@ mod tests {
             ("ENV", "ENV requires at least one argument"),
             ("ENV a", "ENV must have two arguments"),
             ("LABEL a=1 b", "Syntax error - can't find = in \"b\". Must be of the form: name=value"),
-            ("USER a b", "USER requires exactly one argument"),
+            ("USER", "USER requires exactly one argument"),
+            ("USER --x", "USER requires exactly one argument"),
+            ("WORKDIR", "WORKDIR requires exactly one argument"),
+            ("WORKDIR ${UNSET}", "cannot normalize nothing"),
+            ("WORKDIR \"\"", "cannot normalize nothing"),
+            ("ENV\u{a0}a=b", "ENV\u{a0}a=b is not a valid change command"),
+            ("ENV --foo a=b", "unknown flag: foo"),
+            ("LABEL --x=y a=b", "unknown flag: x"),
+            ("CMD --foo a", "unknown flag: foo"),
+            ("ONBUILD --foo RUN x", "unknown flag: foo"),
+            ("CMD [\"a\", 1]", "when using JSON array syntax, arrays must be comprised of strings only"),
+            (
+                "VOLUME [\"/a\", null]",
+                "when using JSON array syntax, arrays must be comprised of strings only",
+            ),
+            ("VOLUME []", "VOLUME requires at least one argument"),
+            ("ENV a=${X?not", "failed to process \"${X?not\": syntax error: missing '}'"),
+            ("ENV a=\"${X:?not there}\"", "failed to process \"\\\"${X:?not there}\\\"\": X: not there"),
+            ("USER ${X?}", "failed to process \"${X?}\": X: is not allowed to be unset"),
+            ("USER ${X:+a", "failed to process \"${X:+a\": syntax error: missing '}'"),
+            ("USER ${X:x}", "failed to process \"${X:x}\": unsupported modifier (:x) in substitution"),
+            ("USER ${}", "failed to process \"${}\": syntax error: bad substitution"),
+            (
+                "ENV a='",
+                "failed to process \"'\": unexpected end of statement while looking for matching single-quote",
+            ),
+            (
+                "EXPOSE \"80",
+                "failed to process \"\\\"80\": unexpected end of statement while looking for matching double-quote",
+            ),
+            ("", "file with no instructions"),
+            (" \n#", "file with no instructions"),
+            ("\\", " is not a valid change command"),
             ("ONBUILD ONBUILD RUN x", "Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed"),
             ("ONBUILD from x", "FROM isn't allowed as an ONBUILD trigger"),
             ("EXPOSE x", "invalid containerPort: x"),
             ("EXPOSE", "EXPOSE requires at least one argument"),
-            ("EXPOSE 82/foo", "Invalid proto: foo"),
-            ("EXPOSE 82-83/foo", "Invalid proto: foo"),
+            ("EXPOSE 82/foo", "invalid proto: foo"),
+            ("EXPOSE 82-83/foo", "invalid proto: foo"),
+            ("EXPOSE 83-82", "invalid containerPort: 83-82"),
+            ("EXPOSE +82", "invalid containerPort: +82"),
+            ("EXPOSE 80:", "no port specified: 80:<empty>"),
+            ("EXPOSE /tcp", "no port specified: /tcp<empty>"),
+            ("EXPOSE a:80", "invalid hostPort: a"),
+            ("EXPOSE 1-3:80-81", "invalid ranges specified for container and host Ports: 80-81 and 1-3"),
             ("HEALTHCHECK CMD", "Missing command after HEALTHCHECK CMD"),
+            ("HEALTHCHECK CMD []", "Missing command after HEALTHCHECK CMD"),
+            ("HEALTHCHECK NONE x", "HEALTHCHECK NONE takes no arguments"),
+            ("HEALTHCHECK --interval=1s --interval=1s CMD x", "duplicate flag specified: interval"),
+            ("HEALTHCHECK --interval CMD x", "missing a value on flag: interval"),
+            ("HEALTHCHECK --retries=x CMD x", "strconv.ParseInt: parsing \"x\": invalid syntax"),
+            ("HEALTHCHECK --retries=-1 CMD x", "--retries cannot be negative (-1)"),
+            (
+                "HEALTHCHECK --retries=99999999999 CMD x",
+                "strconv.ParseInt: parsing \"99999999999\": value out of range",
+            ),
             ("HEALTHCHECK FOO x", "Unknown type \"FOO\" in HEALTHCHECK (try CMD)"),
             ("HEALTHCHECK --interval=1 CMD x", "time: missing unit in duration \"1\""),
             ("HEALTHCHECK --interval=-1s CMD x", "Interval \"interval\" cannot be less than 1ms"),
@@ -498,10 +722,18 @@ mod tests {
         ] {
             assert_eq!(applied("{}", &[line]).unwrap_err().message(), sentence, "{line}");
         }
-        for odd in
-            ["ENV a=${", "ENV a=${b", "ENV a=${b:", "ENV a=${b:-", "ENV a='", "ENV a=\"\\", "ENV a=${b?c}"]
-        {
-            let _ = applied("{}", &[odd]);
+        let deep = format!("ENV a={}", "${X:-\"".repeat(10_000));
+        assert!(applied("{}", &[&deep]).unwrap_err().message().ends_with("a substitution is too deep"));
+        for odd in [
+            "ENV a=${",
+            "ENV a=${b",
+            "ENV a=${b:",
+            "ENV a=${b:-",
+            "ENV a=\"\\",
+            "HEALTHCHECK --\"",
+            "ENV --\\",
+        ] {
+            applied("{}", &[odd]).unwrap_err();
         }
     }
 }

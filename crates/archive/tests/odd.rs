@@ -69,6 +69,11 @@ fn refused_edits_say_why() {
     let clash = archive.rename(&[rule("mysql:5.5", "x:1"), rule("nginx:latest", "x:1")]);
     assert_eq!(clash.unwrap_err().code(), Code::DuplicateReference);
     assert!(archive.rename(&[rule("nosuch", "x")]).unwrap().changes.is_empty());
+    let local = open(docker_legacy(&[ImageSpec::new("localhost:5000/team/x:dev")]));
+    assert!(local.rename(&[rule("localhost", "docker.io")]).unwrap().changes.is_empty());
+    for from in ["localhost:5000", "localhost:5000/team/x"] {
+        assert_eq!(local.rename(&[rule(from, "docker.io/a/b")]).unwrap().changes.len(), 1, "{from}");
+    }
 }
 
 #[test]

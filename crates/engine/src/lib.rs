@@ -30,6 +30,7 @@ mod change;
 mod container;
 mod damage;
 mod df;
+mod filter;
 mod glob;
 mod history;
 mod image;

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use longshore_archive::{Code, Error, Platform, Reference, Result, Timestamp};
+use longshore_archive::{Platform, Reference, Result, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Catalog, Target};
+use crate::filter::{boolean, invalid};
 use crate::glob::Glob;
 use crate::image::Image;
 use crate::until::until;
@@ -136,27 +137,17 @@ impl Catalog {
     }
 
     fn filters(&self, options: &ListOptions) -> Result<Filters> {
-        let mut filters = Filters::default();
-        let invalid = |sentence: String| Error::new(Code::InvalidArgument, sentence);
+        let mut filters = Filters { dangling: boolean(&options.filters, "dangling")?, ..Filters::default() };
         for (key, value) in &options.filters {
             let created = || Ok(created(self.find_image(value)?));
             match key.as_str() {
                 "reference" => filters.references.push(Glob::parse(value)?),
-                "dangling" => {
-                    filters.dangling = Some(match value.as_str() {
-                        "true" | "1" => true,
-                        "false" | "0" => false,
-                        _ => {
-                            return Err(invalid(format!("invalid filter 'dangling=[{value}]'"))
-                                .with("filter", "dangling"));
-                        }
-                    });
-                }
+                "dangling" => {}
                 "before" => filters.before = Some(created()?),
                 "since" => filters.since = Some(created()?),
                 "label" => filters.labels.add(value),
                 "until" => filters.until = Some(until(value, options.now)?),
-                _ => return Err(invalid(format!("invalid filter '{key}'")).with("filter", key.as_str())),
+                _ => return Err(invalid(key)),
             }
         }
         Ok(filters)

@@ -1,9 +1,10 @@
 //! `docker image prune` (moby `daemon/images/image_prune.go`).
 
-use longshore_archive::{Reference, Result, Timestamp};
+use longshore_archive::{Code, Error, Reference, Result, Timestamp};
 
 use crate::catalog::{Catalog, Target};
 use crate::change::Change;
+use crate::filter::{boolean, invalid, values};
 use crate::image::{Image, Index};
 use crate::list::{Labels, created};
 use crate::rmi::{Removed, Remover, RmiOptions, Use};
@@ -15,7 +16,7 @@ use crate::until::until;
 pub struct PruneOptions<'a> {
     /// `--all`: all that no container uses, not just those without a name.
     pub all: bool,
-    /// `--filter KEY=VALUE`: `label`, `label!` and `until`.
+    /// `--filter KEY=VALUE`: `label`, `label!`, `until`, and `dangling`, which counts before `all` and says the opposite.
     pub filters: &'a [(String, String)],
     /// The containers that there are.
     pub in_use: &'a [Use],
@@ -40,16 +41,17 @@ impl Catalog {
     /// Fails with `invalid-argument` for a filter that makes no sense.
     pub fn prune(&self, options: &PruneOptions<'_>) -> Result<Pruned> {
         let filters = Filters::read(options)?;
+        let all = !boolean(options.filters, "dangling")?.unwrap_or(!options.all);
         let rmi = RmiOptions { force: false, no_prune: false, in_use: options.in_use };
         let mut remover = Remover::new(self, &rmi);
         let remove = |remover: &mut Remover<'_>, targets: Vec<Target>| {
-            let arguments = targets.iter().flat_map(|target| self.to_remove(target, options.all));
+            let arguments = targets.iter().flat_map(|target| self.to_remove(target, all));
             // What is in use stays, and what is gone already is gone.
             arguments.flat_map(|argument| remover.remove(&argument).unwrap_or_default()).collect::<Vec<_>>()
         };
         let mut gone = remove(&mut remover, self.indexes_to_prune(&filters));
         // Images that an index listed are on their own once it is gone.
-        let images = remover.catalog.images_to_prune(options.all, &filters);
+        let images = remover.catalog.images_to_prune(all, &filters);
         gone.extend(remove(&mut remover, images));
         let before = self.blobs();
         let after = remover.catalog.blobs();
@@ -108,16 +110,17 @@ struct Filters {
 impl Filters {
     fn read(options: &PruneOptions<'_>) -> Result<Self> {
         let mut read = Self::default();
+        if values(options.filters, "until").len() > 1 {
+            let sentence = "more than one until filter specified";
+            return Err(Error::new(Code::InvalidArgument, sentence).with("filter", "until"));
+        }
         for (key, value) in options.filters {
             match key.as_str() {
                 "label" => read.labels.add(value),
                 "label!" => read.without.add(value),
                 "until" => read.until = Some(until(value, options.now)?),
-                _ => {
-                    let sentence = format!("invalid filter '{key}'");
-                    let code = longshore_archive::Code::InvalidArgument;
-                    return Err(longshore_archive::Error::new(code, sentence).with("filter", key.as_str()));
-                }
+                "dangling" => {}
+                _ => return Err(invalid(key)),
             }
         }
         Ok(read)

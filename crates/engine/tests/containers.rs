@@ -78,10 +78,12 @@ fn refusals_in_dockers_words() {
     assert_eq!(rename("two", "one"), format!("Error when allocating new name: {conflict}"));
     assert_eq!(rename("nosuch", "x"), "No such container: nosuch");
     assert_eq!(rename("two", ""), "Neither old nor new names may be empty");
-    assert_eq!(
-        rename("two", "/"),
-        "Error when allocating new name: Invalid container name (/), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"
-    );
+    for (name, told) in [("/", "/"), ("a/b", "/a/b"), ("/a/b", "/a/b")] {
+        let told = format!(
+            "Error when allocating new name: Invalid container name ({told}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"
+        );
+        assert_eq!(rename("two", name), told);
+    }
     let removal = catalog.rm(&["nosuch".to_owned(), "two".to_owned(), String::new()]);
     let told: Vec<_> =
         removal.items.iter().map(|item| item.outcome.as_ref().err().map(Error::message)).collect();
@@ -89,7 +91,8 @@ fn refusals_in_dockers_words() {
     assert_eq!(removal.change.lines, ["two"]);
     let ps = |key: &str, value: &str| sentence(catalog.ps(true, &[(key.to_owned(), value.to_owned())])).1;
     assert_eq!(ps("foo", "1"), "invalid filter 'foo'");
-    assert_eq!(ps("status", "bogus"), "invalid filter 'status=[bogus]'");
+    assert_eq!(ps("status", "bogus"), "invalid filter 'status=bogus'");
+    assert_eq!(ps("is-task", "bogus"), "invalid filter 'is-task=[bogus]'");
     assert_eq!(ps("before", "nosuch"), "No such container: nosuch");
 }
 
@@ -128,6 +131,24 @@ fn ps_lists_them_newest_first() {
     assert_eq!(names(&catalog, &[("id", "")]).len(), 0);
     assert_eq!(names(&catalog, &[("id", &format!("{}3", "2".repeat(63)))]).len(), 0);
     assert_eq!(names(&catalog, &[("status", "running")]).len(), 0);
+    for filter in [("health", "none"), ("isolation", "default"), ("is-task", "false"), ("is-task", "0")] {
+        assert_eq!(
+            names(&catalog, &[filter, ("health", "none"), ("health", "healthy")]).len(),
+            2,
+            "{filter:?}"
+        );
+    }
+    for filter in [
+        ("exited", "0"),
+        ("expose", "80"),
+        ("health", "healthy"),
+        ("is-task", "true"),
+        ("network", "bridge"),
+        ("publish", "80"),
+        ("volume", "/a"),
+    ] {
+        assert_eq!(names(&catalog, &[filter]).len(), 0, "{filter:?}");
+    }
     assert!(catalog.ps(false, &[]).unwrap().is_empty());
     let put = vec![("etc/motd".to_owned(), file("hello")), ("etc/passwd".to_owned(), Node::Removed)];
     done(&mut catalog, |catalog| catalog.edit("two", &Edit { put, ..Edit::default() }));

@@ -287,6 +287,8 @@ fn refusals() {
         (symlink("new", ""), Code::InvalidArgument),
         (remove("/"), Code::InvalidArgument),
         (remove("etc/.."), Code::InvalidArgument),
+        (remove("/etc/."), Code::InvalidArgument),
+        (remove("etc/d/..//"), Code::InvalidArgument),
         (rename("etc", "etc/d/z"), Code::InvalidArgument),
         (chmod("etc/motd", 0o10000), Code::InvalidArgument),
         (chown("etc/motd", 1 << 32), Code::InvalidArgument),

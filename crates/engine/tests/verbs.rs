@@ -238,6 +238,23 @@ fn what_containers_use_stays() {
     );
     let options = PruneOptions { all: true, in_use: &stands, ..PruneOptions::default() };
     assert_eq!(catalog.prune(&options).unwrap().change.lines, ["Total reclaimed space: 0B"]);
+    let pruned = |all, filters: &[(&str, &str)]| {
+        let filters: Vec<_> =
+            filters.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let options = PruneOptions { all, filters: &filters, ..PruneOptions::default() };
+        catalog.prune(&options).map(|pruned| pruned.removed.len()).map_err(|error| error.message().to_owned())
+    };
+    assert!(pruned(false, &[("dangling", "false")]).unwrap() > 0);
+    assert_eq!(pruned(true, &[("dangling", "true"), ("dangling", "1")]), Ok(0));
+    for (filters, sentence) in [
+        (&[("dangling", "1"), ("dangling", "0")][..], "invalid filter 'dangling=[0 1]'"),
+        (&[("dangling", "yes")], "invalid filter 'dangling=[yes]'"),
+        (&[("reference", "app")], "invalid filter 'reference'"),
+        (&[("until", "2000-01-01"), ("until", "2030-01-01")], "more than one until filter specified"),
+    ] {
+        assert_eq!(pruned(true, filters), Err(sentence.to_owned()));
+    }
+    assert_eq!(pruned(true, &[("until", "1971-01-01T00:00"), ("until", "1971-01-01T00:00")]), Ok(0));
     assert_eq!((catalog.df(&stands).active, catalog.df(&stands).reclaimable), (1, 0));
     // By name and by force, the name goes and the image stays.
     let force = RmiOptions { force: true, in_use: &runs, ..RmiOptions::default() };
@@ -326,6 +343,9 @@ fn what_is_older_than_a_day_is_found_by_who_knows_the_time() {
     assert_eq!(rows("24h", Some("2020-01-03T03:04:05Z")), Ok(1));
     assert_eq!(rows("2020-01-02T03:04:05Z", None), Ok(1));
     assert_eq!(rows("24h", None).unwrap_err().code(), Code::InvalidArgument);
+    let filters = ["1", "0", "1"].map(|value| ("dangling".to_owned(), value.to_owned())).to_vec();
+    let error = catalog.images(&ListOptions { filters, ..ListOptions::default() }).unwrap_err();
+    assert_eq!(error.message(), "invalid filter 'dangling=[0 1]'");
 }
 
 #[test]

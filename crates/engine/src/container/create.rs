@@ -68,7 +68,9 @@ impl Catalog {
         if name.strip_prefix('/').unwrap_or(name) == found.name {
             return refuse("Renaming a container with the same name as its current name");
         }
-        let name = self.free_name(name).map_err(|error| {
+        // Docker puts the slash before it that it keeps names with, and says so.
+        let name = format!("/{}", name.strip_prefix('/').unwrap_or(name));
+        let name = self.free_name(&name).map_err(|error| {
             let sentence = format!("Error when allocating new name: {}", error.message());
             Error::new(error.code(), sentence).with("container", name)
         })?;

@@ -1,11 +1,14 @@
 //! `docker ps` (moby `daemon/list.go`, docker/cli `formatter/container.go`).
 
-use longshore_archive::{Code, Error, Result, Timestamp};
+use std::collections::BTreeMap;
+
+use longshore_archive::{Result, Timestamp};
 use regex_lite::Regex;
 use serde::Serialize;
 
 use super::{Container, Content};
 use crate::catalog::Catalog;
+use crate::filter::{boolean, invalid};
 use crate::image::Image;
 use crate::list::Labels;
 
@@ -47,6 +50,8 @@ struct Filters {
     ancestors: Vec<Option<String>>,
     statuses: Vec<String>,
     labels: Labels,
+    /// Filters that are about what runs: whether a container fits that never did.
+    others: BTreeMap<String, bool>,
     before: Option<Timestamp>,
     since: Option<Timestamp>,
 }
@@ -56,7 +61,9 @@ const STATUSES: [&str; 7] = ["created", "restarting", "running", "removing", "pa
 impl Catalog {
     /// `docker ps`, newest first: without `all`, only what runs, which is nothing, unless a filter asks for a status.
     /// Filters, each a key and a value: `name` (a regular expression, which may expect a slash before the name), `id` (the
-    /// beginning of one), `ancestor`, `status`, `label`, `before`, `since`.
+    /// beginning of one), `ancestor`, `status`, `label`, `before`, `since`. Docker's others are about what runs, so that all
+    /// containers fit `health=none`, `is-task=false` and any `isolation`, and none does `exited`, `expose`, `network`, `publish`,
+    /// `volume` and another `health`.
     ///
     /// Fails with `invalid-argument` for a filter that makes no sense, and with `no-such-container` for one that `before`
     /// or `since` name.
@@ -94,12 +101,9 @@ impl Catalog {
 
     fn container_filters(&self, filters: &[(String, String)]) -> Result<Filters> {
         let mut read = Filters::default();
+        let is_task = boolean(filters, "is-task")?;
         let created = |container: &str| Ok(Timestamp::parse(&self.find_container(container)?.created));
         for (key, value) in filters {
-            let invalid = |what: String| {
-                Error::new(Code::InvalidArgument, format!("invalid filter '{what}'"))
-                    .with("filter", key.as_str())
-            };
             match key.as_str() {
                 "name" => read.names.push(Regex::new(value).ok()),
                 "id" => {
@@ -111,11 +115,18 @@ impl Catalog {
                     read.ancestors.push(self.find_image(value).ok().map(|image| image.id().to_owned()));
                 }
                 "status" if STATUSES.contains(&value.as_str()) => read.statuses.push(value.clone()),
-                "status" => return Err(invalid(format!("status=[{value}]"))),
+                "status" => return Err(invalid(&format!("status={value}"))),
                 "label" => read.labels.add(value),
                 "before" => read.before = created(value)?,
                 "since" => read.since = created(value)?,
-                _ => return Err(invalid(key.clone())),
+                "exited" | "expose" | "health" | "is-task" | "isolation" | "network" | "publish"
+                | "volume" => {
+                    let fits = key == "isolation"
+                        || key == "health" && value == "none"
+                        || key == "is-task" && is_task == Some(false);
+                    *read.others.entry(key.clone()).or_default() |= fits;
+                }
+                _ => return Err(invalid(key)),
             }
         }
         Ok(read)
@@ -129,6 +140,7 @@ impl Catalog {
         any(&filters.names, |name| name.as_ref().is_some_and(fits_name))
             && any(&filters.ids, |id| id.as_ref() == Some(&container.id))
             && any(&filters.statuses, |status| status == "created")
+            && filters.others.values().all(|fits| *fits)
             && any(&filters.ancestors, |id| id.as_ref().is_some_and(|id| self.descends(container, id)))
             && (filters.labels.is_empty()
                 || self.base_of(container).is_some_and(|base| filters.labels.are_on(base)))

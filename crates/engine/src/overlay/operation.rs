@@ -50,7 +50,7 @@ pub enum Operation {
     },
     /// A file goes, or a directory with all that is below it (`rm -r`).
     Remove {
-        /// Which; a link at its end is itself meant.
+        /// Which; a link at its end is itself meant. `.` and `..` are refused there.
         #[serde(deserialize_with = "bytes")]
         path: Vec<u8>,
     },
@@ -141,6 +141,10 @@ impl Overlay {
             Operation::Remove { path } => {
                 let at = self.find(path, false)?;
                 not_the_root(&at)?;
+                let last = path.rsplit(|&byte| byte == b'/').find(|name| !name.is_empty());
+                if matches!(last, Some(b"." | b"..")) {
+                    return Err(refuse("Refusing to remove '.' or '..' directory", &at));
+                }
                 self.remove(&at);
                 Ok(())
             }
