@@ -358,6 +358,33 @@ fn a_hundred_thousand_changes() {
     assert_eq!(one.committed().tree.len(), one.layers.tree.len() + 100_001);
 }
 
+/// A way as deep as a path can be is no work to speak of; one that is too long is refused before anything is done.
+#[test]
+fn deep_paths() {
+    let mut one = Container::new();
+    let deep = "a/".repeat(2047);
+    let mkdir_all =
+        |path: &str| Operation::Mkdir { path: path.into(), parents: true, attributes: Attributes::default() };
+    let file = one.write(&format!("{deep}x"), "deep");
+    assert_eq!(one.apply(&[mkdir_all(&deep), file]).unwrap().put.len(), 2048);
+    let again = Overlay::new(one.layers.tree.clone(), one.rows.clone()).unwrap();
+    assert_eq!(again.diff().len(), 2048);
+    let error = one.apply(&[mkdir_all(&"b/".repeat(2048))]).unwrap_err();
+    assert_eq!((error.code(), one.overlay.len()), (Code::InvalidArgument, 2048));
+    // Up and down again, and through links, in the middle of what is being made.
+    one.apply(&[mkdir_all("new/../to-etc/d/n/../m"), remove("a")]).unwrap();
+    assert_eq!(one.diff(), ["C /etc", "C /etc/d", "A /etc/d/m", "A /etc/d/n", "A /new"]);
+    one.apply(&[symlink("dangling", "nosuch")]).unwrap();
+    for (path, code) in [
+        ("dangling", Code::FileExists),
+        ("dangling/x", Code::FileExists),
+        ("link", Code::NotADirectory),
+        ("etc/motd/x", Code::NotADirectory),
+    ] {
+        assert_eq!(one.apply(&[mkdir_all(path)]).unwrap_err().code(), code, "{path}");
+    }
+}
+
 #[test]
 fn a_change_in_no_directory_is_damage() {
     for rows in [[("etc/motd/a", Node::Removed)], [("nosuch/a", Node::Removed)], [("a//b", Node::Removed)]] {

@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use longshore_archive::{Code, Error, FileEntry, FileKind, Result, Tree};
 
-use crate::container::{Content, Edit, File, Kind, Node, check_path, path_bytes, path_text};
+use crate::container::{Content, Edit, File, Kind, MAX_PATH, Node, check_path, path_bytes, path_text};
 
 pub use diff::Difference;
 pub use layer::{LayerPart, LayerParts};
@@ -215,42 +215,29 @@ impl Overlay {
         self.see(path).is_some_and(|seen| self.kind(seen) == FileKind::Directory)
     }
 
+    /// What one sees under a name in a directory: its path, what it is, and which file of the image shows through there.
+    fn step(&self, from: &Place, name: &[u8]) -> (Vec<u8>, Option<Seen<'_>>, Option<usize>) {
+        let path = join(&from.path, name);
+        let node = self.upper.get(&path);
+        let directory = from.shown.last().copied().flatten().filter(|_| node.is_none_or(is_transparent));
+        let shown = directory.and_then(|directory| self.base.child(directory, name));
+        let seen = match node {
+            Some(Node::Removed) => None,
+            Some(Node::There(file)) => Some(Seen::Upper(file)),
+            None => shown.map(Seen::Base),
+        };
+        (path, seen, shown)
+    }
+
     /// Where a path leads as a process confined to the root sees it: a path without links, whose directory is there. What is at
     /// its end may be missing; it may be a link, unless `last` says that it is followed, too.
     fn locate(&self, path: &[u8], last: bool) -> Result<Vec<u8>> {
-        let mut todo: Vec<Vec<u8>> = components(path).rev().map(<[u8]>::to_vec).collect();
-        let (mut at, mut links) = (Vec::new(), 0);
-        while let Some(name) = todo.pop() {
-            if name == b".." {
-                at.truncate(parent(&at).len());
-                continue;
-            }
-            let next = join(&at, &name);
-            let Some(seen) = self.see(&next) else {
-                return if todo.is_empty() { Ok(next) } else { Err(no_such_file(path)) };
-            };
-            match self.kind(seen) {
-                FileKind::Symlink if last || !todo.is_empty() => {
-                    links += 1;
-                    if links > MAX_LINKS {
-                        return Err(refuse("Too many levels of symbolic links", path));
-                    }
-                    let target = match seen {
-                        Seen::Upper(File { kind: Kind::Symlink { target }, .. }) => target,
-                        Seen::Upper(_) => &[][..],
-                        Seen::Base(number) => self.base.link(number).unwrap_or_default(),
-                    };
-                    if target.first() == Some(&b'/') {
-                        at.clear();
-                    }
-                    todo.extend(components(target).rev().map(<[u8]>::to_vec));
-                }
-                FileKind::Directory => at = next,
-                _ if todo.is_empty() => return Ok(next),
-                _ => return Err(not_a_directory(path)),
-            }
+        let mut way = Way::new(Place::root(), path, path, last)?;
+        match way.follow(self)? {
+            Stop::Missing(_) if !way.todo.is_empty() => Err(no_such_file(path)),
+            Stop::Missing(at) | Stop::File(at) => Ok(at),
+            Stop::Directory => Ok(way.at.path),
         }
-        Ok(at)
     }
 
     /// Where something is that has to be there.
@@ -270,6 +257,102 @@ impl Overlay {
         // The byte after the slash.
         let (from, to) = ([path, b"/"].concat(), [path, b"0"].concat());
         self.upper.range::<[u8], _>((Bound::Included(&from[..]), Bound::Excluded(&to[..])))
+    }
+}
+
+/// A directory that one has come to.
+#[derive(Debug, Clone)]
+struct Place {
+    /// From the root; no component is a link.
+    path: Vec<u8>,
+    /// Which files of the image show through at the root, and at each component.
+    shown: Vec<Option<usize>>,
+}
+
+impl Place {
+    fn root() -> Self {
+        Self { path: Vec::new(), shown: vec![Some(0)] }
+    }
+
+    fn enter(&mut self, path: Vec<u8>, shown: Option<usize>) {
+        self.path = path;
+        self.shown.push(shown);
+    }
+
+    fn leave(&mut self) {
+        self.path.truncate(parent(&self.path).len());
+        self.shown.truncate((self.shown.len() - 1).max(1));
+    }
+}
+
+/// A path that is being followed: each step goes on from the directory before, however deep that is.
+struct Way<'a> {
+    at: Place,
+    /// The components that are left, the next one last.
+    todo: Vec<Vec<u8>>,
+    /// How many of these the path itself still has: the others are of links.
+    own: usize,
+    /// Whether the last step was a link's.
+    in_link: bool,
+    links: usize,
+    /// Whether a link at the end is followed.
+    last: bool,
+    /// For errors.
+    path: &'a [u8],
+}
+
+/// Where it goes no further.
+enum Stop {
+    /// At its end, in a directory: where it is then.
+    Directory,
+    /// At its end, where no directory is.
+    File(Vec<u8>),
+    /// Here nothing is.
+    Missing(Vec<u8>),
+}
+
+impl<'a> Way<'a> {
+    /// Begins to follow `rest` from a directory; `path` is what an error says. Fails where it is too long for any.
+    fn new(at: Place, rest: &[u8], path: &'a [u8], last: bool) -> Result<Self> {
+        if path.len() >= MAX_PATH {
+            return Err(refuse("No file can be called so", path));
+        }
+        let todo: Vec<_> = components(rest).rev().map(<[u8]>::to_vec).collect();
+        Ok(Self { at, own: todo.len(), todo, in_link: false, links: 0, last, path })
+    }
+
+    fn follow(&mut self, files: &Overlay) -> Result<Stop> {
+        while let Some(name) = self.todo.pop() {
+            self.in_link = self.todo.len() >= self.own;
+            self.own = self.own.min(self.todo.len());
+            if name == b".." {
+                self.at.leave();
+                continue;
+            }
+            let (path, seen, shown) = files.step(&self.at, &name);
+            let Some(seen) = seen else { return Ok(Stop::Missing(path)) };
+            match files.kind(seen) {
+                FileKind::Symlink if self.last || !self.todo.is_empty() => {
+                    self.links += 1;
+                    if self.links > MAX_LINKS {
+                        return Err(refuse("Too many levels of symbolic links", self.path));
+                    }
+                    let target = match seen {
+                        Seen::Upper(File { kind: Kind::Symlink { target }, .. }) => target,
+                        Seen::Upper(_) => &[][..],
+                        Seen::Base(number) => files.base.link(number).unwrap_or_default(),
+                    };
+                    if target.first() == Some(&b'/') {
+                        self.at = Place::root();
+                    }
+                    self.todo.extend(components(target).rev().map(<[u8]>::to_vec));
+                }
+                FileKind::Directory => self.at.enter(path, shown),
+                _ if self.todo.is_empty() => return Ok(Stop::File(path)),
+                _ => return Err(not_a_directory(self.path)),
+            }
+        }
+        Ok(Stop::Directory)
     }
 }
 

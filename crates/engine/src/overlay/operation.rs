@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use longshore_archive::{Code, FileKind, Result, Tree};
+use longshore_archive::{Code, Error, FileKind, Result, Tree};
 use serde::{Deserialize, Deserializer};
 
 use super::{
-    Overlay, Seen, components, file_of, is_transparent, join, not_a_directory, parent, refuse, told,
+    Overlay, Place, Seen, Stop, Way, file_of, is_transparent, join, not_a_directory, parent, refuse, told,
 };
 use crate::container::{Content, File, Kind, Node, check_path, is_target, path_text};
 
@@ -117,6 +117,7 @@ impl Attributes {
     }
 }
 
+const DIRECTORY: Kind = Kind::Directory { opaque: false };
 /// What a program may do that its user may not.
 pub(super) const CAPABILITY: &str = "security.capability";
 
@@ -159,7 +160,7 @@ impl Overlay {
     fn free(&self, path: &[u8]) -> Result<Vec<u8>> {
         let at = self.locate(path, false)?;
         if self.see(&at).is_some() {
-            return Err(told(Code::FileExists, "File exists", path));
+            return Err(file_exists(path));
         }
         fit(&at)?;
         Ok(at)
@@ -201,24 +202,10 @@ impl Overlay {
 
     fn mkdir(&mut self, path: &[u8], parents: bool, attributes: Attributes, now: i64) -> Result<()> {
         attributes.check(path)?;
-        let kind = Kind::Directory { opaque: false };
         if parents {
-            let mut way = Vec::new();
-            for name in components(path) {
-                way = join(&way, name);
-                let at = self.locate(&way, true)?;
-                match self.see(&at).map(|seen| self.kind(seen)) {
-                    Some(FileKind::Directory) => {}
-                    Some(_) => return Err(not_a_directory(&way)),
-                    // A link that leads nowhere is no directory, and no place for one.
-                    None => {
-                        let at = self.free(&way)?;
-                        let file = self.born(&at, kind.clone(), 0o755, now);
-                        self.place(&at, file);
-                    }
-                }
-            }
-            let at = self.locate(path, true)?;
+            let mut way = Way::new(Place::root(), path, path, true)?;
+            self.make(&mut way, now)?;
+            let at = way.at.path;
             if attributes != Attributes::default() {
                 not_the_root(&at)?;
                 self.change(&at, attributes);
@@ -226,10 +213,28 @@ impl Overlay {
             return Ok(());
         }
         let at = self.free(path)?;
-        let mut file = self.born(&at, kind, 0o755, now);
+        let mut file = self.born(&at, DIRECTORY, 0o755, now);
         attributes.put(&mut file);
         self.place(&at, file);
         Ok(())
+    }
+
+    /// Goes to a directory; it is made where it is not there, and those above it, too.
+    fn make(&mut self, way: &mut Way, now: i64) -> Result<()> {
+        loop {
+            match way.follow(self)? {
+                Stop::Directory => return Ok(()),
+                Stop::File(_) => return Err(not_a_directory(way.path)),
+                // A link that leads nowhere is no directory, and no place for one.
+                Stop::Missing(_) if way.in_link => return Err(file_exists(way.path)),
+                Stop::Missing(at) => {
+                    fit(&at)?;
+                    let file = self.born(&at, DIRECTORY, 0o755, now);
+                    self.place(&at, file);
+                    way.at.enter(at, None);
+                }
+            }
+        }
     }
 
     /// Gives a file other attributes, with its content where it has one. Nothing where it has them already.
@@ -387,6 +392,10 @@ impl Overlay {
         self.wanting.append(&mut wanting);
         Ok(())
     }
+}
+
+fn file_exists(path: &[u8]) -> Error {
+    told(Code::FileExists, "File exists", path)
 }
 
 fn not_the_root(at: &[u8]) -> Result<()> {
