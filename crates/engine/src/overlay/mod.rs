@@ -35,8 +35,9 @@ pub struct Overlay {
     copies: HashMap<usize, Content>,
     /// What stood at each path in `upper` before the operations that are being done.
     touched: BTreeMap<Vec<u8>, Option<Node>>,
-    /// Files whose contents these need.
+    /// Files of the image whose contents these need, and of the tar that is being unpacked.
     wanting: Vec<usize>,
+    unpacking: Vec<usize>,
 }
 
 /// What came of operations.
@@ -44,9 +45,13 @@ pub struct Overlay {
 pub enum Applied {
     /// They are done, and this is what changed.
     Edited(Edit),
-    /// Nothing was done: the contents of these files, by their numbers in the tree, have to be blobs of the store first. To be
-    /// told by [`Overlay::copied`], or for a tar's files to [`Overlay::unpack`]; then it goes.
-    Wanting(Vec<usize>),
+    /// Nothing was done: the contents of these files have to be blobs of the store first; then it goes.
+    Wanting {
+        /// By their numbers in the tree: to be told by [`Overlay::copied`].
+        image: Vec<usize>,
+        /// By their numbers in the tar: to be told to [`Overlay::unpack`].
+        tar: Vec<usize>,
+    },
 }
 
 /// What one sees at a path.
@@ -79,8 +84,9 @@ impl Overlay {
             check_path(&text).map_err(|_| damaged(&text))?;
             upper.insert(path_bytes(&text).unwrap_or_default(), node);
         }
-        let (copies, touched, wanting) = (HashMap::new(), BTreeMap::new(), Vec::new());
-        let overlay = Self { base, upper: Rc::new(upper), copies, touched, wanting };
+        let (copies, touched) = (HashMap::new(), BTreeMap::new());
+        let (wanting, unpacking) = (Vec::new(), Vec::new());
+        let overlay = Self { base, upper: Rc::new(upper), copies, touched, wanting, unpacking };
         if let Some(lost) = overlay.upper.keys().find(|path| !overlay.is_directory(parent(path))) {
             return Err(damaged(&path_text(lost)));
         }
@@ -128,25 +134,25 @@ impl Overlay {
         self.conclude(done)
     }
 
-    /// Unpacks a tar into a directory, as `docker cp` does. `files` is what the tar comes to (merged as a layer is, so that a
-    /// hard link is a file of its own), `contents` are those of its regular files, by their numbers there.
+    /// Unpacks a tar ([`Tree::of_tar`]) into a directory, as `docker cp` does: one entry after the other, each as the container's
+    /// files are then. A hard link is a file of its own. `contents` are those of its regular files, by their numbers there.
     ///
-    /// Fails as [`Self::apply`] does. [`Applied::Wanting`] has numbers of `files`.
+    /// Fails as [`Self::apply`] does.
     pub fn unpack(
         &mut self,
-        files: &Tree,
+        tar: &Tree,
         contents: &HashMap<usize, Content>,
         directory: &[u8],
     ) -> Result<Applied> {
-        let done = self.unpack_all(files, contents, directory);
+        let done = self.unpack_all(tar, contents, directory);
         self.conclude(done)
     }
 
     /// Ends what was begun: what changed, or all as it was before.
     fn conclude(&mut self, done: Result<()>) -> Result<Applied> {
         let touched = std::mem::take(&mut self.touched);
-        let wanting = std::mem::take(&mut self.wanting);
-        if done.is_err() || !wanting.is_empty() {
+        let (mut image, tar) = (std::mem::take(&mut self.wanting), std::mem::take(&mut self.unpacking));
+        if done.is_err() || !image.is_empty() || !tar.is_empty() {
             let upper = Rc::make_mut(&mut self.upper);
             for (path, node) in touched {
                 match node {
@@ -154,7 +160,10 @@ impl Overlay {
                     None => upper.remove(&path),
                 };
             }
-            return done.map(|()| Applied::Wanting(wanting));
+            // Several links may lead to one.
+            image.sort_unstable();
+            image.dedup();
+            return done.map(|()| Applied::Wanting { image, tar });
         }
         let mut edit = Edit::default();
         for (path, before) in touched {

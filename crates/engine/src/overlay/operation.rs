@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use longshore_archive::{Code, Error, FileKind, Result, Tree};
+use longshore_archive::{Code, Error, FileKind, Result, Tree, Written};
 use serde::{Deserialize, Deserializer};
 
 use super::{
@@ -183,7 +183,7 @@ impl Overlay {
         let at = self.locate(path, true)?;
         let seen = self.see(&at);
         if seen.is_some_and(|seen| self.kind(seen) == FileKind::Directory) {
-            return Err(told(Code::IsADirectory, "Is a directory", path));
+            return Err(is_a_directory(path));
         }
         fit(&at)?;
         let old = match seen {
@@ -266,7 +266,7 @@ impl Overlay {
         if self.see(&target).is_some() {
             match (is_directory, self.is_directory(&target)) {
                 (true, false) => return Err(not_a_directory(to)),
-                (false, true) => return Err(told(Code::IsADirectory, "Is a directory", to)),
+                (false, true) => return Err(is_a_directory(to)),
                 (true, true) if self.files(&target).len() > 1 => {
                     return Err(told(Code::FileExists, "Directory not empty", to));
                 }
@@ -349,7 +349,7 @@ impl Overlay {
 
     pub(super) fn unpack_all(
         &mut self,
-        files: &Tree,
+        tar: &Tree,
         contents: &HashMap<usize, Content>,
         directory: &[u8],
     ) -> Result<()> {
@@ -357,41 +357,77 @@ impl Overlay {
         if !self.is_directory(&top) {
             return Err(not_a_directory(directory));
         }
-        let mut wanting = Vec::new();
-        for number in 1..files.len() {
-            let path = join(&top, &files.path(number));
-            let is_told = files.entry(number).is_some_and(|entry| entry.layer.is_some());
-            let at = self.locate(&path, !is_told)?;
+        // The directory of the entry before, as it is written, and where that is: most are in the same, or below.
+        let mut last = (Vec::new(), Place::root());
+        for number in 1..tar.len() {
+            let Some(Written { path, link, is_outside }) = tar.written(number) else { continue };
+            if is_outside && !top.is_empty() {
+                return Err(refuse("The tar leads out of the directory", &path));
+            }
+            // The directory itself stays as it is.
+            if path.is_empty() {
+                continue;
+            }
+            let path = join(&top, &path);
+            let directory = parent(&path);
+            let known = directory.strip_prefix(&last.0[..]).filter(|rest| matches!(rest, [] | [b'/', ..]));
+            let (from, rest) = match known {
+                Some(rest) => (last.1, rest),
+                None => (Place::root(), directory),
+            };
+            let mut way = Way::new(from, rest, &path, true)?;
+            self.make(&mut way, 0)?;
+            let (at, seen, _) = self.step(&way.at, tar.name(number));
+            let seen = seen.map(|seen| self.kind(seen));
             fit(&at)?;
-            let file = file_of(files, number, || {
-                contents.get(&number).cloned().unwrap_or_else(|| {
-                    wanting.push(number);
-                    Content::default()
-                })
-            });
-            let Some(file) = file else { continue };
-            let is_there = self.is_directory(&at);
-            match (&file.kind, is_there) {
-                // A directory that no entry tells of is only to be there.
-                (Kind::Directory { .. }, true) if !is_told => {}
-                (Kind::Directory { .. }, true) => {
-                    let opaque = matches!(
-                        self.see(&at),
-                        Some(Seen::Upper(File { kind: Kind::Directory { opaque: true }, .. }))
-                    );
+            last = (directory.to_vec(), way.at);
+            if (tar.kind(number), seen) == (FileKind::Directory, Some(FileKind::Directory)) {
+                let opaque = matches!(
+                    self.upper.get(&at),
+                    Some(Node::There(File { kind: Kind::Directory { opaque: true }, .. }))
+                );
+                if let Some(file) = file_of(tar, number, Content::default) {
                     self.set(&at, Some(Node::There(File { kind: Kind::Directory { opaque }, ..file })));
                 }
-                _ => {
-                    if is_there {
-                        self.remove(&at);
-                    }
-                    self.place(&at, file);
+                continue;
+            }
+            if let Some(kind) = seen {
+                self.remove(&at);
+                // Ways may lead elsewhere now.
+                if matches!(kind, FileKind::Directory | FileKind::Symlink) {
+                    last = (Vec::new(), Place::root());
                 }
             }
+            let file = if tar.kind(number) == FileKind::HardLink {
+                let target = self.find(&join(&top, link), false)?;
+                if self.is_directory(&target) {
+                    return Err(is_a_directory(&target));
+                }
+                self.file(&target)
+            } else {
+                file_of(tar, number, || {
+                    contents.get(&number).cloned().unwrap_or_else(|| {
+                        self.unpacking.push(number);
+                        Content::default()
+                    })
+                })
+            };
+            let Some(file) = file else { continue };
+            match &file.kind {
+                Kind::Symlink { target } if !is_target(target) => {
+                    return Err(refuse("A link cannot lead there", &at));
+                }
+                // Overlayfs has it for what is removed.
+                Kind::CharacterDevice(0, 0) => return Err(refuse("A device cannot be 0:0", &at)),
+                _ => self.place(&at, file),
+            }
         }
-        self.wanting.append(&mut wanting);
         Ok(())
     }
+}
+
+fn is_a_directory(path: &[u8]) -> Error {
+    told(Code::IsADirectory, "Is a directory", path)
 }
 
 fn file_exists(path: &[u8]) -> Error {
