@@ -1,13 +1,15 @@
 // Working containers of the package beside those of a real engine: the same changes, the same diff, an image that runs.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { startDocker } from '../support/engine.mjs';
 import { makeArchives } from '../support/images.mjs';
 import { longshore } from '../support/longshore.mjs';
-import { skipUnless } from '../support/peers.mjs';
+import { DOCKER, skipUnless } from '../support/peers.mjs';
+import { run } from '../support/run.mjs';
 import { tar } from '../support/tars.mjs';
 import { lasting, temporary } from '../support/temp.mjs';
 
@@ -60,6 +62,43 @@ describe('containers of the package', { skip: skipUnless('dockerd', 'busybox') }
     await ours.remove('/bin/ls');
     const expected = (await engine.docker('diff', theirs)).trim().split('\n').sort();
     assert.deepEqual(linesOf(await ours.diff()), expected);
+  });
+
+  it('take a tar as `docker cp` does, or refuse it, too', async (t) => {
+    await engine.empty();
+    await engine.docker('load', '--input', made.files.several);
+    const store = await opened(t, 'several');
+    const file = join(await temporary(t), 'given.tar');
+    const hardLink = (path, link) => ({ path, link, kind: 'hard-link' });
+    for (const entries of [
+      [hardLink('hx', 'release'), { path: 'a/x', content: 'x' }, hardLink('a/y', 'a/../hx')],
+      [hardLink('hx', 'nosuch')],
+      [hardLink('hx', '../bin/cat')],
+      [{ path: 'release/x' }],
+      [{ path: 'nl', link: '/bin' }, { path: 'nl/x', content: 'x' }],
+      [{ path: 'nl', link: 'nosuch' }, { path: 'nl/x', content: 'x' }],
+      [{ path: 'l', link: 'a' }, { path: 'a/' }, { path: 'l/x' }, { path: 'l', link: 'b' }, { path: 'b/x' }, { path: 'l/y' }],
+      [{ path: '../evil' }],
+      [{ path: '/../here' }, { path: 'a/../there' }, { path: './', mode: 0o700 }],
+      [{ path: 'l', link: '', kind: 'symlink' }],
+    ]) {
+      await writeFile(file, tar(entries));
+      const [theirs, ours] = [(await engine.docker('create', 'base:1')).trim(), await store.create('base:1')];
+      const told = JSON.stringify(entries);
+      const expected = await run('sh', ['-c', '"$0" cp - "$1:/etc" < "$2"', DOCKER, theirs, file], { env: engine.env }).then(
+        async () => (await engine.docker('diff', theirs)).trim().split('\n').sort(),
+        () => undefined,
+      );
+      const done = ours.apply(await readFile(file), { path: '/etc' });
+      if (expected) {
+        await done;
+        assert.deepEqual(linesOf(await ours.diff()), expected, told);
+      } else {
+        await assert.rejects(done, told);
+        assert.deepEqual(await ours.diff(), [], told);
+      }
+      await engine.docker('rm', theirs);
+    }
   });
 
   it('become images that the engine loads and runs', async (t) => {

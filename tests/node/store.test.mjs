@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { fixtures, middleOfLayer } from '../support/fixtures.mjs';
 import { longshore } from '../support/longshore.mjs';
 import { run } from '../support/run.mjs';
+import { tar } from '../support/tars.mjs';
 import { lasting, temporary } from '../support/temp.mjs';
 
 const PROCESS = fileURLToPath(new URL('./store-process.mjs', import.meta.url));
@@ -314,6 +315,39 @@ describe('the store in Node', () => {
     await fails(locked.save(['app:1']), 'damaged-blob');
     await fails(locked.tag('app:1', 'app:2'), 'store-failed');
     await (await locked.save(['db:1'])).release();
+  });
+
+  it("unpacks a tar over a container's files, to which its hard links may lead", async (t) => {
+    const store = await opened(t, await newFolder());
+    await store.load(files.two);
+    const first = await store.create('app:1');
+    await first.write('/etc/one', 'of the image');
+    await first.commit('base:1');
+    const container = await store.create('base:1');
+    const entries = [
+      { path: 'hx', kind: 'hard-link', link: 'one' },
+      { path: 'new', content: 'of the tar' },
+      { path: 'hy', kind: 'hard-link', link: 'new' },
+      { path: 'out', link: '/data' },
+      { path: 'out/x', content: 'elsewhere' },
+    ];
+    await container.mkdir('/data');
+    await container.apply(tar(entries), { path: '/etc' });
+    const before = await container.diff();
+    assert.deepEqual(before.map(({ kind, path }) => `${kind} ${path}`), ['A /data', 'A /data/x', 'C /etc', 'A /etc/hx', 'A /etc/hy', 'A /etc/new', 'A /etc/out']);
+    const archive = await container.open();
+    t.after(() => archive.close());
+    const texts = ['etc/hx', 'etc/hy', 'data/x'].map(async (path) => Buffer.from(await archive.readFile(archive.images[0].id, path)).toString());
+    assert.deepEqual(await Promise.all(texts), ['of the image', 'of the tar', 'elsewhere']);
+    for (const [entry, code] of [
+      [{ path: 'lost', kind: 'hard-link', link: 'nosuch' }, 'no-such-file'],
+      [{ path: 'one/x' }, 'not-a-directory'],
+      [{ path: '../evil' }, 'invalid-argument'],
+    ]) {
+      await fails(container.apply(tar([entry]), { path: '/etc' }), code);
+    }
+    await assert.rejects(container.write('/\ud800', ''), { code: 'invalid-argument', message: 'path must be well-formed Unicode.' });
+    assert.deepEqual(await container.diff(), before);
   });
 
   it('marks containers whose files are lost, until these are written again', async (t) => {

@@ -9,9 +9,11 @@ export function newHandle(): number {
   return ++lastHandle;
 }
 
-/** The argument, if it is a string. */
+/** The argument, if it is a string that has an encoding. */
 export function text(value: unknown, name: string): string {
   if (typeof value !== 'string') throw invalid(`${name} must be a string`);
+  // Half a surrogate pair has no UTF-8.
+  if (/\p{Surrogate}/u.test(value)) throw invalid(`${name} must be well-formed Unicode`);
   return value;
 }
 

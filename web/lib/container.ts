@@ -7,7 +7,7 @@ import type { CommitOptions, Committed, ContainerChange, FileAttributes, FileToW
 import type { NumberedBytes } from './files.js';
 import type { Plan } from './keeper.js';
 import type { Bytes } from './parts.js';
-import type { Numbered, Upper } from './protocol-files.js';
+import type { Known, Numbered, Upper } from './protocol-files.js';
 import type { BlobToKeep, Content, EngineChange, Found, Job, KeptBlob, LayerPart, OverlayStep, Part, Verb, Verbs } from './protocol.js';
 import type { CallOptions } from './types.js';
 
@@ -148,9 +148,7 @@ export class Container<A extends BaseArchive, Source> {
       const unpacking = newHandle();
       try {
         await base.onFiles('tarBegin', { tar: unpacking, parts: [await this.#host.partOf(tar)] }, calls);
-        await this.#edit(base, { tar: unpacking }, [], calls, (upper, contents) =>
-          base.onFiles('tarUnpack', { ...upper, tar: unpacking, contents, path }, calls),
-        );
+        await this.#edit(base, { tar: unpacking }, [], calls, (upper) => base.onFiles('tarUnpack', { ...upper, tar: unpacking, path }, calls));
       } finally {
         base.onFiles('tarEnd', { tar: unpacking }, {}).catch(() => {});
       }
@@ -232,33 +230,37 @@ export class Container<A extends BaseArchive, Source> {
   /** Does operations, all or none. */
   async #operate(base: A, operations: readonly object[], blobs: readonly BlobToKeep[], calls: CallOptions): Promise<void> {
     const todo = { operations: JSON.stringify(operations), now: Math.floor(Date.now() / 1000) };
-    await this.#edit(base, { image: this.image }, blobs, calls, (upper, copied) => base.onFiles('upperApply', { ...upper, ...todo, copied }, calls));
+    await this.#edit(base, undefined, blobs, calls, (upper) => base.onFiles('upperApply', { ...upper, ...todo }, calls));
   }
 
   /**
-   * Puts down what `apply` makes of the container as it is then. It may want contents of files of `place` first: these get into
-   * blobs of the store, like `given`.
+   * Puts down what `apply` makes of the container as it is then. It may want contents of files first, of the image or of `tar`: these
+   * get into blobs of the store, like `given`.
    */
   async #edit(
     base: A,
-    place: Numbered,
+    tar: Numbered | undefined,
     given: readonly BlobToKeep[],
     calls: CallOptions,
-    apply: (upper: Upper, known: [number, Content][]) => Promise<OverlayStep>,
+    apply: (upper: Upper & Known) => Promise<OverlayStep>,
   ): Promise<void> {
-    const known = new Map<number, Content>();
+    const known: Known = { copied: [], unpacked: [] };
     const blobs = [...given];
+    const learn = async (place: Numbered, wanting: readonly number[], known: [number, Content][]) => {
+      const found = await this.#inBlobs(base, base.contentsOf(place, wanting, calls), calls);
+      for (const content of found.contents) known.push(content);
+      blobs.push(...found.blobs);
+    };
     await this.#host.keep(async () => {
       for (;;) {
         const { revision, upper } = await this.#upper();
-        const { edit, wanting } = await apply(upper, [...known]);
-        if (wanting) {
-          const found = await this.#inBlobs(base, base.contentsOf(place, wanting, calls), calls);
-          for (const [number, content] of found.contents) known.set(number, content);
-          blobs.push(...found.blobs);
+        const step = await apply({ ...upper, ...known });
+        if (step.edit === undefined) {
+          if (step.wanting) await learn({ image: this.image }, step.wanting, known.copied);
+          if (step.unpacking && tar) await learn(tar, step.unpacking, known.unpacked);
           continue;
         }
-        const { revision: then, result: change } = await this.#host.asked('edit', [this.id, edit]);
+        const { revision: then, result: change } = await this.#host.asked('edit', [this.id, step.edit]);
         if (then === revision) return { revision, change, blobs };
       }
     }, calls);

@@ -42,13 +42,19 @@ export interface Upper {
 /** Where files with numbers are: in an image, or in a tar that was begun. */
 export type Numbered = { image: string } | { tar: number };
 
+/** Contents of files that are in blobs of the store: of those of the image, and of those of a tar. */
+export interface Known {
+  copied: [number, Content][];
+  unpacked: [number, Content][];
+}
+
 /** Operations on a container of an image of the archive. */
 export interface ContainerOperations {
   /** What is known of the files in layers of `of` is known of the archive's, where they are the same: both are out of one store. */
   shareIndexes: { args: { handle: number; of: number }; result: undefined };
-  /** `operations` is JSON; `copied` has the contents of files of the image that are known. */
+  /** `operations` is JSON. */
   upperApply: {
-    args: { handle: number; operations: string; now: number; copied: [number, Content][]; limits: Limits } & Upper;
+    args: { handle: number; operations: string; now: number; limits: Limits } & Known & Upper;
     result: OverlayStep;
   };
   upperDiff: { args: { handle: number; limits: Limits } & Upper; result: Difference[] };
@@ -56,9 +62,9 @@ export interface ContainerOperations {
   upperLayer: { args: { handle: number; limits: Limits } & Upper; result: LayerPart[] };
   /** Indexes a tar, as `tar` of the caller's choice, which `tarEnd` ends. */
   tarBegin: { args: { handle: number; tar: number; parts: Part[]; limits: Limits }; result: undefined };
-  /** Unpacks it into a directory; `contents` has those of its regular files that are known. */
+  /** Unpacks it into a directory. */
   tarUnpack: {
-    args: { handle: number; tar: number; contents: [number, Content][]; path: string; limits: Limits } & Upper;
+    args: { handle: number; tar: number; path: string; limits: Limits } & Known & Upper;
     result: OverlayStep;
   };
   tarEnd: { args: { handle: number; tar: number }; result: undefined };

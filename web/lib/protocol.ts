@@ -170,8 +170,8 @@ export interface BlobToKeep extends KeptBlob {
   layers: { layer: number; diffId: string }[];
 }
 
-/** What operations on a container come to: an edit of its rows, as JSON, or the files whose contents are needed first. */
-export type OverlayStep = { edit: string; wanting?: undefined } | { edit?: undefined; wanting: number[] };
+/** What operations on a container come to: an edit of its rows, as JSON, or the files whose contents are needed first: of the image, and of a tar. */
+export type OverlayStep = { edit: string } | { edit?: undefined; wanting?: number[]; unpacking?: number[] };
 
 /** What a file of a container holds: a range of a blob of the store. */
 export interface Content extends KeptBlob {

@@ -1,7 +1,7 @@
 /** The session's work on files inside layers. Indexes and file systems stay until their archive is closed. */
 import type * as Codec from './codec.js';
 import { aborted, lost } from './errors.js';
-import type { ContainerOperations, FileOperations, FileResults, FileTask, Root, Upper } from './protocol-files.js';
+import type { ContainerOperations, FileOperations, FileResults, FileTask, Known, Root, Upper } from './protocol-files.js';
 import type { Difference, LayerPart, OverlayStep, Part, ReadSync } from './protocol.js';
 import type { Context } from './session.js';
 import type { Limits, Progress } from './types.js';
@@ -111,13 +111,10 @@ export class SessionFiles {
   }
 
   async upperApply(
-    { handle, operations, now, copied, limits, ...upper }: ContainerOperations['upperApply']['args'],
+    { handle, operations, now, limits, ...upper }: ContainerOperations['upperApply']['args'],
     context: Context,
   ): Promise<OverlayStep> {
-    return this.#onOverlay(handle, upper, limits, context, (overlay) => {
-      for (const [number, { digest, size, offset, length }] of copied) overlay.copied(number, digest, size, offset, length);
-      return overlay.apply(operations, now);
-    });
+    return this.#onOverlay(handle, upper, limits, context, (overlay) => overlay.apply(operations, now));
   }
 
   async upperDiff({ handle, limits, ...upper }: ContainerOperations['upperDiff']['args'], context: Context): Promise<Difference[]> {
@@ -147,13 +144,10 @@ export class SessionFiles {
   }
 
   async tarUnpack(
-    { handle, tar, contents, path, limits, ...upper }: ContainerOperations['tarUnpack']['args'],
+    { handle, tar, path, limits, ...upper }: ContainerOperations['tarUnpack']['args'],
     context: Context,
   ): Promise<OverlayStep> {
-    return this.#onOverlay(handle, upper, limits, context, (overlay) => {
-      for (const [number, { digest, size, offset, length }] of contents) overlay.unpacked(number, digest, size, offset, length);
-      return overlay.unpack(this.#tar(tar), path);
-    });
+    return this.#onOverlay(handle, upper, limits, context, (overlay) => overlay.unpack(this.#tar(tar), path));
   }
 
   tarEnd({ tar }: ContainerOperations['tarEnd']['args']): undefined {
@@ -225,12 +219,20 @@ export class SessionFiles {
   }
 
   /** What was changed in a container, over the file system of its image. */
-  async #onOverlay<T>(handle: number, { image, changes }: Upper, limits: Limits, context: Context, work: (overlay: Codec.Overlay) => T): Promise<T> {
+  async #onOverlay<T>(
+    handle: number,
+    { image, changes, copied = [], unpacked = [] }: Upper & Partial<Known>,
+    limits: Limits,
+    context: Context,
+    work: (overlay: Codec.Overlay) => T,
+  ): Promise<T> {
     const tree = await this.#tree(handle, { image, layer: undefined }, limits, context);
     try {
       const { Overlay } = await this.#loadCodec();
       const overlay = new Overlay(tree, changes);
       try {
+        for (const [number, { digest, size, offset, length }] of copied) overlay.copied(number, digest, size, offset, length);
+        for (const [number, { digest, size, offset, length }] of unpacked) overlay.unpacked(number, digest, size, offset, length);
         return work(overlay);
       } finally {
         overlay.free();

@@ -14,7 +14,7 @@ use longshore_archive::{
     sha256,
 };
 use longshore_engine::{Applied, Attributes, Content, Edit, LayerPart, Node, Operation, Overlay, path_bytes};
-use longshore_fixtures::{Entry, tar};
+use longshore_fixtures::{Entry, Kind, tar};
 use proptest::prelude::*;
 
 type Bytes = Rc<Vec<u8>>;
@@ -127,12 +127,8 @@ impl Container {
     fn apply(&mut self, operations: &[Operation]) -> longshore_archive::Result<Edit> {
         let edit = match self.overlay.apply(operations, NOW)? {
             Applied::Edited(edit) => edit,
-            Applied::Wanting(numbers) => {
-                for number in numbers {
-                    let bytes = self.layers.read(number);
-                    let content = self.keep(&bytes);
-                    self.overlay.copied(number, content);
-                }
+            Applied::Wanting { image, .. } => {
+                self.copy(image);
                 let Applied::Edited(edit) = self.overlay.apply(operations, NOW)? else {
                     panic!("still wanting")
                 };
@@ -141,6 +137,34 @@ impl Container {
         };
         self.take(&edit);
         Ok(edit)
+    }
+
+    fn copy(&mut self, numbers: Vec<usize>) {
+        for number in numbers {
+            let bytes = self.layers.read(number);
+            let content = self.keep(&bytes);
+            self.overlay.copied(number, content);
+        }
+    }
+
+    /// Unpacks a tar as an edge does.
+    fn unpack(&mut self, tar: &[u8], directory: &str) -> longshore_archive::Result<()> {
+        let data = Recipe::whole(Rc::new(tar.to_vec()));
+        let index = index_layer(data.clone(), Limits::default()).unwrap();
+        let files = Layers { data: vec![data], indexes: Vec::new(), tree: Rc::new(Tree::of_tar(index)) };
+        let mut contents = HashMap::new();
+        loop {
+            match self.overlay.unpack(&files.tree, &contents, directory.as_bytes())? {
+                Applied::Edited(edit) => {
+                    self.take(&edit);
+                    return Ok(());
+                }
+                Applied::Wanting { image, tar } => {
+                    self.copy(image);
+                    contents.extend(tar.into_iter().map(|number| (number, self.keep(&files.read(number)))));
+                }
+            }
+        }
     }
 
     fn take(&mut self, edit: &Edit) {
@@ -257,11 +281,12 @@ fn all_is_done_or_nothing() {
     let error = one.apply(&[mkdir("new"), rename("etc", "other"), remove("nosuch")]).unwrap_err();
     assert_eq!((error.code(), error.message()), (Code::NoSuchFile, "No such file or directory: /nosuch."));
     assert!(one.overlay.is_empty());
-    let Applied::Wanting(numbers) = one.overlay.apply(&[mkdir("new"), rename("etc", "other")], NOW).unwrap()
+    let Applied::Wanting { image, .. } =
+        one.overlay.apply(&[mkdir("new"), rename("etc", "other")], NOW).unwrap()
     else {
         panic!("etc has files");
     };
-    assert_eq!(numbers.len(), 3);
+    assert_eq!(image.len(), 3);
     assert!(one.overlay.is_empty());
 }
 
@@ -318,21 +343,14 @@ fn operations_are_read_from_json() {
 #[test]
 fn a_tar_is_unpacked_as_docker_cp_does() {
     let mut one = Container::new();
-    let files = Layers::of(vec![tar(&[
+    let files = tar(&[
         Entry::file("to-etc/implied", "through a link"),
         Entry::directory("etc").mode(0o700),
         Entry::file("etc/d", "no directory any more"),
         Entry::hard_link("etc/e", "etc/d"),
         Entry::directory("link").mode(0o711),
-    ])]);
-    let Applied::Wanting(numbers) = one.overlay.unpack(&files.tree, &HashMap::new(), b"/").unwrap() else {
-        panic!("it has files");
-    };
-    let contents = numbers.into_iter().map(|number| (number, one.keep(&files.read(number)))).collect();
-    let Applied::Edited(edit) = one.overlay.unpack(&files.tree, &contents, b"/").unwrap() else {
-        panic!("wanting")
-    };
-    one.take(&edit);
+    ]);
+    one.unpack(&files, "/").unwrap();
     assert_eq!(one.diff(), ["C /etc", "C /etc/d", "A /etc/e", "A /etc/implied", "C /link"]);
     let seen = one.committed().files();
     assert_eq!((seen["link"].kind, seen["etc"].mode), (FileKind::Directory, 0o700));
@@ -340,6 +358,79 @@ fn a_tar_is_unpacked_as_docker_cp_does() {
         (&seen["etc/e"].content[..], &seen["etc/motd"].content[..]),
         (&b"no directory any more"[..], &b"hello"[..])
     );
+}
+
+/// Each entry finds the container's files as they are then, and the links among them.
+#[test]
+fn a_tar_finds_the_files_as_they_are() {
+    let mut one = Container::new();
+    let files = tar(&[
+        Entry::hard_link("hx", "motd"),
+        Entry::hard_link("hy", "d/../hx"),
+        Entry::symlink("nl", "/bin"),
+        Entry::file("nl/x", "through its own link"),
+        Entry::file("n/a/x", "first"),
+        Entry::file("n/a/x", "again"),
+        Entry::symlink("n/l", "a"),
+        Entry::file("n/l/y", "y"),
+        Entry::directory("n/l"),
+        Entry::file("n/l/z", "z"),
+    ]);
+    one.unpack(&files, "to-etc").unwrap();
+    let told = ["C /bin", "A /bin/x", "C /etc", "A /etc/hx", "A /etc/hy", "A /etc/n", "A /etc/n/a"];
+    assert_eq!(one.diff()[..7], told);
+    let told = ["A /etc/n/a/x", "A /etc/n/a/y", "A /etc/n/l", "A /etc/n/l/z", "A /etc/nl"];
+    assert_eq!(one.diff()[7..], told);
+    let seen = one.committed().files();
+    assert_eq!((&seen["etc/hx"].content[..], &seen["etc/hy"].content[..]), (&b"hello"[..], &b"hello"[..]));
+    assert_eq!(seen["etc/n/a/x"].content, b"again");
+    // The directory that it is unpacked into may go by that.
+    let files = tar(&[Entry::symlink("r", "/"), Entry::file("r/etc", "no directory"), Entry::file("x", "")]);
+    assert_eq!(one.unpack(&files, "etc").unwrap_err().code(), Code::NotADirectory);
+    // A deep way is no work to speak of, told entry by entry or not.
+    let deep = |count: usize| "a/".repeat(count);
+    let chain: Vec<_> = (1..2000).map(|count| Entry::directory(deep(count))).collect();
+    one.unpack(&tar(&[Entry::file(format!("{}x", deep(2000)), "")]), "/").unwrap();
+    one.unpack(&tar(&chain), "/bin").unwrap();
+    assert_eq!(one.diff().len(), 12 + 2001 + 1999);
+}
+
+#[test]
+fn what_a_tar_cannot_bring() {
+    let mut one = Container::new();
+    let before = one.overlay.len();
+    for (entry, code, sentence) in [
+        (Entry::hard_link("hx", "nosuch"), Code::NoSuchFile, "No such file or directory: /etc/nosuch."),
+        (Entry::hard_link("hx", "d"), Code::IsADirectory, "Is a directory: /etc/d."),
+        (Entry::hard_link("motd", "motd"), Code::NoSuchFile, "No such file or directory: /etc/motd."),
+        (
+            Entry::hard_link("hx", "../link"),
+            Code::InvalidArgument,
+            "The tar leads out of the directory: /hx.",
+        ),
+        (Entry::file("motd/x", ""), Code::NotADirectory, "Not a directory: /etc/motd/x."),
+        (
+            Entry::file("a/../../evil", ""),
+            Code::InvalidArgument,
+            "The tar leads out of the directory: /evil.",
+        ),
+        (Entry::file(".wh.motd", ""), Code::InvalidArgument, "No file can be called so: /etc/.wh.motd."),
+        (Entry::file(".wh.a/b", ""), Code::InvalidArgument, "No file can be called so: /etc/.wh.a."),
+        (Entry::symlink("l", ""), Code::InvalidArgument, "A link cannot lead there: /etc/l."),
+        (
+            Entry { kind: Kind::Other(b'3'), ..Entry::file("c", "") },
+            Code::InvalidArgument,
+            "A device cannot be 0:0: /etc/c.",
+        ),
+    ] {
+        let error = one.unpack(&tar(&[Entry::file("first", ""), entry]), "/etc").unwrap_err();
+        assert_eq!((error.code(), error.message()), (code, sentence));
+        assert_eq!(one.overlay.len(), before);
+    }
+    // Nothing is outside of the root.
+    one.unpack(&tar(&[Entry::file("../in", ""), Entry::file("/../etc/too", "")]), "/").unwrap();
+    one.unpack(&tar(&[Entry::file("/../here", ""), Entry::directory(".").mode(0o700)]), "/etc").unwrap();
+    assert_eq!(one.diff(), ["C /etc", "A /etc/here", "A /etc/too", "A /in"]);
 }
 
 #[test]
@@ -358,6 +449,33 @@ fn a_hundred_thousand_changes() {
     assert_eq!(again.len(), 100_001);
     assert_eq!(one.apply(&[rename("many", "more")]).unwrap().put.len(), 100_001);
     assert_eq!(one.committed().tree.len(), one.layers.tree.len() + 100_001);
+}
+
+/// A way as deep as a path can be is no work to speak of; one that is too long is refused before anything is done.
+#[test]
+fn deep_paths() {
+    let mut one = Container::new();
+    let deep = "a/".repeat(2047);
+    let mkdir_all =
+        |path: &str| Operation::Mkdir { path: path.into(), parents: true, attributes: Attributes::default() };
+    let file = one.write(&format!("{deep}x"), "deep");
+    assert_eq!(one.apply(&[mkdir_all(&deep), file]).unwrap().put.len(), 2048);
+    let again = Overlay::new(one.layers.tree.clone(), one.rows.clone()).unwrap();
+    assert_eq!(again.diff().len(), 2048);
+    let error = one.apply(&[mkdir_all(&"b/".repeat(2048))]).unwrap_err();
+    assert_eq!((error.code(), one.overlay.len()), (Code::InvalidArgument, 2048));
+    // Up and down again, and through links, in the middle of what is being made.
+    one.apply(&[mkdir_all("new/../to-etc/d/n/../m"), remove("a")]).unwrap();
+    assert_eq!(one.diff(), ["C /etc", "C /etc/d", "A /etc/d/m", "A /etc/d/n", "A /new"]);
+    one.apply(&[symlink("dangling", "nosuch")]).unwrap();
+    for (path, code) in [
+        ("dangling", Code::FileExists),
+        ("dangling/x", Code::FileExists),
+        ("link", Code::NotADirectory),
+        ("etc/motd/x", Code::NotADirectory),
+    ] {
+        assert_eq!(one.apply(&[mkdir_all(path)]).unwrap_err().code(), code, "{path}");
+    }
 }
 
 #[test]

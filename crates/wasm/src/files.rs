@@ -8,7 +8,7 @@ use std::rc::Rc;
 use js_sys::{Array, Function};
 use longshore_archive::{
     Archive, Changing, Comparing, Dropping, Export, FileEntry, FileReader, Indexing, Layer, Limits, Merging,
-    Part, Query, Recipe, Rewrite, Search, SharedIndex, Side, Source, Squashing, Tree, Weighing, merge,
+    Part, Query, Recipe, Rewrite, Search, SharedIndex, Side, Source, Squashing, Tree, Weighing,
 };
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
@@ -410,15 +410,14 @@ impl TarFiles {
         Ok(Self { data, limits, indexing })
     }
 
-    /// Goes on; the files at the end.
+    /// Goes on; the entries at the end, for an overlay's `unpack`.
     pub fn step(&mut self) -> JsResult<Option<FileTree>> {
         let Some(indexing) = &mut self.indexing else { return Ok(None) };
         if !indexing.step(BYTES).map_err(to_throw)? {
             return Ok(None);
         }
-        let index = self.indexing.take().map(|indexing| indexing.finish());
-        let tree = merge(index.into_iter().collect()).map_err(to_throw)?;
-        Ok(Some(FileTree { tree: Rc::new(tree), layers: vec![self.data.clone()], limits: self.limits }))
+        let tree = self.indexing.take().map(|indexing| Rc::new(Tree::of_tar(indexing.finish())));
+        Ok(tree.map(|tree| FileTree { tree, layers: vec![self.data.clone()], limits: self.limits }))
     }
 }
 

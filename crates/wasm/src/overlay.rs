@@ -27,13 +27,16 @@ pub struct Overlay {
     unpacked: HashMap<usize, Content>,
 }
 
-/// What came of operations: the edit, as JSON, or the files whose contents have to be kept first, by their numbers.
+/// What came of operations: the edit, as JSON, or the files whose contents have to be kept first, by their numbers: of the image,
+/// and of a tar.
 #[derive(Default, Serialize)]
 struct Step {
     #[serde(skip_serializing_if = "Option::is_none")]
     edit: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    wanting: Option<Vec<usize>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    wanting: Vec<usize>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unpacking: Vec<usize>,
 }
 
 #[wasm_bindgen]
@@ -63,7 +66,8 @@ impl Overlay {
         self.core.copied(number as usize, content(digest, size, offset, length));
     }
 
-    /// Unpacks a tar into a directory, as `docker cp` does. What it wants are files of the tar: to be told by `unpacked`.
+    /// Unpacks a tar into a directory, as `docker cp` does. What it wants of the tar's files is to be told by `unpacked`; of the
+    /// image's, to which its hard links lead, by `copied`.
     #[wasm_bindgen(unchecked_return_type = "OverlayStep")]
     pub fn unpack(&mut self, tar: &FileTree, directory: &str) -> JsResult {
         let applied = self.core.unpack(tar.tree(), &self.unpacked, directory.as_bytes()).map_err(to_throw)?;
@@ -124,6 +128,6 @@ fn step(applied: Applied) -> JsResult {
             let edit = serde_json::to_string(&edit).map_err(|error| JsError::new(&error.to_string()))?;
             Step { edit: Some(edit), ..Step::default() }
         }
-        Applied::Wanting(wanting) => Step { wanting: Some(wanting), ..Step::default() },
+        Applied::Wanting { image: wanting, tar: unpacking } => Step { wanting, unpacking, ..Step::default() },
     })
 }

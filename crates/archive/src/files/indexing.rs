@@ -6,6 +6,7 @@ use std::rc::Rc;
 use tar::{EntryType, Header};
 
 use super::layer::{Detail, FileKind, LINK, LayerIndex, Owner, Record, SharedIndex};
+use super::paths::components;
 use super::sparse::{self, SparseRecords};
 use super::stream::{LayerStream, compression_of};
 use crate::error::{Code, Error, Result};
@@ -266,6 +267,8 @@ impl<S: Source + Clone> Indexing<S> {
             (number(header.device_major()), number(header.device_minor()))
         });
         let link = link.or(pax_link).or_else(|| header.link_name_bytes().map(std::borrow::Cow::into_owned));
+        let is_outside = (path.first() != Some(&b'/') && leads_out(&path))
+            || (kind == FileKind::HardLink && link.as_deref().is_some_and(leads_out));
         let link = match (kind, link) {
             // A hard link names an entry from the root.
             (FileKind::HardLink, link) => Some(normal(&link.unwrap_or_default())),
@@ -281,6 +284,7 @@ impl<S: Source + Clone> Indexing<S> {
             owner: u16::try_from(owner).is_err().then_some(owner),
             xattrs: xattrs.into_iter().collect(),
             sparse,
+            is_outside,
         };
         let path = normal(&path);
         let (directory, name) = split(&path);
@@ -398,6 +402,16 @@ pub(super) fn normal(path: &[u8]) -> Vec<u8> {
         }
     }
     normal
+}
+
+/// Whether `..` goes up from the root, which [`normal`] stays in.
+fn leads_out(path: &[u8]) -> bool {
+    let mut depth = 0_usize;
+    components(path).any(|component| {
+        let next = if component == b".." { depth.checked_sub(1) } else { Some(depth + 1) };
+        depth = next.unwrap_or(0);
+        next.is_none()
+    })
 }
 
 /// A path's directory and its last component.

@@ -70,6 +70,8 @@ pub(super) struct Detail {
     pub(super) owner: Option<u32>,
     pub(super) xattrs: Box<[RawXattr]>,
     pub(super) sparse: Option<Box<SparseMap>>,
+    /// Whether its path, or what its hard link names, leads out of the root.
+    pub(super) is_outside: bool,
 }
 
 /// Says that the detail is only a link, whose text stands there.

@@ -39,7 +39,7 @@ pub use read::FileReader;
 pub use rewrite::{GoneFile, LayerPlan, Piece, Rewrite, Rewriting, RewrittenLayer};
 pub use search::{Match, Query, Search};
 pub use squash::Squashing;
-pub use tree::Tree;
+pub use tree::{Tree, Written};
 
 use crate::archive::Archive;
 use crate::error::{Code, Error, Result};

@@ -77,6 +77,17 @@ struct Node {
     end: u32,
 }
 
+/// What an entry of a tar says of where it goes.
+#[derive(Debug)]
+pub struct Written<'a> {
+    /// From the root, without a slash before it, `.` and `..`.
+    pub path: Vec<u8>,
+    /// Where its link leads; a hard link's is from the root, too.
+    pub link: &'a [u8],
+    /// Whether `..` led out of the root, in the path or in a hard link's.
+    pub is_outside: bool,
+}
+
 /// A file system as a list: each directory before what is in it, names sorted by their bytes.
 ///
 /// A file is known by its number in that list. The root is 0.
@@ -91,6 +102,26 @@ pub struct Tree {
 impl Tree {
     pub(super) fn new(layers: Vec<SharedIndex>, implied: Vec<Box<[u8]>>) -> Self {
         Self { layers, implied, nodes: Vec::new(), inodes: Vec::new() }
+    }
+
+    /// A tar's entries in their order, all in the root, by whatever name, and hard links and whiteouts among them: for who unpacks
+    /// them elsewhere. [`Self::written`] says where each goes.
+    pub fn of_tar(tar: SharedIndex) -> Self {
+        let records = 0..u32::try_from(tar.len()).unwrap_or(u32::MAX);
+        let mut tree = Self::new(vec![tar], vec![Box::default()]);
+        tree.push(0, Named::Implied(0), None, Inode { layer: 0, record: u32::MAX, links: 0 });
+        for record in records {
+            tree.push(0, Named::Entry { layer: 0, record }, None, Inode { layer: 0, record, links: 0 });
+        }
+        tree.close();
+        tree
+    }
+
+    /// What the entry that a file comes from says of where it goes; `None` for a directory that has none.
+    pub fn written(&self, number: usize) -> Option<Written<'_>> {
+        let (_, index, record) = self.record(number)?;
+        let is_outside = index.detail(record).is_some_and(|detail| detail.is_outside);
+        Some(Written { path: index.path(record), link: index.link(record).unwrap_or_default(), is_outside })
     }
 
     /// Appends a file; one with another name where its inode is known. Gives the numbers of both.

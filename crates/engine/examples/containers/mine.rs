@@ -72,8 +72,8 @@ impl Mine {
                     self.ours.catalog.apply(&change)?;
                     return Ok(Ok(()));
                 }
-                Ok(Applied::Wanting(numbers)) => {
-                    for number in numbers {
+                Ok(Applied::Wanting { image, .. }) => {
+                    for number in image {
                         let bytes = self.read(number)?;
                         let content = self.keep(bytes);
                         self.overlay.copied(number, content);

@@ -21,7 +21,7 @@ pub use create::CreateOptions;
 pub use edit::Edit;
 pub use list::ContainerRow;
 pub use node::{Content, File, Kind, Node, path_bytes, path_text};
-pub(crate) use node::{Upper, check_path, is_target};
+pub(crate) use node::{MAX_PATH, Upper, check_path, is_target};
 pub use remove::{ContainerRemoval, RemovedContainer};
 
 /// A working container, but for its changes: those are rows of their own.

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) type Upper = BTreeMap<String, Node>;
 
 /// The longest path, as Linux has it.
-const MAX_PATH: usize = 4096;
+pub(crate) const MAX_PATH: usize = 4096;
 
 /// What stands at one path of a container's upper directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

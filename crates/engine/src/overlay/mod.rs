@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use longshore_archive::{Code, Error, FileEntry, FileKind, Result, Tree};
 
-use crate::container::{Content, Edit, File, Kind, Node, check_path, path_bytes, path_text};
+use crate::container::{Content, Edit, File, Kind, MAX_PATH, Node, check_path, path_bytes, path_text};
 
 pub use diff::Difference;
 pub use layer::{LayerPart, LayerParts};
@@ -35,8 +35,9 @@ pub struct Overlay {
     copies: HashMap<usize, Content>,
     /// What stood at each path in `upper` before the operations that are being done.
     touched: BTreeMap<Vec<u8>, Option<Node>>,
-    /// Files whose contents these need.
+    /// Files of the image whose contents these need, and of the tar that is being unpacked.
     wanting: Vec<usize>,
+    unpacking: Vec<usize>,
 }
 
 /// What came of operations.
@@ -44,9 +45,13 @@ pub struct Overlay {
 pub enum Applied {
     /// They are done, and this is what changed.
     Edited(Edit),
-    /// Nothing was done: the contents of these files, by their numbers in the tree, have to be blobs of the store first. To be
-    /// told by [`Overlay::copied`], or for a tar's files to [`Overlay::unpack`]; then it goes.
-    Wanting(Vec<usize>),
+    /// Nothing was done: the contents of these files have to be blobs of the store first; then it goes.
+    Wanting {
+        /// By their numbers in the tree: to be told by [`Overlay::copied`].
+        image: Vec<usize>,
+        /// By their numbers in the tar: to be told to [`Overlay::unpack`].
+        tar: Vec<usize>,
+    },
 }
 
 /// What one sees at a path.
@@ -79,8 +84,9 @@ impl Overlay {
             check_path(&text).map_err(|_| damaged(&text))?;
             upper.insert(path_bytes(&text).unwrap_or_default(), node);
         }
-        let (copies, touched, wanting) = (HashMap::new(), BTreeMap::new(), Vec::new());
-        let overlay = Self { base, upper: Rc::new(upper), copies, touched, wanting };
+        let (copies, touched) = (HashMap::new(), BTreeMap::new());
+        let (wanting, unpacking) = (Vec::new(), Vec::new());
+        let overlay = Self { base, upper: Rc::new(upper), copies, touched, wanting, unpacking };
         if let Some(lost) = overlay.upper.keys().find(|path| !overlay.is_directory(parent(path))) {
             return Err(damaged(&path_text(lost)));
         }
@@ -128,25 +134,25 @@ impl Overlay {
         self.conclude(done)
     }
 
-    /// Unpacks a tar into a directory, as `docker cp` does. `files` is what the tar comes to (merged as a layer is, so that a
-    /// hard link is a file of its own), `contents` are those of its regular files, by their numbers there.
+    /// Unpacks a tar ([`Tree::of_tar`]) into a directory, as `docker cp` does: one entry after the other, each as the container's
+    /// files are then. A hard link is a file of its own. `contents` are those of its regular files, by their numbers there.
     ///
-    /// Fails as [`Self::apply`] does. [`Applied::Wanting`] has numbers of `files`.
+    /// Fails as [`Self::apply`] does.
     pub fn unpack(
         &mut self,
-        files: &Tree,
+        tar: &Tree,
         contents: &HashMap<usize, Content>,
         directory: &[u8],
     ) -> Result<Applied> {
-        let done = self.unpack_all(files, contents, directory);
+        let done = self.unpack_all(tar, contents, directory);
         self.conclude(done)
     }
 
     /// Ends what was begun: what changed, or all as it was before.
     fn conclude(&mut self, done: Result<()>) -> Result<Applied> {
         let touched = std::mem::take(&mut self.touched);
-        let wanting = std::mem::take(&mut self.wanting);
-        if done.is_err() || !wanting.is_empty() {
+        let (mut image, tar) = (std::mem::take(&mut self.wanting), std::mem::take(&mut self.unpacking));
+        if done.is_err() || !image.is_empty() || !tar.is_empty() {
             let upper = Rc::make_mut(&mut self.upper);
             for (path, node) in touched {
                 match node {
@@ -154,7 +160,10 @@ impl Overlay {
                     None => upper.remove(&path),
                 };
             }
-            return done.map(|()| Applied::Wanting(wanting));
+            // Several links may lead to one.
+            image.sort_unstable();
+            image.dedup();
+            return done.map(|()| Applied::Wanting { image, tar });
         }
         let mut edit = Edit::default();
         for (path, before) in touched {
@@ -215,42 +224,29 @@ impl Overlay {
         self.see(path).is_some_and(|seen| self.kind(seen) == FileKind::Directory)
     }
 
+    /// What one sees under a name in a directory: its path, what it is, and which file of the image shows through there.
+    fn step(&self, from: &Place, name: &[u8]) -> (Vec<u8>, Option<Seen<'_>>, Option<usize>) {
+        let path = join(&from.path, name);
+        let node = self.upper.get(&path);
+        let directory = from.shown.last().copied().flatten().filter(|_| node.is_none_or(is_transparent));
+        let shown = directory.and_then(|directory| self.base.child(directory, name));
+        let seen = match node {
+            Some(Node::Removed) => None,
+            Some(Node::There(file)) => Some(Seen::Upper(file)),
+            None => shown.map(Seen::Base),
+        };
+        (path, seen, shown)
+    }
+
     /// Where a path leads as a process confined to the root sees it: a path without links, whose directory is there. What is at
     /// its end may be missing; it may be a link, unless `last` says that it is followed, too.
     fn locate(&self, path: &[u8], last: bool) -> Result<Vec<u8>> {
-        let mut todo: Vec<Vec<u8>> = components(path).rev().map(<[u8]>::to_vec).collect();
-        let (mut at, mut links) = (Vec::new(), 0);
-        while let Some(name) = todo.pop() {
-            if name == b".." {
-                at.truncate(parent(&at).len());
-                continue;
-            }
-            let next = join(&at, &name);
-            let Some(seen) = self.see(&next) else {
-                return if todo.is_empty() { Ok(next) } else { Err(no_such_file(path)) };
-            };
-            match self.kind(seen) {
-                FileKind::Symlink if last || !todo.is_empty() => {
-                    links += 1;
-                    if links > MAX_LINKS {
-                        return Err(refuse("Too many levels of symbolic links", path));
-                    }
-                    let target = match seen {
-                        Seen::Upper(File { kind: Kind::Symlink { target }, .. }) => target,
-                        Seen::Upper(_) => &[][..],
-                        Seen::Base(number) => self.base.link(number).unwrap_or_default(),
-                    };
-                    if target.first() == Some(&b'/') {
-                        at.clear();
-                    }
-                    todo.extend(components(target).rev().map(<[u8]>::to_vec));
-                }
-                FileKind::Directory => at = next,
-                _ if todo.is_empty() => return Ok(next),
-                _ => return Err(not_a_directory(path)),
-            }
+        let mut way = Way::new(Place::root(), path, path, last)?;
+        match way.follow(self)? {
+            Stop::Missing(_) if !way.todo.is_empty() => Err(no_such_file(path)),
+            Stop::Missing(at) | Stop::File(at) => Ok(at),
+            Stop::Directory => Ok(way.at.path),
         }
-        Ok(at)
     }
 
     /// Where something is that has to be there.
@@ -270,6 +266,102 @@ impl Overlay {
         // The byte after the slash.
         let (from, to) = ([path, b"/"].concat(), [path, b"0"].concat());
         self.upper.range::<[u8], _>((Bound::Included(&from[..]), Bound::Excluded(&to[..])))
+    }
+}
+
+/// A directory that one has come to.
+#[derive(Debug, Clone)]
+struct Place {
+    /// From the root; no component is a link.
+    path: Vec<u8>,
+    /// Which files of the image show through at the root, and at each component.
+    shown: Vec<Option<usize>>,
+}
+
+impl Place {
+    fn root() -> Self {
+        Self { path: Vec::new(), shown: vec![Some(0)] }
+    }
+
+    fn enter(&mut self, path: Vec<u8>, shown: Option<usize>) {
+        self.path = path;
+        self.shown.push(shown);
+    }
+
+    fn leave(&mut self) {
+        self.path.truncate(parent(&self.path).len());
+        self.shown.truncate((self.shown.len() - 1).max(1));
+    }
+}
+
+/// A path that is being followed: each step goes on from the directory before, however deep that is.
+struct Way<'a> {
+    at: Place,
+    /// The components that are left, the next one last.
+    todo: Vec<Vec<u8>>,
+    /// How many of these the path itself still has: the others are of links.
+    own: usize,
+    /// Whether the last step was a link's.
+    in_link: bool,
+    links: usize,
+    /// Whether a link at the end is followed.
+    last: bool,
+    /// For errors.
+    path: &'a [u8],
+}
+
+/// Where it goes no further.
+enum Stop {
+    /// At its end, in a directory: where it is then.
+    Directory,
+    /// At its end, where no directory is.
+    File(Vec<u8>),
+    /// Here nothing is.
+    Missing(Vec<u8>),
+}
+
+impl<'a> Way<'a> {
+    /// Begins to follow `rest` from a directory; `path` is what an error says. Fails where it is too long for any.
+    fn new(at: Place, rest: &[u8], path: &'a [u8], last: bool) -> Result<Self> {
+        if path.len() >= MAX_PATH {
+            return Err(refuse("No file can be called so", path));
+        }
+        let todo: Vec<_> = components(rest).rev().map(<[u8]>::to_vec).collect();
+        Ok(Self { at, own: todo.len(), todo, in_link: false, links: 0, last, path })
+    }
+
+    fn follow(&mut self, files: &Overlay) -> Result<Stop> {
+        while let Some(name) = self.todo.pop() {
+            self.in_link = self.todo.len() >= self.own;
+            self.own = self.own.min(self.todo.len());
+            if name == b".." {
+                self.at.leave();
+                continue;
+            }
+            let (path, seen, shown) = files.step(&self.at, &name);
+            let Some(seen) = seen else { return Ok(Stop::Missing(path)) };
+            match files.kind(seen) {
+                FileKind::Symlink if self.last || !self.todo.is_empty() => {
+                    self.links += 1;
+                    if self.links > MAX_LINKS {
+                        return Err(refuse("Too many levels of symbolic links", self.path));
+                    }
+                    let target = match seen {
+                        Seen::Upper(File { kind: Kind::Symlink { target }, .. }) => target,
+                        Seen::Upper(_) => &[][..],
+                        Seen::Base(number) => files.base.link(number).unwrap_or_default(),
+                    };
+                    if target.first() == Some(&b'/') {
+                        self.at = Place::root();
+                    }
+                    self.todo.extend(components(target).rev().map(<[u8]>::to_vec));
+                }
+                FileKind::Directory => self.at.enter(path, shown),
+                _ if self.todo.is_empty() => return Ok(Stop::File(path)),
+                _ => return Err(not_a_directory(self.path)),
+            }
+        }
+        Ok(Stop::Directory)
     }
 }
 

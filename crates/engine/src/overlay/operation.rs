@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use longshore_archive::{Code, FileKind, Result, Tree};
+use longshore_archive::{Code, Error, FileKind, Result, Tree, Written};
 use serde::{Deserialize, Deserializer};
 
 use super::{
-    Overlay, Seen, components, file_of, is_transparent, join, not_a_directory, parent, refuse, told,
+    Overlay, Place, Seen, Stop, Way, file_of, is_transparent, join, not_a_directory, parent, refuse, told,
 };
 use crate::container::{Content, File, Kind, Node, check_path, is_target, path_text};
 
@@ -117,6 +117,7 @@ impl Attributes {
     }
 }
 
+const DIRECTORY: Kind = Kind::Directory { opaque: false };
 /// What a program may do that its user may not.
 pub(super) const CAPABILITY: &str = "security.capability";
 
@@ -163,7 +164,7 @@ impl Overlay {
     fn free(&self, path: &[u8]) -> Result<Vec<u8>> {
         let at = self.locate(path, false)?;
         if self.see(&at).is_some() {
-            return Err(told(Code::FileExists, "File exists", path));
+            return Err(file_exists(path));
         }
         fit(&at)?;
         Ok(at)
@@ -186,7 +187,7 @@ impl Overlay {
         let at = self.locate(path, true)?;
         let seen = self.see(&at);
         if seen.is_some_and(|seen| self.kind(seen) == FileKind::Directory) {
-            return Err(told(Code::IsADirectory, "Is a directory", path));
+            return Err(is_a_directory(path));
         }
         fit(&at)?;
         let old = match seen {
@@ -205,24 +206,10 @@ impl Overlay {
 
     fn mkdir(&mut self, path: &[u8], parents: bool, attributes: Attributes, now: i64) -> Result<()> {
         attributes.check(path)?;
-        let kind = Kind::Directory { opaque: false };
         if parents {
-            let mut way = Vec::new();
-            for name in components(path) {
-                way = join(&way, name);
-                let at = self.locate(&way, true)?;
-                match self.see(&at).map(|seen| self.kind(seen)) {
-                    Some(FileKind::Directory) => {}
-                    Some(_) => return Err(not_a_directory(&way)),
-                    // A link that leads nowhere is no directory, and no place for one.
-                    None => {
-                        let at = self.free(&way)?;
-                        let file = self.born(&at, kind.clone(), 0o755, now);
-                        self.place(&at, file);
-                    }
-                }
-            }
-            let at = self.locate(path, true)?;
+            let mut way = Way::new(Place::root(), path, path, true)?;
+            self.make(&mut way, now)?;
+            let at = way.at.path;
             if attributes != Attributes::default() {
                 not_the_root(&at)?;
                 self.change(&at, attributes);
@@ -230,10 +217,28 @@ impl Overlay {
             return Ok(());
         }
         let at = self.free(path)?;
-        let mut file = self.born(&at, kind, 0o755, now);
+        let mut file = self.born(&at, DIRECTORY, 0o755, now);
         attributes.put(&mut file);
         self.place(&at, file);
         Ok(())
+    }
+
+    /// Goes to a directory; it is made where it is not there, and those above it, too.
+    fn make(&mut self, way: &mut Way, now: i64) -> Result<()> {
+        loop {
+            match way.follow(self)? {
+                Stop::Directory => return Ok(()),
+                Stop::File(_) => return Err(not_a_directory(way.path)),
+                // A link that leads nowhere is no directory, and no place for one.
+                Stop::Missing(_) if way.in_link => return Err(file_exists(way.path)),
+                Stop::Missing(at) => {
+                    fit(&at)?;
+                    let file = self.born(&at, DIRECTORY, 0o755, now);
+                    self.place(&at, file);
+                    way.at.enter(at, None);
+                }
+            }
+        }
     }
 
     /// Gives a file other attributes, with its content where it has one. Nothing where it has them already.
@@ -265,7 +270,7 @@ impl Overlay {
         if self.see(&target).is_some() {
             match (is_directory, self.is_directory(&target)) {
                 (true, false) => return Err(not_a_directory(to)),
-                (false, true) => return Err(told(Code::IsADirectory, "Is a directory", to)),
+                (false, true) => return Err(is_a_directory(to)),
                 (true, true) if self.files(&target).len() > 1 => {
                     return Err(told(Code::FileExists, "Directory not empty", to));
                 }
@@ -348,7 +353,7 @@ impl Overlay {
 
     pub(super) fn unpack_all(
         &mut self,
-        files: &Tree,
+        tar: &Tree,
         contents: &HashMap<usize, Content>,
         directory: &[u8],
     ) -> Result<()> {
@@ -356,41 +361,81 @@ impl Overlay {
         if !self.is_directory(&top) {
             return Err(not_a_directory(directory));
         }
-        let mut wanting = Vec::new();
-        for number in 1..files.len() {
-            let path = join(&top, &files.path(number));
-            let is_told = files.entry(number).is_some_and(|entry| entry.layer.is_some());
-            let at = self.locate(&path, !is_told)?;
+        // The directory of the entry before, as it is written, and where that is: most are in the same, or below.
+        let mut last = (Vec::new(), Place::root());
+        for number in 1..tar.len() {
+            let Some(Written { path, link, is_outside }) = tar.written(number) else { continue };
+            if is_outside && !top.is_empty() {
+                return Err(refuse("The tar leads out of the directory", &path));
+            }
+            // The directory itself stays as it is.
+            if path.is_empty() {
+                continue;
+            }
+            let path = join(&top, &path);
+            let directory = parent(&path);
+            let known = directory.strip_prefix(&last.0[..]).filter(|rest| matches!(rest, [] | [b'/', ..]));
+            let (from, rest) = match known {
+                Some(rest) => (last.1, rest),
+                None => (Place::root(), directory),
+            };
+            let mut way = Way::new(from, rest, &path, true)?;
+            self.make(&mut way, 0)?;
+            let (at, seen, _) = self.step(&way.at, tar.name(number));
+            let seen = seen.map(|seen| self.kind(seen));
             fit(&at)?;
-            let file = file_of(files, number, || {
-                contents.get(&number).cloned().unwrap_or_else(|| {
-                    wanting.push(number);
-                    Content::default()
-                })
-            });
-            let Some(file) = file else { continue };
-            let is_there = self.is_directory(&at);
-            match (&file.kind, is_there) {
-                // A directory that no entry tells of is only to be there.
-                (Kind::Directory { .. }, true) if !is_told => {}
-                (Kind::Directory { .. }, true) => {
-                    let opaque = matches!(
-                        self.see(&at),
-                        Some(Seen::Upper(File { kind: Kind::Directory { opaque: true }, .. }))
-                    );
+            last = (directory.to_vec(), way.at);
+            if (tar.kind(number), seen) == (FileKind::Directory, Some(FileKind::Directory)) {
+                let opaque = matches!(
+                    self.upper.get(&at),
+                    Some(Node::There(File { kind: Kind::Directory { opaque: true }, .. }))
+                );
+                if let Some(file) = file_of(tar, number, Content::default) {
                     self.set(&at, Some(Node::There(File { kind: Kind::Directory { opaque }, ..file })));
                 }
-                _ => {
-                    if is_there {
-                        self.remove(&at);
-                    }
-                    self.place(&at, file);
+                continue;
+            }
+            if let Some(kind) = seen {
+                self.remove(&at);
+                // Ways may lead elsewhere now.
+                if matches!(kind, FileKind::Directory | FileKind::Symlink) {
+                    last = (Vec::new(), Place::root());
                 }
             }
+            let file = if tar.kind(number) == FileKind::HardLink {
+                let target = self.find(&join(&top, link), false)?;
+                if self.is_directory(&target) {
+                    return Err(is_a_directory(&target));
+                }
+                self.file(&target)
+            } else {
+                file_of(tar, number, || {
+                    contents.get(&number).cloned().unwrap_or_else(|| {
+                        self.unpacking.push(number);
+                        Content::default()
+                    })
+                })
+            };
+            let Some(file) = file else { continue };
+            match &file.kind {
+                Kind::Symlink { target } if !is_target(target) => {
+                    return Err(refuse("A link cannot lead there", &at));
+                }
+                // Overlayfs has it for what is removed.
+                Kind::CharacterDevice(0, 0) => return Err(refuse("A device cannot be 0:0", &at)),
+                _ => self.place(&at, file),
+            }
         }
-        self.wanting.append(&mut wanting);
         Ok(())
     }
+}
+
+fn is_a_directory(path: &[u8]) -> Error {
+    told(Code::IsADirectory, "Is a directory", path)
+}
+
+fn file_exists(path: &[u8]) -> Error {
+    told(Code::FileExists, "File exists", path)
 }
 
 fn not_the_root(at: &[u8]) -> Result<()> {
