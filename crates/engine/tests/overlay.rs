@@ -656,8 +656,32 @@ fn compared(before: &Files, after: &Files) -> BTreeSet<String> {
     lines
 }
 
+fn entry() -> impl Strategy<Value = Entry> {
+    const NAMES: &[&str] = &["a", "b", "d", "e", "x", "etc", "bin", "motd", ".."];
+    let path = || prop::collection::vec(prop::sample::select(NAMES), 1..4).prop_map(|names| names.join("/"));
+    prop_oneof![
+        3 => (path(), 0..3_usize).prop_map(|(path, size)| Entry::file(path, "x".repeat(size))),
+        2 => path().prop_map(Entry::directory),
+        1 => (path(), path(), prop_oneof![Just(""), Just("/")]).prop_map(|(path, to, root)| Entry::symlink(path, format!("{root}{to}"))),
+        1 => (path(), path()).prop_map(|(path, to)| Entry::hard_link(path, to)),
+    ]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// Whatever its links lead to, and whatever it puts in the place of what: each change is in a directory, and the layer says the same.
+    #[test]
+    fn any_tar(entries in prop::collection::vec(entry(), 1..12), directory in prop::sample::select(&["/", "etc", "to-etc/d"][..])) {
+        let mut one = Container::new();
+        if one.unpack(&tar(&entries), directory).is_err() {
+            prop_assert!(one.overlay.is_empty());
+        }
+        let again = Overlay::new(one.layers.tree.clone(), one.rows.clone()).unwrap();
+        prop_assert_eq!(again.diff(), one.overlay.diff());
+        let lines: BTreeSet<String> = one.diff().into_iter().collect();
+        prop_assert_eq!(lines, compared(&one.layers.files(), &one.committed().files()));
+    }
 
     #[test]
     fn any_sequence_of_operations(steps in prop::collection::vec(step(), 1..24)) {
