@@ -244,6 +244,9 @@ fn written(layers: &[(Vec<Entry>, Packing)]) -> Vec<Vec<u8>> {
 fn no_whiteout_makes_what_was_dropped() {
     let through = tar(&[Entry::symlink("link", "a"), Entry::file("link/.wh.x", ""), Entry::file("b", "")]);
     assert_eq!(listed(&dropped(&[through], &["a"])[0]), ["link", "b"]);
+    // It takes away what its way leads through.
+    let layers = [tar(&[Entry::symlink("link", "a/b/..")]), tar(&[Entry::file("link/.wh.b", "")])];
+    assert!(listed(&dropped(&layers, &["a"])[1]).is_empty());
     // A file is in its way, which goes.
     let below = tar(&[Entry::file("a", "x"), Entry::hard_link("b", "a")]);
     let layers = [below, tar(&[Entry::file("a/.wh.x", ""), Entry::file("c", "")])];

@@ -54,7 +54,7 @@ impl Changing {
             }
             match outcome {
                 Outcome::Nothing => {}
-                Outcome::Removed(removed) => {
+                Outcome::Removed(_, removed) => {
                     for one in removed {
                         if let Some(file) = self.merging.files().describe(one.node, one.inode) {
                             self.changes.push(Change::Deleted(Box::new(file), one.bytes));

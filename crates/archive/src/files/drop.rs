@@ -273,21 +273,17 @@ impl Dropping {
             return if way.moves && real != path { Fate::Renamed(real) } else { Fate::Stays };
         }
         let hides = if name == OPAQUE { Some(None) } else { hidden(&path).map(|(_, name)| Some(name)) };
-        let files = self.merging.files();
-        let place = files.look_up(directory, true).filter(|&node| files.is_directory(node));
-        let has_none = matches!(outcome, Outcome::Nothing) && place.is_none();
-        let Some(hides) = hides.filter(|_| !has_none) else {
+        let (&Outcome::Removed(place, _), Some(hides)) = (outcome, hides) else {
             // What has no place might get one when what is in its way is gone.
             let is_file = u32::try_from(layer).is_ok_and(|layer| self.files.contains(&(layer, number)));
             let is_idle = !path.is_empty() && !path.starts_with(b".wh..wh.");
             return or_goes(is_file || is_idle, Fate::Stays);
         };
-        // A whiteout, which hides something in the directory where its way leads, or which it has made there.
-        let led = way.leads.clone().or_else(|| place.map(|node| files.path(node)));
-        let real = led.as_deref().unwrap_or(directory);
-        let goes = self.is_gone(&hides.map_or_else(|| real.to_vec(), |name| join(real, name)));
+        // A whiteout, which hides something in the directory where its way leads.
+        let real = self.merging.files().path(place);
+        let goes = self.is_gone(&hides.map_or_else(|| real.clone(), |name| join(&real, name)));
         let moves = way.moves && real != directory;
-        or_goes(goes, if moves { Fate::Renamed(join(real, name)) } else { Fate::Stays })
+        or_goes(goes, if moves { Fate::Renamed(join(&real, name)) } else { Fate::Stays })
     }
 
     /// Directories that are there because the entry that goes was in them, and stay.
@@ -356,7 +352,7 @@ impl Wanted {
 /// Where the paths of an entry lead before it is unpacked.
 #[derive(Default)]
 struct Way {
-    /// Of a whiteout, where its directory is; of a hard link, where its target is.
+    /// Of a hard link, where its target is.
     leads: Option<Vec<u8>>,
     /// Whether nothing is there yet.
     is_new: bool,
@@ -386,9 +382,6 @@ impl Way {
         let directory = index.directory(record.directory);
         let real = state.look_up(directory, true);
         let way = Self { is_new: real.is_none(), moves: is_through(directory, real), ..Self::default() };
-        if index.name(record).starts_with(b".wh.") {
-            return Self { leads: real.map(|node| state.path(node)), ..way };
-        }
         let Some(target) = index.link(record).filter(|_| record.kind() == FileKind::HardLink) else {
             return way;
         };

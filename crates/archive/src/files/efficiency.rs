@@ -93,7 +93,7 @@ impl Weighing {
                         .filter(|(_, record)| record.kind() != FileKind::Directory)
                         .map(|(index, record)| (node, index.size(record)))
                 }
-                Outcome::Removed(_) => whiteout,
+                Outcome::Removed(..) => whiteout,
                 Outcome::Nothing => None,
             };
             if let Some((node, bytes)) = found {
@@ -164,9 +164,8 @@ fn hidden_bytes(files: &Growing, record: Record) -> Option<(u32, u64)> {
     let path = index.path(record);
     let (directory, name) = hidden(&path)?;
     let parent = files.look_up(directory, true)?;
-    let node = files.slot(parent, name)?;
-    let directory = files.child(parent, name).filter(|&node| files.is_directory(node));
-    Some((node, directory.map_or(0, |node| files.total(node))))
+    let node = files.child(parent, name)?;
+    Some((node, if files.is_directory(node) { files.total(node) } else { 0 }))
 }
 
 impl std::fmt::Debug for Weighing {

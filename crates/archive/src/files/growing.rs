@@ -246,7 +246,7 @@ impl Growing {
     }
 
     /// The number of a name, whether there is a file now or not.
-    pub(super) fn slot(&self, parent: u32, name: &[u8]) -> Option<u32> {
+    fn slot(&self, parent: u32, name: &[u8]) -> Option<u32> {
         let same = |&node: &u32| self.is_named(node, parent, name);
         self.table.find(hash(parent, name), same).copied()
     }

@@ -27,8 +27,8 @@ pub enum ChangeKind {
 pub(super) enum Outcome {
     /// It stands at that node now.
     Placed(ChangeKind, u32),
-    /// It took these away.
-    Removed(Vec<Removed>),
+    /// A whiteout in the directory at that node took these away.
+    Removed(u32, Vec<Removed>),
     /// Nothing: it cannot be unpacked, or is of no meaning.
     Nothing,
 }
@@ -132,11 +132,12 @@ impl Merging {
             let mut removed = Vec::new();
             if name == OPAQUE {
                 self.files.remove_lower_children(parent, &mut removed);
-            } else if !matches!(hidden, b"" | b"." | b"..") {
-                let node = self.files.child(parent, hidden)?;
+            } else if !matches!(hidden, b"" | b"." | b"..")
+                && let Some(node) = self.files.child(parent, hidden)
+            {
                 self.files.remove_lower(node, &mut removed);
             }
-            return Some(Outcome::Removed(removed));
+            return Some(Outcome::Removed(parent, removed));
         }
         // One that leads nowhere, or to a directory, does nothing at all.
         let linked = match record.kind() {
