@@ -46,6 +46,8 @@ pub(crate) fn archive(busybox: Vec<u8>) -> Vec<u8> {
         env: vec!["PATH=/bin".to_owned(), "A=1".to_owned()],
         volumes: vec!["/tmp/v".to_owned()],
         exposed_ports: vec!["80/tcp".to_owned()],
+        // The steps need root.
+        user: "0".to_owned(),
         author: "the base's".to_owned(),
         ..ImageSpec::new(NAME).label("kept", "yes")
     }])

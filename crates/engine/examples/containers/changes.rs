@@ -6,7 +6,7 @@ use longshore_engine::CommitOptions;
 use crate::random::Random;
 
 /// Lines of a Dockerfile, some of which Docker refuses.
-const LINES: [&str; 30] = [
+const LINES: [&str; 62] = [
     "CMD [\"/busybox\", \"sleep\", \"7\"]",
     "CMD echo  hi 'there'",
     "CMD []",
@@ -32,14 +32,46 @@ const LINES: [&str; 30] = [
     "HEALTHCHECK --interval=1m30s --retries=3 CMD curl -f http://localhost",
     "HEALTHCHECK --timeout=1.5s CMD [\"/busybox\", \"true\"]",
     "HEALTHCHECK NONE",
+    "HEALTHCHECK --retries=2 --interval=\"5s\" --timeout= CMD x",
+    "HEALTHCHECK --start-period=1m --foo NONE",
+    "CMD",
+    "ENV -- H=$$$?$@ I=${A:+b}",
+    "EXPOSE 127.0.0.1:8080:90 8080:81/udp 60-61:70-71 0 82/",
+    "LABEL i=a\u{a0}b j=\"k l\"",
+    "USER \"\"",
+    "USER $NOTHING",
+    "USER a b",
+    "VOLUME -- /more",
     "RUN true",
     "ENV a",
     "EXPOSE none",
     "SHELL [\"/bin/ash\"]",
     "HEALTHCHECK nothing",
+    "",
+    "# nothing",
+    "CMD [\"a\", 1]",
+    "ENV --foo a=b",
+    "ENV a=${NOTHING:?none}",
+    "ENV a=\"b",
+    "ENV\u{a0}a=b",
+    "EXPOSE /tcp",
+    "EXPOSE 80:",
+    "EXPOSE a:80",
+    "EXPOSE 80/x",
+    "HEALTHCHECK --interval=1s --interval=1s CMD x",
+    "HEALTHCHECK --retries=99999999999 CMD x",
+    "HEALTHCHECK --retries=x CMD x",
+    "HEALTHCHECK --timeout CMD x",
+    "HEALTHCHECK CMD []",
+    "LABEL --x=y a=b",
+    "USER",
+    "USER --x",
+    "VOLUME []",
+    "WORKDIR",
+    "WORKDIR ${NOTHING}",
 ];
 /// How many of these Docker takes.
-const TAKEN: usize = 25;
+const TAKEN: usize = 35;
 
 /// A few lines, in one of eight cases one that is refused.
 pub(crate) fn random(random: &mut Random) -> CommitOptions {
