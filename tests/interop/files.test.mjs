@@ -135,7 +135,8 @@ with tarfile.open(sys.argv[1], 'w') as tar:
     assert.deepEqual(await changes(last - 2), ['A dangling/in', 'A c/old', 'C a', 'C a/deep', 'C c', 'C dangling'].sort());
     assert.ok((await changes(last)).includes('D c/new'));
     const { score, wasted, paths } = await open.efficiency(image);
-    assert.ok(score > 0.9 && score < 1, `${score}`);
+    // A layer has bin/busybox as a hard link, which for dive is one of no bytes.
+    assert.ok(score > 0.7 && score < 0.75, `${score}`);
     assert.ok(wasted > 0 && paths.some(({ path }) => path === 'c/new'), JSON.stringify(paths));
   });
 });
