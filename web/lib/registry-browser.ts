@@ -13,6 +13,9 @@ const CHUNK = 16 << 20;
 /** What comes is stored by so many bytes. */
 const PIECE = 4 << 20;
 
+/** Where the wasm is, if not beside this file. */
+let at: string | URL | undefined;
+
 /** The browser's shell. */
 export function browserShell(wasmUrl: string | URL | undefined): Shell {
   at = wasmUrl;
@@ -28,8 +31,6 @@ export function browserShell(wasmUrl: string | URL | undefined): Shell {
     },
   };
 }
-
-let at: string | URL | undefined;
 
 const load: () => Promise<RegistryWasm> = once(() =>
   loaded(async () => {

@@ -76,6 +76,7 @@ export interface Hold {
 /** The wasm itself, as far as it is used: its own declarations ask more of a compiler than users of the package may have set. */
 export interface RegistryWasm {
   Registry: new (host: string, access: RegistryAccess) => WasmRegistry;
+  assertFor(config: Uint8Array, platform: string): void;
   choose(mediaType: string, digest: string, bytes: Uint8Array, platform?: string): string | undefined;
   indexJson(mediaType: string, digest: string, bytes: Uint8Array, names: string[]): string;
   isFor(os: string, architecture: string, variant: string | undefined, wanted: readonly string[]): boolean;

@@ -4,7 +4,7 @@ import { LongshoreError } from './errors.js';
 import { inLanes, tally } from './lanes.js';
 import { RegistryClient, asked } from './registry-client.js';
 import type { Shell } from './registry-exchange.js';
-import type { Hold, ManifestGot, Referred, RegistryWasm } from './registry-protocol.js';
+import type { Hold, ManifestGot, Referred } from './registry-protocol.js';
 import { lanesOf, short } from './registry-push.js';
 import type { PullOptions } from './registry-types.js';
 
@@ -52,7 +52,7 @@ export async function pullFiles<Source>(
     const kept = new Memory();
     await client.run((registry) => registry.blob(repository, config.digest, config.size), { signal, hold: kept });
     const bytes = await kept.finish();
-    assertFor(wasm, bytes, platform);
+    asked(() => wasm.assertFor(bytes, platform));
     files.set(pathOf(config.digest), bytes);
   }
   const blobs = new Map<string, Referred>();
@@ -128,22 +128,6 @@ class Memory implements Hold {
   async finish(): Promise<Uint8Array<ArrayBuffer>> {
     return new Uint8Array(await new Blob(this.#pieces).arrayBuffer());
   }
-}
-
-/** Fails where an image is for another platform. Of what is no image, nobody can say. */
-function assertFor(wasm: RegistryWasm, config: Uint8Array, platform: string): void {
-  let found: { os?: unknown; architecture?: unknown; variant?: unknown };
-  try {
-    found = JSON.parse(new TextDecoder().decode(config)) as typeof found;
-  } catch {
-    return;
-  }
-  const { os, architecture, variant } = found ?? {};
-  if (typeof os !== 'string' || typeof architecture !== 'string') return;
-  const own = typeof variant === 'string' ? variant : undefined;
-  if (wasm.isFor(os, architecture, own, [platform])) return;
-  const actual = [os, architecture, ...(own ? [own] : [])].join('/');
-  throw new LongshoreError('no-such-platform', `There is no image for ${platform}. There is: ${actual}.`, { expected: platform, actual });
 }
 
 function pathOf(digest: string): string {

@@ -46,6 +46,12 @@ struct ListedPlatform {
     variant: Option<String>,
 }
 
+impl From<ListedPlatform> for Platform {
+    fn from(ListedPlatform { os, architecture, variant }: ListedPlatform) -> Self {
+        Self { os, architecture, variant }
+    }
+}
+
 #[derive(Deserialize)]
 struct Document {
     config: Option<Listed>,
@@ -73,11 +79,7 @@ pub fn descriptors(manifest: &Manifest) -> Result<Vec<Descriptor>> {
         if FOREIGN.iter().any(|foreign| one.media_type.starts_with(foreign)) {
             continue;
         }
-        let platform = one.platform.map(|ListedPlatform { os, architecture, variant }| Platform {
-            os,
-            architecture,
-            variant,
-        });
+        let platform = one.platform.map(Platform::from);
         let Listed { media_type, digest, size, .. } = one;
         found.push(Descriptor { media_type, digest, size, is_manifest, platform });
     }
@@ -113,6 +115,16 @@ pub fn choose(manifest: &Manifest, platform: Option<&str>) -> Result<Chosen> {
         return Ok(Chosen::One(found.clone()));
     }
     Err(Platform::absent(wanted, images.iter().filter_map(|one| one.platform.as_ref())))
+}
+
+/// Fails with `no-such-platform` where an image, by its config, is for another platform than the one that is wanted, and does not
+/// run there. Of what is no image, nobody can say.
+pub fn assert_for(config: &[u8], platform: &str) -> Result<()> {
+    let Ok(own) = serde_json::from_slice::<ListedPlatform>(config).map(Platform::from) else { return Ok(()) };
+    if own.os.is_empty() || own.architecture.is_empty() || own.distance(platform).is_some() {
+        return Ok(());
+    }
+    Err(Platform::absent(platform, std::iter::once(&own)))
 }
 
 /// The `index.json` of a layout with one manifest, under these names.
@@ -191,6 +203,18 @@ mod tests {
         // Without a wish, the only one is as good as any.
         assert!(matches!(choose(&index(&["linux/arm64", "unknown/unknown"]), None).unwrap(), Chosen::One(_)));
         assert!(choose(&index(&["linux/arm64", "linux/s390x"]), None).is_err());
+    }
+
+    #[test]
+    fn an_image_is_for_the_platform_of_its_config() {
+        let config = r#"{"os":"linux","architecture":"arm","variant":"v6"}"#;
+        for (config, platform) in
+            [(config, "linux/arm/v7"), ("{}", "linux/amd64"), ("no JSON", "linux/amd64")]
+        {
+            assert_for(config.as_bytes(), platform).unwrap();
+        }
+        let error = assert_for(config.as_bytes(), "linux/arm64").unwrap_err();
+        assert_eq!(error.message(), "There is no image for linux/arm64. There is: linux/arm/v6.");
     }
 
     #[test]

@@ -36,7 +36,7 @@ mod session;
 pub use exchange::{Exchange, Outcome, Step};
 pub use host::Host;
 pub use http::{Answer, Body, Failure, HeaderValue, Method, Redirects, Request, Take};
-pub use layout::{Chosen, Descriptor, choose, descriptors, index_json, mirrored};
+pub use layout::{Chosen, Descriptor, assert_for, choose, descriptors, index_json, mirrored};
 pub use operation::{BlobOutcome, Manifest};
 pub use secret::{Credentials, Secret};
 pub use session::{Session, Settings};

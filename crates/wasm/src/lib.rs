@@ -51,7 +51,7 @@ pub use crate::names::{parse_reference, suggest_tags};
 #[cfg(feature = "codec")]
 pub use crate::overlay::Overlay;
 #[cfg(feature = "registry")]
-pub use crate::registry::{Exchange, Registry, choose, index_json, mirrored, named};
+pub use crate::registry::{Exchange, Registry, assert_for, choose, index_json, mirrored, named};
 #[cfg(feature = "codec")]
 pub use crate::repack::{Pack, Repack};
 #[cfg(feature = "codec")]

@@ -253,6 +253,12 @@ pub fn choose(
     }
 }
 
+/// Throws `no-such-platform` where an image's config is for another platform.
+#[wasm_bindgen(js_name = assertFor)]
+pub fn assert_for(config: &[u8], platform: &str) -> JsResult<()> {
+    core::assert_for(config, platform).map_err(to_throw)
+}
+
 /// The `index.json` of a layout with one manifest. Throws `invalid-reference` for a name.
 #[wasm_bindgen(js_name = indexJson)]
 pub fn index_json(

@@ -1,14 +1,15 @@
 //! Lines of a Dockerfile that change a config, as `docker commit --change` takes them (moby `builder/dockerfile/dispatchers.go`,
 //! buildkit `frontend/dockerfile/{parser,shell,instructions}`).
 
-use std::iter::Peekable;
-use std::num::IntErrorKind;
-use std::str::Chars;
+mod expand;
+mod health;
 
 use crate::changes::{Change, ConfigChanges, protocol, refuse, toggle};
 use crate::error::Result;
 use crate::json::{self, Object};
-use crate::time::duration;
+
+use expand::expand;
+use health::health_check;
 
 /// The instructions that Docker takes.
 const KNOWN: [&str; 11] = [
@@ -25,23 +26,8 @@ const KNOWN: [&str; 11] = [
     "WORKDIR",
 ];
 
-/// The flags of a health check, and what they set.
-const CHECK: [(&str, &str); 5] = [
-    ("interval", "Interval"),
-    ("timeout", "Timeout"),
-    ("start-period", "StartPeriod"),
-    ("start-interval", "StartInterval"),
-    ("retries", "Retries"),
-];
-
 /// What stands between the words of an instruction: no other white space does.
 const SPACES: [char; 5] = [' ', '\t', '\x0b', '\x0c', '\r'];
-
-/// Go's sentence for a substitution without an end.
-const NO_BRACE: &str = "syntax error: missing '}'";
-
-/// How deep substitutions and quotes may nest: each takes of the stack.
-const MAX_DEPTH: usize = 64;
 
 /// Applies lines to the `config` object of a config, in order. Fails with `invalid-argument`, in Docker's words.
 pub(crate) fn apply(lines: &[String], config: &mut Object<'_>) -> Result<()> {
@@ -318,112 +304,6 @@ fn pairs_of(word: &str, rest: &str) -> Result<Vec<(String, String)>> {
     words.into_iter().map(pair).collect()
 }
 
-/// A word without its quotes, with the values of variables.
-fn expand(text: &str, variables: &[String]) -> Result<String> {
-    let mut word = Word { left: text.chars().peekable(), variables, depth: 0 };
-    word.until(None).map_err(|sentence| refuse(format!("failed to process {text:?}: {sentence}")))
-}
-
-/// What is left of a word that is being expanded. Its errors are Docker's sentences.
-struct Word<'a> {
-    left: Peekable<Chars<'a>>,
-    variables: &'a [String],
-    depth: usize,
-}
-
-impl<'a> Word<'a> {
-    /// What comes before a double quote or a brace that ends it, or all of it.
-    fn until(&mut self, end: Option<char>) -> Result<String, String> {
-        let open = |what| Err(format!("unexpected end of statement while looking for matching {what}-quote"));
-        let in_quotes = end == Some('"');
-        let mut result = String::new();
-        self.depth += 1;
-        if self.depth > MAX_DEPTH {
-            return Err("a substitution is too deep".to_owned());
-        }
-        while let Some(character) = self.left.next() {
-            match character {
-                other if end == Some(other) => {
-                    self.depth -= 1;
-                    return Ok(result);
-                }
-                '\'' if !in_quotes => loop {
-                    match self.left.next() {
-                        None => return open("single"),
-                        Some('\'') => break,
-                        Some(other) => result.push(other),
-                    }
-                },
-                '"' => result += &self.until(Some('"'))?,
-                '\\' => {
-                    let next = self.left.next();
-                    if in_quotes && !matches!(next, Some('"' | '$' | '\\')) {
-                        result.push('\\');
-                    }
-                    result.extend(next);
-                }
-                '$' => result += &self.variable()?,
-                other => result.push(other),
-            }
-        }
-        match end {
-            None => Ok(result),
-            Some('"') => open("double"),
-            Some(_) => Err(NO_BRACE.to_owned()),
-        }
-    }
-
-    /// What stands for `$name`, `${name}`, `${name-word}`, `${name+word}` and `${name?word}`, of which the dollar is read; with
-    /// a colon after the name, empty is as good as unset.
-    fn variable(&mut self) -> Result<String, String> {
-        let is_braced = self.left.next_if_eq(&'{').is_some();
-        if is_braced && matches!(self.left.peek(), Some('{' | '}' | ':')) {
-            return Err("syntax error: bad substitution".to_owned());
-        }
-        let name = self.name();
-        let value = self.value(&name);
-        if !is_braced {
-            return Ok(if name.is_empty() { "$" } else { value.unwrap_or_default() }.to_owned());
-        }
-        let colon = if self.left.next_if_eq(&':').is_some() { ":" } else { "" };
-        let modifier = self.left.next().ok_or(NO_BRACE)?;
-        match modifier {
-            '}' if colon.is_empty() => return Ok(value.unwrap_or_default().to_owned()),
-            '-' | '+' | '?' => {}
-            _ => return Err(format!("unsupported modifier ({colon}{modifier}) in substitution")),
-        }
-        let word = self.until(Some('}'))?;
-        match (modifier, value.filter(|value| colon.is_empty() || !value.is_empty())) {
-            ('-', None) | ('+', Some(_)) => Ok(word),
-            ('+', None) => Ok(String::new()),
-            (_, Some(value)) => Ok(value.to_owned()),
-            _ if !word.is_empty() => Err(format!("{name}: {word}")),
-            _ => Err(format!(
-                "{name}: is not allowed to be {}",
-                if value.is_some() { "empty" } else { "unset" }
-            )),
-        }
-    }
-
-    /// A variable's name, a number, or one of the shell's special ones, none of which is ever set.
-    fn name(&mut self) -> String {
-        if let Some(special) = self.left.next_if(|character| "@*#?-$!".contains(*character)) {
-            return special.to_string();
-        }
-        let is_number = self.left.peek().is_some_and(char::is_ascii_digit);
-        let belongs = |character: &char| {
-            character.is_ascii_digit() || !is_number && (character.is_ascii_alphabetic() || *character == '_')
-        };
-        std::iter::from_fn(|| self.left.next_if(belongs)).collect()
-    }
-
-    /// The value of a variable: the last, where there are several.
-    fn value(&self, name: &str) -> Option<&'a str> {
-        let mut pairs = self.variables.iter().rev().map(|text| text.split_once('=').unwrap_or((text, "")));
-        pairs.find_map(|(known, value)| (known == name).then_some(value))
-    }
-}
-
 /// A container's ports that a text means, `[[IP:]HOST:]PORT[/PROTOCOL]`, each a number or a range
 /// (`github.com/docker/go-connections/nat`).
 fn ports(text: &str) -> Result<Vec<String>> {
@@ -463,67 +343,6 @@ fn clean(path: &str) -> String {
         }
     }
     format!("/{}", names.join("/"))
-}
-
-/// The JSON of a health check: `CMD …` with its flags, or `NONE`.
-fn health_check(flags: &[String], rest: &str) -> Result<String> {
-    let (kind, rest) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
-    let (kind, rest) = (kind.to_ascii_uppercase(), rest.trim());
-    let words = list(rest)?;
-    let is_empty = words.as_ref().map_or(rest.is_empty(), Vec::is_empty);
-    let mut fields = Vec::new();
-    let test = match kind.as_str() {
-        // Docker does not look at its flags.
-        "NONE" if is_empty => vec![kind],
-        "NONE" => return Err(refuse("HEALTHCHECK NONE takes no arguments".to_owned())),
-        _ => {
-            fields = values_of(flags, &CHECK)?;
-            match words {
-                _ if kind != "CMD" => {
-                    return Err(refuse(format!("Unknown type {kind:?} in HEALTHCHECK (try CMD)")));
-                }
-                _ if is_empty => return Err(refuse("Missing command after HEALTHCHECK CMD".to_owned())),
-                Some(words) => [vec![kind], words].concat(),
-                None => vec!["CMD-SHELL".to_owned(), rest.to_owned()],
-            }
-        }
-    };
-    let mut check = Object::default();
-    check.push("Test", json::array_of(test.iter().map(|word| json::string(word))));
-    for (name, key) in CHECK {
-        let Some((_, value)) = fields.iter().find(|(known, value)| *known == name && !value.is_empty())
-        else {
-            continue;
-        };
-        let number = if name == "retries" { retries(value)? } else { interval(value, name)? };
-        if number != 0 {
-            check.push(key, number.to_string());
-        }
-    }
-    Ok(check.to_json())
-}
-
-/// How often a check is tried again; its errors are Go's.
-fn retries(text: &str) -> Result<i64> {
-    let invalid = |error: std::num::ParseIntError| {
-        let is_out = matches!(error.kind(), IntErrorKind::PosOverflow | IntErrorKind::NegOverflow);
-        let what = if is_out { "value out of range" } else { "invalid syntax" };
-        refuse(format!("strconv.ParseInt: parsing {text:?}: {what}"))
-    };
-    let number: i32 = text.parse().map_err(invalid)?;
-    if number < 0 {
-        return Err(refuse(format!("--retries cannot be negative ({number})")));
-    }
-    Ok(number.into())
-}
-
-/// A duration in nanoseconds: 0, or a millisecond at least.
-fn interval(text: &str, flag: &str) -> Result<i64> {
-    let nanoseconds = duration(text).map_err(refuse)?;
-    if nanoseconds != 0 && nanoseconds < 1_000_000 {
-        return Err(refuse(format!("Interval {flag:?} cannot be less than 1ms")));
-    }
-    Ok(nanoseconds)
 }
 
 #[cfg(test)]
