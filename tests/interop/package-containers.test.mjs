@@ -145,6 +145,29 @@ describe('containers of the package', { skip: skipUnless('dockerd', 'busybox') }
     assert.equal((await store.verify()).verdict, 'intact');
   });
 
+  it("go along in the store's export, of which the engine loads the images", async (t) => {
+    const store = await opened(t, 'several');
+    await store.tag('base:1', 'team/base:2');
+    const container = await store.create('base:1', { name: 'work' });
+    await container.write('/etc/release', 'changed here\n');
+    const output = join(await temporary(t), 'all.tar');
+    const saved = await store.exportAll();
+    await saved.writeTo(output);
+    await saved.release();
+    await engine.empty();
+    const lines = (await engine.docker('load', '--input', output)).trim().split('\n');
+    const names = (await store.images()).map(({ repository, tag }) => `Loaded image: ${repository}:${tag}`);
+    assert.ok(names.includes('Loaded image: team/base:2'));
+    assert.deepEqual(lines.sort(), names.sort());
+    const [{ Id }] = JSON.parse(await engine.docker('image', 'inspect', 'team/base:2'));
+    assert.equal(Id, (await store.inspect('base:1')).Id);
+
+    const other = await api.openStore(join(await temporary(t), 'other'));
+    t.after(() => other.close());
+    await other.load(output);
+    assert.deepEqual(await (await other.container('work')).diff(), await container.diff());
+  });
+
   it('stand against removing their image, as Docker says it', async (t) => {
     const store = await opened(t, 'single');
     const container = await store.create('base:1', { name: 'user' });

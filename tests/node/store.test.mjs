@@ -210,18 +210,74 @@ describe('the store in Node', () => {
     await fails(store.save([]), 'invalid-argument');
   });
 
-  it('goes whole into one file and comes back', async (t) => {
+  for (const gzip of [false, true]) {
+    it(`goes whole into one file and comes back, working containers too${gzip ? ', packed' : ''}`, async (t) => {
+      const store = await opened(t);
+      for (const file of Object.values(files)) await store.load(file);
+      await store.tag('app:1', 'app:2');
+      const web = await store.create('web:1', { name: 'web' });
+      const content = Buffer.alloc(300_000, 'content');
+      await web.write('/etc/large', content);
+      await web.write('/etc/small', 'small');
+      await store.create('pod:1', { name: 'pod' });
+      // Of this image only its container is left.
+      await store.rmi(['pod:1'], { force: true });
+
+      const file = join(directory, `all-${gzip}.tar`);
+      const saved = await store.exportAll({ gzip });
+      await saved.writeTo(file);
+      await saved.release();
+      const other = await opened(t);
+      await other.load(files.one);
+      await other.create('app:1', { name: 'pod' });
+      const plan = await other.plan(file);
+      assert.deepEqual([...plan.containers].sort(), ['pod', 'web']);
+      const { containers, bytes } = await other.importAll(file);
+      assert.equal(bytes, plan.bytes);
+      assert.deepEqual([...containers].sort(), (await store.ps({ all: true })).map(({ id }) => id).sort());
+
+      const listed = async (store) => (await store.images({ all: true })).map((row) => JSON.stringify(row)).sort();
+      const before = await listed(store);
+      const after = await listed(other);
+      assert.deepEqual(after.filter((row) => before.includes(row)), before);
+      const [pod] = (await store.ps({ all: true })).filter(({ name }) => name === 'pod');
+      const came = after.filter((row) => !before.includes(row)).map((row) => JSON.parse(row));
+      assert.deepEqual(came.map(({ id, repository }) => [id, repository]), [[pod.imageId, undefined]]);
+      const there = await other.container('web');
+      assert.deepEqual(await there.diff(), await web.diff());
+      const inside = await there.open();
+      const read = async (path) => Buffer.from(await inside.readFile(inside.images[0].id, path));
+      assert.deepEqual(await read('/etc/large'), content);
+      assert.equal(`${await read('/etc/small')}`, 'small');
+      await inside.close();
+      assert.equal((await other.ps({ all: true })).length, 3);
+      assert.equal((await other.verify()).verdict, 'intact');
+      // Once more brings nothing.
+      assert.deepEqual((await other.load(file)).containers, []);
+    });
+  }
+
+  it('takes nothing of a store whose containers are not there', async (t) => {
     const store = await opened(t);
-    for (const file of Object.values(files)) await store.load(file);
-    await store.tag('app:1', 'app:2');
-    const file = join(directory, 'all.tar');
+    await store.load(files.one);
+    const container = await store.create('app:1', { name: 'web' });
+    await container.write('/etc/motd', 'hello');
     const saved = await store.exportAll();
+    const file = join(directory, 'broken.tar');
     await saved.writeTo(file);
     await saved.release();
-    const other = await opened(t);
-    await other.importAll(file);
-    const listed = async (store) => (await store.images({ all: true })).map((row) => JSON.stringify(row)).sort();
-    assert.deepEqual(await listed(other), await listed(store));
+    const bytes = await readFile(file);
+    const empty = await opened(t);
+    const broken = async (from, to) => {
+      await writeFile(file, bytes.toString('latin1').replaceAll(from, to), 'latin1');
+      return empty.load(file);
+    };
+    assert.ok(bytes.includes('"version":1'));
+    await fails(broken('"version":1', '"version":7'), 'invalid-manifest', /^The containers in longshore-containers\.json cannot be read: version 7 is unknown here\.$/);
+    const digest = createHash('sha256').update('hello').digest('hex');
+    await fails(broken(`"sha256:${digest}"`, `"sha256:${'0'.repeat(64)}"`), 'missing-entry');
+    assert.deepEqual(await empty.images(), []);
+    assert.deepEqual(await empty.ps({ all: true }), []);
   });
 
   it('takes nothing of an archive with a layer that is not what its image says', async (t) => {

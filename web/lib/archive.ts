@@ -510,7 +510,7 @@ export abstract class BaseArchive {
       try {
         return await use(
           await this.#written(wanted, limits, places.next, calls, (writing, known) =>
-            this.#backend.call('incoming', { writing, rules, ...known }),
+            this.#backend.call('incoming', { archive: this.#handle, writing, rules, ...known }),
           ),
           calls.signal,
         );

@@ -192,6 +192,8 @@ export interface Difference {
 export interface Incoming {
   /** For the engine, as JSON. */
   incoming: string;
+  /** A document for it, too, where the archive is that of a whole store. */
+  containers?: string | undefined;
   blobs: BlobToKeep[];
 }
 
@@ -208,8 +210,8 @@ export type Row = [key: string, value: string];
 
 /** What the engine can be asked: what it takes and what it gives. It changes nothing but by `apply`. */
 export interface Verbs {
-  plan: { args: [incoming: string]; result: Omit<LoadPlan, 'knownBytes' | 'room'> & { blobs: KeptBlob[] } };
-  load: { args: [incoming: string]; result: EngineChange };
+  plan: { args: [incoming: string, containers: string | undefined]; result: Omit<LoadPlan, 'knownBytes' | 'room'> & { blobs: KeptBlob[] } };
+  load: { args: [incoming: string, containers: string | undefined]; result: EngineChange };
   tagging: { args: [source: string, target: string]; result: Tagging };
   tag: { args: [source: string, target: string]; result: EngineChange };
   rmi: { args: [images: string[], force: boolean, noPrune: boolean]; result: EngineChange & { items: Removed[] } };
@@ -221,6 +223,7 @@ export interface Verbs {
   history: { args: [image: string]; result: HistoryRow[] };
   df: { args: []; result: DiskUsage };
   save: { args: [images: string[], platforms: string[]]; result: Export };
+  saveAll: { args: []; result: Export };
   create: { args: [image: string, id: string, name: string, created: string]; result: EngineChange };
   ps: { args: [all: boolean, filters: string[]]; result: ContainerRow[] };
   container: { args: [container: string]; result: { id: string; name: string; image: string; created: string } };
@@ -314,8 +317,8 @@ export interface Operations extends FileOperations {
   /** The same for a registry, where the format was `registry`. */
   shipment: { args: Operations['made']['args']; result: Shipment };
   drop: { args: { writing: number }; result: undefined };
-  /** What the archive that would be made brings to a store, with names changed by the rules. */
-  incoming: { args: Operations['made']['args'] & { rules: RenameRule[] }; result: Incoming };
+  /** What the archive that would be made of another one brings to a store, with names changed by the rules. */
+  incoming: { args: Operations['made']['args'] & { archive: number; rules: RenameRule[] }; result: Incoming };
   /** Asks the engine about a catalog; `stale` where it has to be given the rows of that revision first. */
   engine: { args: EngineCall; result: { stale: true } | { stale: false; result: unknown } };
   /** Lets go of a catalog. */

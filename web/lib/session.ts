@@ -137,11 +137,16 @@ export class Session {
       return { parts: begun.parts(), leftOut: begun.leftOut() };
     },
     shipment: (args) => this.#known(args).shipment(),
-    incoming: async ({ rules, ...known }) => {
+    incoming: async ({ archive: handle, rules, ...known }) => {
       const { Examination } = await this.#modules.codec();
+      const { carried, carriedAt } = await this.#modules.engine();
+      const archive = this.#archive(handle);
+      const containers = archive.text(...carriedAt());
+      const contents = containers === undefined ? [] : carried(containers).map(({ path, ...blob }) => ({ ...blob, layers: [], parts: archive.member(path) }));
       const made = new Examination(this.#known(known).parts(), this.#readSync);
       try {
-        return made.incoming(rules);
+        const { incoming, blobs } = made.incoming(rules);
+        return { incoming, containers, blobs: [...blobs, ...contents] };
       } finally {
         made.free();
       }

@@ -14,6 +14,8 @@ export interface LoadResult {
   lines: string[];
   /** IDs of the images that were not here before. */
   images: string[];
+  /** IDs of the working containers that were not: the archive of a whole store has such. */
+  containers: string[];
   /** How many bytes of blobs were kept anew. */
   bytes: number;
 }
@@ -32,6 +34,8 @@ export interface LoadPlan {
   added: string[];
   known: string[];
   mended: string[];
+  /** Names of the working containers that would come. */
+  containers: string[];
   /** Names that would come. */
   names: string[];
   moves: MovedName[];
@@ -151,6 +155,9 @@ export interface PruneOptions {
 
 /** How {@link Store.save} writes. */
 export type StoreSaveOptions = Omit<SaveOptions, 'images' | 'add'>;
+
+/** How {@link Store.exportAll} writes. */
+export type ExportOptions = Pick<SaveOptions, 'gzip'> & UnpackOptions;
 
 /** What {@link Store.verify} found. */
 export interface StoreReport {

@@ -18,6 +18,7 @@ import type {
   Changed,
   Collected,
   DiskUsage,
+  ExportOptions,
   HistoryRow,
   ImageRow,
   ListOptions,
@@ -124,8 +125,8 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
     const { limits, rules } = checkedLoad(options);
     return this.#running.run(options, (calls) =>
       this.#withArchive(input, calls, (archive) =>
-        archive.handOver(rules, { ...calls, limits }, async ({ incoming, blobs: all }) => {
-          const { blobs, ...plan } = await this.#catalog.ask('plan', [incoming]);
+        archive.handOver(rules, { ...calls, limits }, async ({ incoming, containers, blobs: all }) => {
+          const { blobs, ...plan } = await this.#catalog.ask('plan', [incoming, containers]);
           const missing = new Set(await this.#edge.keeping.missing(all));
           const room = await this.#edge.keeping.room();
           const bytes = sum(blobs.filter(({ digest }) => missing.has(digest)));
@@ -138,7 +139,8 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
   /**
    * `docker load`: takes an archive in, as `openArchive` takes it or as it has opened it. Every blob is kept, read again and
    * verified before any image or name of the archive is there; layers that the store has already are not kept twice. All or
-   * nothing: where it fails or is stopped, nothing of it stays.
+   * nothing: where it fails or is stopped, nothing of it stays. What {@link exportAll} made brings its working containers, too: one whose name
+   * is taken gets the beginning of its ID for a name.
    *
    * Fails as `openArchive` does; with `digest-mismatch`, in Docker's words, where a layer is not what the image says;
    * `quota-exceeded`, whose detail has `needed` and, where that is known, `missing` bytes; `store-failed`, `store-changed`
@@ -156,13 +158,13 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
           if (room !== undefined && room < sum(incoming.blobs)) await this.tidy();
           return keeping.whileLoading(signal, async () => {
             const plan = async () => {
-              const { revision, result: change } = await this.#catalog.asked('load', [incoming.incoming]);
+              const { revision, result: change } = await this.#catalog.asked('load', [incoming.incoming, incoming.containers]);
               return { revision, change, blobs: incoming.blobs };
             };
             const { change, bytes } = await this.#keeper.keep(plan, limits, { ...calls, signal });
             // What undoing it would take away was not here before.
-            const images = change.inverse.delete.flatMap((key) => /^image\/(.*)/.exec(key)?.[1] ?? []);
-            return { lines: change.lines, images, bytes };
+            const added = (kind: string) => change.inverse.delete.flatMap((key) => (key.startsWith(kind) ? key.slice(kind.length) : []));
+            return { lines: change.lines, images: added('image/'), containers: added('container/'), bytes };
           });
         }),
       ),
@@ -215,8 +217,13 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
    */
   async save(images: readonly string[], { platforms, ...options }: StoreSaveOptions = {}): Promise<S> {
     const archive = await this.open(images, { ...(platforms && { platforms }) });
+    return this.#saved(archive, { format: 'docker', ...options } as SaveOptions<never>);
+  }
+
+  /** An archive that was made for it, as a file. */
+  async #saved(archive: A, options: SaveOptions<never>): Promise<S> {
     try {
-      const saved = await archive.save({ format: 'docker', ...options } as SaveOptions<never>);
+      const saved = await archive.save(options);
       const release = async () => {
         await saved.release();
         await archive.close();
@@ -229,11 +236,15 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
   }
 
   /**
-   * All images of the store, as one file, which {@link load} takes in again. Working containers stay here: what is to come along has to be
-   * committed before. Fails as {@link save} does.
+   * All of the store, as one file: the images in the form that Docker 25 and later write, and the working containers beside them, which
+   * other tools do not mind. {@link load} takes it in again. An image that is gone but for a container comes along as one without a name.
+   *
+   * Fails with `invalid-argument` where the store has no image, `damaged-image` and `damaged-blob`, with `limit-exceeded` where hundreds of
+   * thousands of files are changed in containers, and as an archive's `save` does.
    */
-  async exportAll(options: StoreSaveOptions = {}): Promise<S> {
-    return this.save(await this.#everything(), options);
+  async exportAll({ gzip = false, limits = {}, signal, onProgress }: ExportOptions = {}): Promise<S> {
+    const archive = await this.#assembled(await this.#catalog.ask('saveAll', []));
+    return this.#saved(archive, { gzip, limits, ...(signal && { signal }), ...(onProgress && { onProgress }) });
   }
 
   /** Every image, by its names or else its ID. */
@@ -242,7 +253,7 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
     return [...new Set(rows.map(({ repository, tag, id }) => (repository && tag ? `${repository}:${tag}` : id)))];
   }
 
-  /** Takes in what {@link exportAll} made. Fails as {@link load} does. */
+  /** The same as {@link load}, which takes in what {@link exportAll} made. */
   async importAll(input: Input | A, options: LoadOptions = {}): Promise<LoadResult> {
     return this.load(input, options);
   }

@@ -175,6 +175,14 @@ impl<S: Source + Clone> Archive<S> {
         &self.members.index
     }
 
+    /// The bytes of the regular file at a path, as they are stored.
+    pub fn member(&self, path: &str) -> Option<Recipe<S>> {
+        let entry = self.members.entry(self.members.index.find(path)?)?;
+        let mut recipe = Recipe::default();
+        recipe.push_slice(&self.members.data, entry.data..entry.data + entry.size);
+        Some(recipe)
+    }
+
     /// Checks that the source still holds what was indexed, before it is copied; fails with `source-changed`.
     ///
     /// The configs of the first and the last image are read again and must be what they were. That is a look at two

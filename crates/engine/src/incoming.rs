@@ -6,6 +6,7 @@ use longshore_archive::{Archive, Code, Error, ListedTarget, Reference, Result, S
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::Target;
+use crate::container::{Carried, Content};
 use crate::image::{Blob, Descriptor, Image, Index, Layer, Manifest, Row};
 
 /// What an archive holds, as the store would keep it: data, without the blobs.
@@ -20,6 +21,9 @@ pub struct Incoming {
     /// Names that Docker has no word for; they are left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<String>,
+    /// Working containers, where the archive is that of a whole store.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub containers: Vec<Carried>,
 }
 
 /// Something that an archive lists.
@@ -94,6 +98,10 @@ impl Incoming {
         {
             blobs.insert(blob.digest.clone(), blob);
         }
+        for Content { digest, size, .. } in self.containers.iter().flat_map(Carried::contents) {
+            let blob = || Blob { digest: digest.clone(), size: *size, diff_id: None };
+            blobs.entry(digest.clone()).or_insert_with(blob);
+        }
         blobs
     }
 
@@ -104,7 +112,8 @@ impl Incoming {
         self.listed.iter().map(|listed| Ok((&listed.target, names(listed)?))).collect()
     }
 
-    /// Fails with `invalid-argument` where it lists what it does not hold, and with `invalid-reference`.
+    /// Fails with `invalid-argument` where it lists what it does not hold, with `invalid-reference`, and with `invalid-manifest`
+    /// for a container that makes no sense.
     pub(crate) fn check(&self) -> Result<()> {
         let images: BTreeSet<&str> = self.images.iter().map(Image::id).collect();
         let indexes: BTreeSet<&str> = self.indexes.iter().map(|index| index.digest.as_str()).collect();
@@ -118,6 +127,7 @@ impl Incoming {
                 return absent(id);
             }
         }
+        self.containers.iter().try_for_each(Carried::check)?;
         for (target, _) in self.references()? {
             let there = match target {
                 Target::Image(id) => images.contains(id.as_str()),

@@ -49,8 +49,8 @@ mod until;
 pub use catalog::{Catalog, Found, Target};
 pub use change::Change;
 pub use container::{
-    CommitOptions, Committed, Container, ContainerRemoval, ContainerRow, Content, CreateOptions, Edit, File,
-    Kind, NewLayer, Node, RemovedContainer, path_bytes, path_text,
+    CONTAINERS, Carried, CommitOptions, Committed, Container, ContainerRemoval, ContainerRow, Content,
+    CreateOptions, Edit, File, Kind, MAX_CONTAINERS, NewLayer, Node, RemovedContainer, path_bytes, path_text,
 };
 pub use df::{ImageUsage, Usage};
 pub use history::Step;

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::catalog::{Catalog, Target};
 use crate::change::Change;
+use crate::container::Carried;
 use crate::image::{Blob, Image, Index, Manifest};
 use crate::incoming::Incoming;
 
@@ -20,6 +21,8 @@ pub struct Plan {
     pub known: Vec<String>,
     /// IDs of those that are there, but damaged: they are made whole.
     pub mended: Vec<String>,
+    /// Names of the working containers that are new, as the archive has them.
+    pub containers: Vec<String>,
     /// Names that are new, as Docker prints them.
     pub names: Vec<String>,
     /// Names that lead to something else now.
@@ -58,6 +61,9 @@ impl Catalog {
             };
             list.push(image.id().to_owned());
         }
+        let is_new = |carried: &&Carried| self.container(&carried.container.id).is_none();
+        let new = incoming.containers.iter().filter(is_new);
+        plan.containers = new.map(|carried| carried.container.name.clone()).collect();
         let listed = incoming.references()?;
         let names =
             || listed.iter().flat_map(|(target, names)| names.iter().map(move |name| (name, *target)));
@@ -93,10 +99,11 @@ impl Catalog {
         Ok(plan)
     }
 
-    /// `docker load`: the images that are not there yet, and all names, which move from what has them.
+    /// `docker load`: the images that are not there yet, and all names, which move from what has them; working containers,
+    /// where the archive is that of a whole store.
     ///
     /// An image that is there keeps the blobs that it has, unless it is damaged. Fails with `invalid-argument` and
-    /// `invalid-reference` for what [`Incoming::of`] would not give.
+    /// `invalid-reference` for what [`Incoming::of`] would not give, and with `no-such-image` for a container without its image.
     pub fn load(&self, incoming: &Incoming) -> Result<Change> {
         let Loaded { catalog, lines } = self.loaded(incoming)?;
         Ok(Change::between(self, &catalog, lines))
@@ -122,6 +129,7 @@ impl Catalog {
         }
         let lines = catalog.take_names(incoming)?;
         catalog.take_parents(incoming);
+        catalog.take_containers(&incoming.containers)?;
         Ok(Loaded { catalog, lines })
     }
 

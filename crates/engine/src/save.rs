@@ -6,6 +6,7 @@ use longshore_archive::{Algorithm, Code, Error, Reference, Result, blob_path};
 use serde::Serialize;
 
 use crate::catalog::{Catalog, Found, Target, json, no_such_image};
+use crate::container::CONTAINERS;
 use crate::image::{Descriptor, Image, Index};
 
 const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -28,6 +29,13 @@ pub struct ExportedBlob {
     pub digest: String,
     /// Bytes.
     pub size: u64,
+}
+
+impl ExportedBlob {
+    /// None for a digest that is none.
+    pub(crate) fn of(digest: String, size: u64) -> Option<Self> {
+        Some(Self { path: blob_path(&digest)?, digest, size })
+    }
 }
 
 /// What is chosen, with the names that it is to have; in the order in which it was asked for, each once.
@@ -63,7 +71,7 @@ impl Catalog {
     /// `damaged-image`.
     pub fn save(&self, images: &[String], platforms: &[String]) -> Result<Export> {
         if images.is_empty() {
-            return Err(Error::new(Code::InvalidArgument, "No image is to be saved."));
+            return Err(no_image());
         }
         let mut chosen = Chosen::default();
         for image in images {
@@ -74,6 +82,43 @@ impl Catalog {
             }
         }
         self.export(&chosen, platforms)
+    }
+
+    /// All images, under all their names, and the working containers: what [`Self::load`] takes in again. An image that is
+    /// gone but for a container comes along as one without a name.
+    ///
+    /// Fails with `invalid-argument` where there is no image, with `damaged-image`, and `limit-exceeded` where far too much
+    /// is changed in containers.
+    pub fn save_all(&self) -> Result<Export> {
+        let mut all = self.clone();
+        for base in self.bases() {
+            all.put_image(base.clone());
+        }
+        let mut chosen = Chosen::default();
+        for (name, target) in all.names().filter(|(name, _)| name.digest().is_none()) {
+            chosen.add(target.clone(), Some(name.clone()));
+        }
+        for index in all.all_indexes() {
+            chosen.add(Target::Index(index.digest.clone()), None);
+        }
+        for image in all.all_images() {
+            let is_there = |index: &Index| chosen.places.contains_key(&Target::Index(index.digest.clone()));
+            if !all.listings(image.id()).any(is_there) {
+                chosen.add(Target::Image(image.id().to_owned()), None);
+            }
+        }
+        if chosen.targets.is_empty() {
+            return Err(no_image());
+        }
+        let mut export = all.export(&chosen, &[])?;
+        if let Some(containers) = all.carried()? {
+            export.documents.push((CONTAINERS.to_owned(), containers));
+            let contents = all.blobs_of_containers();
+            let contents = contents.filter_map(|(digest, size)| ExportedBlob::of(digest, size));
+            let all: BTreeSet<ExportedBlob> = export.blobs.into_iter().chain(contents).collect();
+            export.blobs = all.into_iter().collect();
+        }
+        Ok(export)
     }
 
     /// What one argument means.
@@ -192,17 +237,19 @@ impl Catalog {
         let there: BTreeSet<&str> = items.iter().map(|(image, _)| image.id()).collect();
         let items: Vec<Item> = items.iter().map(|(image, names)| Item::new(image, names, &there)).collect();
         let index = IndexJson { schema_version: 2, media_type: OCI_INDEX, manifests: descriptors };
-        let exported =
-            |(digest, size): (String, u64)| Some(ExportedBlob { path: blob_path(&digest)?, digest, size });
         Ok(Export {
             documents: vec![
                 ("index.json".to_owned(), json(&index)),
                 ("manifest.json".to_owned(), json(&items) + "\n"),
                 ("oci-layout".to_owned(), r#"{"imageLayoutVersion": "1.0.0"}"#.to_owned()),
             ],
-            blobs: blobs.into_iter().filter_map(exported).collect(),
+            blobs: blobs.into_iter().filter_map(|(digest, size)| ExportedBlob::of(digest, size)).collect(),
         })
     }
+}
+
+fn no_image() -> Error {
+    Error::new(Code::InvalidArgument, "No image is to be saved.")
 }
 
 fn whole_or_error(id: &str, damaged: &BTreeSet<String>) -> Result<()> {

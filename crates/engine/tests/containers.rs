@@ -6,8 +6,8 @@ mod common;
 use common::{kept, line};
 use longshore_archive::{Code, Commit, CommitChanges, Error, Result};
 use longshore_engine::{
-    Catalog, Change, CommitOptions, Committed, Content, CreateOptions, Edit, File, Incoming, Kind, NewLayer,
-    Node, RmiOptions,
+    CONTAINERS, Carried, Catalog, Change, CommitOptions, Committed, Content, CreateOptions, Edit, File,
+    Incoming, Kind, NewLayer, Node, RmiOptions,
 };
 
 /// Does what a verb says; gives what Docker prints.
@@ -358,4 +358,61 @@ fn a_containers_files_are_an_archive() {
     assert!(whole.blobs.iter().all(|blob| catalog.blobs().contains_key(&blob.digest)));
     assert_eq!(whole.documents.len(), 5);
     assert!(whole.documents.iter().any(|(_, text)| text.contains(&layer.diff_id)));
+}
+
+/// What comes in with the archive of a store.
+fn carried(from: &Catalog) -> Incoming {
+    let images = Incoming::of(&kept(line("a", &[&["app:1"], &["app:2"]]))).unwrap();
+    let document =
+        from.save_all().unwrap().documents.into_iter().find(|(path, _)| path == CONTAINERS).unwrap().1;
+    Incoming { containers: Carried::read(&document).unwrap(), ..images }
+}
+
+#[test]
+fn containers_go_from_store_to_store() {
+    let mut one = containers();
+    let put = vec![("a".to_owned(), file("a")), ("b".to_owned(), Node::Removed)];
+    done(&mut one, |catalog| catalog.edit("two", &Edit { put, ..Edit::default() }));
+    let incoming = carried(&one);
+
+    let mut other = containers();
+    done(&mut other, |catalog| Ok(catalog.rm(&["one".to_owned(), "two".to_owned()]).change));
+    // A container that is another one has a name already.
+    done(&mut other, |catalog| catalog.create("app:1", &options('3', "two")));
+    let plan = other.plan(&incoming).unwrap();
+    assert_eq!(plan.containers, ["one", "two"]);
+    let Node::There(File { kind: Kind::Regular(content), .. }) = file("a") else { unreachable!() };
+    assert_eq!(
+        plan.blobs.iter().map(|blob| (&blob.digest, blob.size)).collect::<Vec<_>>(),
+        [(&content.digest, 1)]
+    );
+    assert_eq!(
+        done(&mut other, |catalog| catalog.load(&incoming)),
+        ["Loaded image: app:1", "Loaded image: app:2"]
+    );
+    assert_eq!(names(&other, &[]), ["two", "222222222222", "one"]);
+    let id = "2".repeat(64);
+    assert!(other.upper(&id).eq(one.upper(&id)));
+    // Once more changes nothing.
+    assert!(other.load(&incoming).unwrap().is_empty());
+    assert!(other.plan(&incoming).unwrap().containers.is_empty());
+}
+
+#[test]
+fn containers_that_are_not_taken_in() {
+    let incoming = carried(&containers());
+    let told = |incoming: &Incoming| sentence(Catalog::default().load(incoming));
+    let mut odd = incoming.clone();
+    odd.containers[0].container.id = "short".to_owned();
+    let says = "The containers in longshore-containers.json cannot be read: the ID is none.";
+    assert_eq!(told(&odd), (Code::InvalidManifest, says.to_owned()));
+    let mut odd = incoming.clone();
+    odd.containers[1].changes.push(("../a".to_owned(), Node::Removed));
+    assert_eq!(told(&odd).0, Code::InvalidManifest);
+    let mut odd = incoming.clone();
+    odd.containers[1].container.image = longshore_archive::sha256(b"none");
+    assert_eq!(told(&odd).0, Code::NoSuchImage);
+    for text in ["", "{}", "[]", r#"{"version":2,"containers":[]}"#, r#"{"version":1,"containers":[{}]}"#] {
+        assert_eq!(sentence(Carried::read(text)).0, Code::InvalidManifest, "{text}");
+    }
 }

@@ -7,7 +7,8 @@ use std::rc::Rc;
 use gloo::file::Blob;
 use js_sys::{Array, Function, Uint8Array};
 use longshore_archive::{
-    Archive as Core, Edit, Finding, Format, Image, Indexer, Other, ReadAhead, Reads, RenameRule, Source,
+    Archive as Core, Code, Edit, Error, Finding, Format, Image, Indexer, Other, ReadAhead, Reads, RenameRule,
+    Source,
 };
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
@@ -201,6 +202,32 @@ impl Archive {
         self.source.forget();
         core.recheck().map_err(to_throw)?;
         parts_of(core.recipe())
+    }
+
+    /// What a member is made of. Throws `missing-entry`.
+    #[wasm_bindgen(unchecked_return_type = "Part[]")]
+    pub fn member(&self, path: &str) -> JsResult<Array> {
+        let member = self.core()?.member(path);
+        parts_of(&member.ok_or_else(|| {
+            let sentence = format!("The archive does not hold {path}.");
+            to_throw(Error::new(Code::MissingEntry, sentence).with("entry", path))
+        })?)
+    }
+
+    /// The text of a member, where there is one. Throws `limit-exceeded` for one that is longer than `limit`, and `invalid-json` for one
+    /// that is no text.
+    pub fn text(&self, path: &str, limit: f64) -> JsResult<Option<String>> {
+        let Some(recipe) = self.core()?.member(path) else { return Ok(None) };
+        let refused = |code, sentence: &str| {
+            to_throw(Error::new(code, format!("{path} {sentence}.")).with("entry", path))
+        };
+        #[allow(clippy::cast_precision_loss)] // below 2^53
+        if recipe.len() as f64 > limit {
+            return Err(refused(Code::LimitExceeded, "is too long for what it is"));
+        }
+        let mut bytes = vec![0; usize::try_from(recipe.len()).unwrap_or_default()];
+        recipe.read_at(0, &mut bytes).map_err(to_throw)?;
+        String::from_utf8(bytes).map(Some).map_err(|_| refused(Code::InvalidJson, "is no text"))
     }
 
     /// Makes what was made of the archive elsewhere its current state, as an edit.

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use longshore_archive::{Error, Timestamp};
 use longshore_engine::{
-    Catalog as Core, Change, CommitOptions, Committed, CreateOptions, Edit, Incoming, ListOptions, NewLayer,
-    PruneOptions, RmiOptions,
+    CONTAINERS, Carried, Catalog as Core, Change, CommitOptions, Committed, CreateOptions, Edit, Incoming,
+    ListOptions, MAX_CONTAINERS, NewLayer, PruneOptions, RmiOptions,
 };
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
@@ -94,6 +94,19 @@ struct ContainerView<'a> {
 #[derive(Serialize)]
 struct Nothing {}
 
+/// Where an archive of a whole store has its working containers: a document, and its greatest length.
+#[wasm_bindgen(js_name = carriedAt, unchecked_return_type = "[path: string, limit: number]")]
+pub fn carried_at() -> JsResult {
+    to_js(&(CONTAINERS, MAX_CONTAINERS))
+}
+
+/// The blobs that such a document is about: contents of files that were written.
+#[wasm_bindgen(unchecked_return_type = "(KeptBlob & { path: string })[]")]
+pub fn carried(document: &str) -> JsResult {
+    let containers = Carried::read(document).map_err(to_throw)?;
+    to_js(&Carried::blobs(&containers))
+}
+
 #[wasm_bindgen]
 impl Catalog {
     /// Reads a catalog from its rows.
@@ -108,17 +121,17 @@ impl Catalog {
         self.core.apply(&Change { put, delete, lines: Vec::new() }).map_err(to_throw)
     }
 
-    /// What loading an archive would do.
+    /// What loading an archive would do; `containers` is the document of its working containers, if it has one.
     #[wasm_bindgen(unchecked_return_type = "Verbs['plan']['result']")]
-    pub fn plan(&self, incoming: &str) -> JsResult {
-        let plan = from_json::<Incoming>(incoming).and_then(|incoming| self.core.plan(&incoming));
+    pub fn plan(&self, incoming: &str, containers: Option<String>) -> JsResult {
+        let plan = with(incoming, containers).and_then(|incoming| self.core.plan(&incoming));
         to_js(&plan.map_err(to_throw)?)
     }
 
-    /// `docker load`.
+    /// `docker load`. The arguments are those of [`Self::plan`].
     #[wasm_bindgen(unchecked_return_type = "Verbs['load']['result']")]
-    pub fn load(&self, incoming: &str) -> JsResult {
-        let incoming = from_json::<Incoming>(incoming).map_err(to_throw)?;
+    pub fn load(&self, incoming: &str, containers: Option<String>) -> JsResult {
+        let incoming = with(incoming, containers).map_err(to_throw)?;
         let change = self.core.load(&incoming).map_err(to_throw)?;
         let brought = incoming.blobs();
         // Also what the store should have: it may have been lost.
@@ -217,6 +230,12 @@ impl Catalog {
     #[wasm_bindgen(unchecked_return_type = "Verbs['save']['result']")]
     pub fn save(&self, images: Vec<String>, platforms: Vec<String>) -> JsResult {
         to_js(&self.core.save(&images, &platforms).map_err(to_throw)?)
+    }
+
+    /// All images and the working containers, as what makes up an archive.
+    #[wasm_bindgen(js_name = saveAll, unchecked_return_type = "Verbs['saveAll']['result']")]
+    pub fn save_all(&self) -> JsResult {
+        to_js(&self.core.save_all().map_err(to_throw)?)
     }
 
     /// `docker create`, with an ID of 64 hexadecimal digits, and a time in RFC 3339.
@@ -336,6 +355,15 @@ impl Catalog {
         let Change { put, delete, lines } = change;
         to_js(&Planned { put, delete, lines, inverse, needs, more })
     }
+}
+
+/// What an archive brings, its containers included.
+fn with(incoming: &str, containers: Option<String>) -> Result<Incoming, Error> {
+    let mut incoming: Incoming = from_json(incoming)?;
+    if let Some(document) = containers {
+        incoming.containers = Carried::read(&document)?;
+    }
+    Ok(incoming)
 }
 
 fn needed(blobs: BTreeMap<String, u64>, is_needed: impl Fn(&str) -> bool) -> Vec<Needed> {

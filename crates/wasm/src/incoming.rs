@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use js_sys::{Array, Object, Reflect};
-use longshore_archive::{Code, Error, Recipe, RenameRule, blob_path};
+use longshore_archive::{Code, Error, RenameRule, blob_path};
 use longshore_engine::Incoming;
 use wasm_bindgen::prelude::*;
 
@@ -40,10 +40,7 @@ impl Examination {
         let blobs = Array::new();
         for blob in incoming.blobs().into_values() {
             let path = blob_path(&blob.digest).unwrap_or_default();
-            let member = core.index().find(&path).and_then(|entry| core.index().entries().get(entry));
-            let member = member.ok_or_else(|| missing(&path))?;
-            let mut recipe = Recipe::default();
-            recipe.push_slice(core.recipe(), member.data..member.data + member.size);
+            let recipe = core.member(&path).ok_or_else(|| missing(&path))?;
             let stated = Array::new();
             for (number, diff_id) in layers.get(blob.digest.as_str()).into_iter().flatten() {
                 let layer = Object::new();

@@ -41,7 +41,7 @@ pub use crate::archive::{Archive, Opening, open_blob, open_bytes, open_file, ope
 #[cfg(feature = "codec")]
 pub use crate::codec::{Hash, Measure, Unpack, compression_of, read_failure};
 #[cfg(feature = "engine")]
-pub use crate::engine::Catalog;
+pub use crate::engine::{Catalog, carried, carried_at};
 #[cfg(feature = "codec")]
 pub use crate::examine::Examination;
 #[cfg(feature = "codec")]
@@ -76,7 +76,7 @@ const REGISTRY_TYPES: &str = "import type { Reference } from './types.js';\nimpo
 
 #[cfg(all(feature = "engine", not(any(feature = "core", feature = "codec", feature = "registry"))))]
 #[wasm_bindgen(typescript_custom_section)]
-const ENGINE_TYPES: &str = "import type { Verbs } from './protocol.js';";
+const ENGINE_TYPES: &str = "import type { KeptBlob, Verbs } from './protocol.js';";
 
 /// A panic takes the instance with it; the reason should not go too.
 #[wasm_bindgen(start)]

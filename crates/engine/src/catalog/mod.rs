@@ -118,6 +118,11 @@ impl Catalog {
         self.indexes.values().map(|index| &**index)
     }
 
+    /// The working container with that whole ID.
+    pub(crate) fn container(&self, id: &str) -> Option<&Container> {
+        self.containers.get(id).map(|container| &**container)
+    }
+
     /// Every working container, by ID.
     pub fn all_containers(&self) -> impl Iterator<Item = &Container> {
         self.containers.values().map(|container| &**container)
@@ -195,6 +200,16 @@ impl Catalog {
 
     pub(crate) fn put_container(&mut self, container: Container) {
         self.containers.insert(container.id.clone(), Arc::new(container));
+    }
+
+    /// Makes these what was changed in a container.
+    pub(crate) fn put_changes(&mut self, id: &str, changes: impl Iterator<Item = (String, Node)>) {
+        let upper: Upper = changes.collect();
+        if upper.is_empty() {
+            self.uppers.remove(id);
+        } else {
+            self.uppers.insert(id.to_owned(), Arc::new(upper));
+        }
     }
 
     /// Takes a container out, with all that was changed in it.

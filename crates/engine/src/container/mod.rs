@@ -1,5 +1,6 @@
 //! Working containers: an image and what was changed in it. Nothing runs.
 
+mod carry;
 mod commit;
 mod create;
 mod edit;
@@ -16,6 +17,7 @@ use crate::catalog::Catalog;
 use crate::image::Image;
 use crate::rmi::Use;
 
+pub use carry::{CONTAINERS, Carried, MAX_CONTAINERS};
 pub use commit::{CommitOptions, Committed, NewLayer};
 pub use create::CreateOptions;
 pub use edit::Edit;
