@@ -101,11 +101,8 @@ impl Catalog {
         for index in all.all_indexes() {
             chosen.add(Target::Index(index.digest.clone()), None);
         }
-        for image in all.all_images() {
-            let is_there = |index: &Index| chosen.places.contains_key(&Target::Index(index.digest.clone()));
-            if !all.listings(image.id()).any(is_there) {
-                chosen.add(Target::Image(image.id().to_owned()), None);
-            }
+        for image in all.all_images().filter(|image| all.listings(image.id()).next().is_none()) {
+            chosen.add(Target::Image(image.id().to_owned()), None);
         }
         if chosen.targets.is_empty() {
             return Err(no_image());
