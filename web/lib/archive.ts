@@ -342,7 +342,7 @@ export abstract class BaseArchive {
    */
   async repair(repairs: readonly RepairKind[]): Promise<void> {
     if (!Array.isArray(repairs)) throw invalid('repairs must be an array');
-    const known: RepairKind[] = ['repositories', 'index', 'manifest', 'orphans'];
+    const known: RepairKind[] = ['repositories', 'index', 'manifest', 'layout', 'orphans'];
     for (const one of repairs) if (!known.includes(one)) throw invalid(`${String(one)} is no repair`);
     this.#view = await this.run('repair', { repairs: [...repairs] });
   }

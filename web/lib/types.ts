@@ -264,9 +264,10 @@ export interface Compatibility {
  * - `repositories`: makes `repositories` anew from `manifest.json`.
  * - `index`: makes `index.json` anew from `manifest.json`.
  * - `manifest`: makes a `manifest.json` from `index.json`.
+ * - `layout`: makes `oci-layout` anew where it is missing or cannot be read.
  * - `orphans`: leaves out what nothing in the archive leads to.
  */
-export type RepairKind = 'repositories' | 'index' | 'manifest' | 'orphans';
+export type RepairKind = 'repositories' | 'index' | 'manifest' | 'layout' | 'orphans';
 
 /**
  * Changes to an image's config, as `docker commit --change` makes them. What is not mentioned stays as it is; `null` takes

@@ -9,7 +9,7 @@ use crate::config;
 use crate::digest::hex;
 use crate::error::{Code, Error, Finding, FindingCode, Result, Severity};
 use crate::findings::{index_findings, name_findings, tar_findings, two_listings};
-use crate::formats::{docker_v1, manifest_json, oci_index, repositories};
+use crate::formats::{docker_v1, manifest_json, oci, oci_index, repositories};
 use crate::members::{Members, Place};
 use crate::model::{Format, Image, Layer, Name, Other, OtherKind};
 use crate::recipe::Recipe;
@@ -134,6 +134,7 @@ impl<S: Source + Clone> Archive<S> {
             listed.push((repositories::PATH, names));
         }
         name_findings(&images, &listed, &mut findings);
+        oci::check_layout(members, index.is_some(), &mut findings)?;
         Ok(Contents { format, images, others, copies, findings })
     }
 

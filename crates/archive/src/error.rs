@@ -216,6 +216,8 @@ codes! {
         IncompleteImage = "incomplete-image",
         /// A tag without a repository.
         BareTag = "bare-tag",
+        /// `oci-layout` is not what `index.json` asks for; readers differ on whether they look.
+        InvalidLayout = "invalid-layout",
         /// The format of Docker 1.9, in which nothing has a digest.
         NoDigests = "no-digests",
         /// `index.json`, `repositories`, or `manifest.json` beside an `index.json` cannot be read; other readers do not miss them.

@@ -8,7 +8,7 @@ use crate::archive::Archive;
 use crate::digest::{blob_path, sha256};
 use crate::error::{Code, Error, FindingCode, Result};
 use crate::formats::oci_index::{self, Style, annotations_of};
-use crate::formats::{manifest_json, repositories};
+use crate::formats::{manifest_json, oci, repositories};
 use crate::json;
 use crate::members::Place;
 use crate::model::{Format, Image, Layer, Name};
@@ -26,6 +26,8 @@ pub enum Repair {
     Index,
     /// Makes a `manifest.json` from `index.json`, so that Docker up to 24, skopeo's `docker-archive` and crane load it.
     Manifest,
+    /// Makes `oci-layout` anew, without which containerd does not take `index.json` for a layout's.
+    Layout,
     /// Leaves out what nothing in the archive leads to.
     Orphans,
 }
@@ -50,6 +52,10 @@ impl<S: Source + Clone> Archive<S> {
                     && finding.detail.get("entry").is_some_and(|entry| *entry == path.into())
             })
         };
+        // One of another version may say more than is known here.
+        let is_layout_odd = self.findings().iter().any(|finding| {
+            finding.code == FindingCode::InvalidLayout && !finding.detail.contains_key("actual")
+        });
         let is_ambiguous = self.findings().iter().any(|finding| {
             finding.code == FindingCode::Ambiguous && finding.detail.contains_key("reference")
         });
@@ -67,6 +73,14 @@ impl<S: Source + Clone> Archive<S> {
         }
         if self.format() == Format::Oci && !self.images().is_empty() {
             proposals.push(of(Repair::Manifest, manifest_json::PATH, oci_index::PATH));
+        }
+        // What containerd reads by it has to be what others read.
+        if is_layout_odd
+            && matches!(self.format(), Format::Oci | Format::DockerOci)
+            && !is_odd(oci_index::PATH)
+            && !is_ambiguous
+        {
+            proposals.push(of(Repair::Layout, oci::LAYOUT, oci_index::PATH));
         }
         let orphans = self.orphans();
         if !orphans.is_empty() {
@@ -97,6 +111,7 @@ impl<S: Source + Clone> Archive<S> {
                 Repair::Repositories => archive.with_repositories()?,
                 Repair::Index => archive.with_index()?,
                 Repair::Manifest => archive.with_manifest()?,
+                Repair::Layout => archive.with_layout()?,
                 Repair::Orphans => Self::assemble(archive.members.without(&archive.orphans())?)?,
             };
         }
@@ -126,6 +141,12 @@ impl<S: Source + Clone> Archive<S> {
         let bytes = repositories::rewrite(&self.members, Some(b"{}\n"), self.images(), &names);
         let bytes = bytes.unwrap_or_else(|| b"{}\n".to_vec());
         self.with_documents(vec![(self.place_of(repositories::PATH), bytes)])
+    }
+
+    fn with_layout(&self) -> Result<Self> {
+        let known = self.members.listing(oci::LAYOUT).and_then(Result::ok);
+        let layout = oci::layout_of(known.as_ref().map(|known| &*known.bytes).unwrap_or_default());
+        self.with_documents(vec![(self.place_of(oci::LAYOUT), layout.into_bytes())])
     }
 
     fn with_index(&self) -> Result<Self> {

@@ -160,7 +160,7 @@ impl<S: Source + Clone> Archive<S> {
     /// Whether the archive has, or is, an OCI layout, in which names are digests.
     fn is_layout(&self) -> bool {
         let index = &self.members.index;
-        [oci_index::PATH, "oci-layout"].iter().any(|path| index.resolve(path).is_some())
+        [oci_index::PATH, oci::LAYOUT].iter().any(|path| index.resolve(path).is_some())
     }
 
     /// What follows from the measured members, by their numbers.
@@ -343,8 +343,10 @@ impl<S: Source + Clone> Archive<S> {
     pub(crate) fn known_members(&self) -> BTreeSet<usize> {
         let index = &self.members.index;
         let mut known: BTreeSet<usize> = BTreeSet::new();
-        let listings = [manifest_json::PATH, oci_index::PATH, repositories::PATH, "oci-layout"];
+        let listings = [manifest_json::PATH, oci_index::PATH, repositories::PATH];
         known.extend(listings.iter().filter_map(|path| index.resolve(path)));
+        // Without an index there is nothing that it could be of.
+        known.extend(index.resolve(oci_index::PATH).and_then(|_| index.resolve(oci::LAYOUT)));
         for image in self.images() {
             known.insert(image.config_entry);
             known.extend(image.layers.iter().filter_map(|layer| layer.entry));

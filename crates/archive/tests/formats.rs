@@ -54,6 +54,10 @@ fn with_index(mut entries: Vec<Entry>, document: &serde_json::Value) -> Vec<u8> 
     tar(&entries)
 }
 
+fn layout() -> Entry {
+    Entry::file("oci-layout", r#"{"imageLayoutVersion":"1.0.0"}"#)
+}
+
 fn blob(document: &str) -> Entry {
     Entry::file(format!("blobs/{}", sha256(document.as_bytes()).replace(':', "/")), document)
 }
@@ -173,7 +177,7 @@ fn bare_tags_are_references_without_a_repository() {
 #[test]
 fn documents_that_claim_two_kinds_are_left_out() {
     let both = format!(r#"{{"mediaType":"{INDEX}","manifests":[],"config":{{}},"layers":[]}}"#);
-    let entries = vec![blob(&both), Entry::file("index.json", "")];
+    let entries = vec![layout(), blob(&both), Entry::file("index.json", "")];
     let document = serde_json::json!({ "manifests": [descriptor(INDEX, &both)] });
     let archive = open(with_index(entries, &document));
     assert_eq!(codes(&archive), [FindingCode::Ambiguous, FindingCode::NoImages]);
@@ -219,7 +223,7 @@ fn artefacts_are_no_images() {
     .to_string();
     let index = serde_json::json!({ "manifests": [descriptor(MANIFEST, &manifest)] });
     let mut entries =
-        vec![blob(chart), blob(&manifest), Entry::file("index.json", index.to_string()), blob("x")];
+        vec![layout(), blob(chart), blob(&manifest), Entry::file("index.json", index.to_string()), blob("x")];
     let archive = open(tar(&entries));
     assert_eq!(archive.others()[0].kind, OtherKind::Artifact);
     assert_eq!(codes(&archive), [FindingCode::NoImages]);

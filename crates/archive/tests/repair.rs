@@ -6,12 +6,15 @@
     reason = "a failure should stop the test"
 )]
 
+use std::collections::HashMap;
 use std::rc::Rc;
 
-use longshore_archive::{Archive, Code, FindingCode, Limits, Repair, Source, Verdict};
+use longshore_archive::{
+    Archive, Code, FindingCode, Limits, LoadVerdict, Reader, Repair, Source, Verdict,
+};
 use longshore_fixtures::{
     Content, Entry, ImageSpec, docker_hybrid, docker_hybrid_entries, docker_legacy, docker_legacy_entries,
-    docker_v1_entries, oci, oci_platforms, tar,
+    docker_v1_entries, oci, oci_entries, oci_platforms, tar,
 };
 
 type Open = Archive<Rc<Vec<u8>>>;
@@ -104,6 +107,36 @@ fn a_layout_gets_a_manifest_json() {
     assert_eq!(again.format().as_str(), "docker-oci");
     assert!(again.findings().is_empty(), "{:?}", again.findings());
     assert_eq!(again.images()[1].names[0].to_string(), "db:5");
+}
+
+#[test]
+fn an_oci_layout_is_made_anew_where_nothing_else_is_known_of_it() {
+    let verdict = |archive: &Open| {
+        let read = archive.compatibility(&[], false, &HashMap::new());
+        read.into_iter().find(|read| read.reader == Reader::Docker25Containerd).unwrap().verdict
+    };
+    for (layout, kept) in [(None, ""), (Some("{imageLayoutVersion"), ""), (Some(r#"{"by":"me"}"#), "me")] {
+        for mut entries in [oci_entries(&images()), docker_hybrid_entries(&images())] {
+            entries.retain(|entry| entry.path != "oci-layout");
+            entries.extend(layout.map(|layout| Entry::file("oci-layout", layout)));
+            let archive = open(tar(&entries));
+            let again = repaired(&archive, &[Repair::Layout]);
+            assert_eq!(verdict(&again), LoadVerdict::Loads, "{layout:?}");
+            assert!(again.findings().is_empty(), "{:?}", again.findings());
+            assert!(String::from_utf8_lossy(&bytes(&again)).contains(kept));
+        }
+    }
+    // Nobody knows what another version says.
+    let mut entries = oci_entries(&images());
+    entries.retain(|entry| entry.path != "oci-layout");
+    entries.push(Entry::file("oci-layout", r#"{"imageLayoutVersion":"2.0.0"}"#));
+    assert_eq!(repairs(&open(tar(&entries))), [Repair::Manifest]);
+    // Without an index it is nothing, and keeps containerd from manifest.json.
+    let mut entries = docker_legacy_entries(&images());
+    entries.push(Entry::file("oci-layout", r#"{"imageLayoutVersion":"1.0.0"}"#));
+    let archive = open(tar(&entries));
+    assert_eq!((verdict(&archive), repairs(&archive)), (LoadVerdict::Refuses, vec![Repair::Orphans]));
+    assert_eq!(verdict(&repaired(&archive, &[Repair::Orphans])), LoadVerdict::Loads);
 }
 
 #[test]

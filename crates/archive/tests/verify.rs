@@ -247,6 +247,90 @@ fn a_hybrid_whose_documents_disagree_is_no_hybrid() {
     );
 }
 
+/// What is odd about an archive, but for what is only to know.
+fn warnings(bytes: Vec<u8>) -> Vec<FindingCode> {
+    let report = verify(bytes);
+    assert_eq!(report.verdict, Verdict::Intact, "{:?}", report.findings);
+    let warnings = report.findings.iter().filter(|finding| finding.severity == Severity::Warning);
+    warnings.map(|finding| finding.code).collect()
+}
+
+#[test]
+fn a_layout_that_containerd_reads_otherwise_is_told() {
+    for entries in [oci_entries(&[spec()]), docker_hybrid_entries(&[spec()])] {
+        let with = |layout: Option<&[u8]>| {
+            let others = entries.iter().filter(|entry| entry.path != "oci-layout").cloned();
+            let layout = layout.map(|layout| Entry::file("oci-layout", layout));
+            warnings(tar(&others.chain(layout).collect::<Vec<_>>()))
+        };
+        let sound = br#"{"imageLayoutVersion": "1.0.0"}"#;
+        assert_eq!(with(Some(sound)), []);
+        for odd in [r#"{"imageLayoutVersion":"2.0.0"}"#, "{}", "[]", "", r#"{"imageLayoutVersion":1}"#] {
+            assert_eq!(with(Some(odd.as_bytes())), [FindingCode::InvalidLayout], "{odd}");
+        }
+        assert_eq!(with(None), [FindingCode::InvalidLayout]);
+        // No bit of it turns unseen, but where it means the same.
+        for (at, bit) in (0..sound.len()).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
+            let mut bytes = sound.to_vec();
+            bytes[at] ^= 1 << bit;
+            let is_same = bytes.eq_ignore_ascii_case(sound);
+            assert_eq!(with(Some(&bytes)).is_empty(), is_same, "{}", String::from_utf8_lossy(&bytes));
+        }
+    }
+    let mut entries = docker_legacy_entries(&[spec()]);
+    entries.push(Entry::file("oci-layout", r#"{"imageLayoutVersion": "1.0.0"}"#));
+    assert_eq!(warnings(tar(&entries)), [FindingCode::InvalidLayout]);
+}
+
+#[test]
+fn a_copy_in_a_descriptor_that_is_another_is_told() {
+    let layer = "eHg=";
+    for (data, is_odd) in [(None, false), (Some("e30"), true), (Some("e30="), true), (Some("?"), true)] {
+        for place in ["/config", "/layers/0"] {
+            let bend = |manifest: &mut serde_json::Value| {
+                let part = manifest.pointer_mut(place).unwrap();
+                if let Some(data) = data {
+                    part["data"] = data.into();
+                }
+            };
+            let expected = if is_odd { vec![FindingCode::InvalidDescriptor] } else { Vec::new() };
+            assert_eq!(warnings(with_manifest(bend, &[])), expected, "{place} {data:?}");
+        }
+    }
+    // One that is right, of an artefact that is nowhere else.
+    let digest = sha256(b"xx");
+    for (data, findings) in [(layer, vec![]), ("eHk=", vec![FindingCode::InvalidDescriptor])] {
+        let bend = |manifest: &mut serde_json::Value| {
+            manifest["subject"] = serde_json::Value::Null;
+            manifest["layers"] = serde_json::json!([
+                { "mediaType": "application/json", "digest": digest, "size": 2, "data": data },
+            ]);
+        };
+        let archive = Archive::open(Rc::new(with_manifest(bend, &[]))).unwrap();
+        let found = archive.findings().iter().map(|finding| finding.code);
+        let found: Vec<_> = found.filter(|code| *code == FindingCode::InvalidDescriptor).collect();
+        assert_eq!(found, findings, "{data}");
+    }
+}
+
+#[test]
+fn layer_sources_that_are_not_the_layers_are_told() {
+    let bytes = docker_hybrid(&[spec()]);
+    assert_eq!(warnings(bytes), []);
+    let with = |bend: &dyn Fn(&mut serde_json::Value)| {
+        let mut entries = docker_hybrid_entries(&[spec()]);
+        let entry = entries.iter_mut().find(|entry| entry.path == "manifest.json").unwrap();
+        let Content::Bytes(bytes) = &entry.content else { panic!("it is a document") };
+        let mut manifest: serde_json::Value = serde_json::from_slice(bytes).unwrap();
+        let sources = manifest[0]["LayerSources"].as_object_mut().unwrap();
+        bend(sources.values_mut().next().unwrap());
+        entry.content = Content::Bytes(manifest.to_string().into());
+        warnings(tar(&entries))
+    };
+    assert_eq!(with(&|source| source["size"] = 7.into()), [FindingCode::InvalidDescriptor]);
+    assert_eq!(with(&|source| source["digest"] = sha256(b"?").into()), [FindingCode::InvalidDescriptor]);
+}
+
 #[test]
 fn a_hybrid_may_have_its_layers_twice() {
     let archive = Archive::open(Rc::new(docker_hybrid(&[spec()]))).unwrap();

@@ -251,6 +251,7 @@ fn sha512_layouts_come_through() {
     );
     entries.push(blob(manifest.into_bytes()));
     entries.push(longshore_fixtures::Entry::file("index.json", index));
+    entries.push(longshore_fixtures::Entry::file("oci-layout", r#"{"imageLayoutVersion":"1.0.0"}"#));
     let layout = open(longshore_fixtures::tar(&entries));
     assert!(layout.images()[0].id.starts_with("sha512:"));
     assert_clean(&layout, "sha512");

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use super::{Identity, note_flaws};
 use crate::compression::Compression;
 use crate::config::Config;
-use crate::digest::{self, digest, sha256};
+use crate::digest::{self, Algorithm, digest, sha256};
 use crate::error::{Code, Error, Finding, FindingCode, Result, Severity};
 use crate::json::{self, Object};
 use crate::members::Members;
@@ -176,6 +176,25 @@ fn layer<S: Source + Clone>(
         None => diff_id.clone().filter(|diff_id| digest(diff_id).is_some()),
         Some(_) => digest::in_name(&path),
     };
+    let is_wrong = |source: &Object<'_>| {
+        let differs = |stated: String| {
+            // Those of two algorithms do not contradict each other.
+            digest.as_ref().is_some_and(|own| *own != stated && Algorithm::of(own) == Algorithm::of(&stated))
+        };
+        source.number("size").is_some_and(|stated| stated != size)
+            || source.read("digest").is_some_and(differs)
+    };
+    if source.as_ref().is_some_and(is_wrong) {
+        findings.push(
+            Finding::new(
+                FindingCode::InvalidDescriptor,
+                Severity::Warning,
+                format!("LayerSources of manifest.json gives the layer {path} a size or a digest that it does not have."),
+            )
+            .with("image", image)
+            .with("entry", path.as_str()),
+        );
+    }
     Ok(Layer {
         digest,
         diff_id,

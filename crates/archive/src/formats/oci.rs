@@ -13,6 +13,12 @@ use crate::model::{Image, Layer, Name, Other, OtherKind, is_foreign};
 use crate::platform::Platform;
 use crate::source::Source;
 
+/// The file that says that what is beside it is a layout, and of which version.
+pub(crate) const LAYOUT: &str = "oci-layout";
+const VERSION_KEY: &str = "imageLayoutVersion";
+/// The one version that there is.
+const VERSION: &str = "1.0.0";
+
 /// How deep indexes may nest. Real ones go one deep.
 const MAX_DEPTH: usize = 8;
 /// How many descriptors are followed in all.
@@ -62,6 +68,17 @@ impl Descriptor {
             architecture: platform.read("architecture").unwrap_or_default(),
             variant: platform.read("variant"),
         })
+    }
+
+    /// Whether a copy of the blob stands in the descriptor (`data`), and is not what the digest says.
+    fn has_wrong_data(&self) -> bool {
+        let object = self.object();
+        let Some(data) = object.get("data").filter(|data| *data != "null") else { return false };
+        let data = serde_json::from_str(data).ok().and_then(|text: String| base64(&text));
+        let is_right = |data: &Vec<u8>| {
+            Algorithm::of(&self.digest).is_none_or(|algorithm| algorithm.digest(data) == self.digest)
+        };
+        !data.as_ref().is_some_and(is_right)
     }
 
     /// Whether the blob is an index or a manifest.
@@ -139,6 +156,7 @@ impl Walk {
                 &shown,
             );
         };
+        self.check_data(&descriptor);
         self.followed += 1;
         if depth > MAX_DEPTH || self.followed > MAX_DESCRIPTORS {
             let sentence = "The indexes nest too deep, or list too much: the rest is left out.";
@@ -195,27 +213,41 @@ impl Walk {
                 descriptor.digest
             );
             self.find(FindingCode::InvalidDescriptor, &sentence, &descriptor.digest);
-        } else if matches!(found, Found::Other(_)) {
-            self.find_missing(members, &descriptor, &object);
+        } else {
+            self.check_parts(members, &descriptor, &object, matches!(found, Found::Image(_)));
         }
         self.leaves.push(Leaf { descriptor, found });
     }
 
-    /// Notes that a part of what is no image is not there.
-    fn find_missing<S: Source + Clone>(
+    /// Notes what is wrong with the descriptors of a manifest, and that a part of what is no image is not there.
+    fn check_parts<S: Source + Clone>(
         &mut self,
         members: &Members<S>,
         of: &Descriptor,
         object: &Object<'_>,
+        is_image: bool,
     ) {
         let lists = ["layers", "blobs"].into_iter().filter_map(|key| object.array(key)).flatten();
-        let mut parts = lists.chain(object.get("config")).filter_map(Descriptor::read);
+        let parts: Vec<Descriptor> = lists.chain(object.get("config")).filter_map(Descriptor::read).collect();
+        for part in &parts {
+            self.check_data(part);
+        }
         // What is small may stand in its descriptor.
         let is_missing =
-            |part: &Descriptor| part.entry(members).is_none() && part.object().get("data").is_none();
-        let Some(missing) = parts.find(is_missing) else { return };
+            |part: &&Descriptor| part.entry(members).is_none() && part.object().get("data").is_none();
+        let Some(missing) = parts.iter().find(is_missing).filter(|_| !is_image) else { return };
         let sentence = format!("{} is incomplete: {} is not there.", of.digest, missing.digest);
         self.find(FindingCode::IncompleteImage, &sentence, &of.digest);
+    }
+
+    fn check_data(&mut self, of: &Descriptor) {
+        if of.has_wrong_data() {
+            let sentence = format!(
+                "The data in the descriptor of {} is not what its digest says: who takes it from there reads something else, or refuses it.",
+                of.digest
+            );
+            self.find(FindingCode::InvalidDescriptor, &sentence, &of.digest);
+        }
     }
 
     fn find(&mut self, code: FindingCode, sentence: &str, digest: &str) {
@@ -285,6 +317,79 @@ pub(crate) fn check_size(digest: &str, stated: u64, actual: u64, findings: &mut 
         .with("expected", stated)
         .with("actual", actual),
     );
+}
+
+/// Notes an `oci-layout` by which containerd reads something else than podman and skopeo, which do not ask for it.
+///
+/// Fails as the source does.
+pub(crate) fn check_layout<S: Source + Clone>(
+    members: &Members<S>,
+    has_index: bool,
+    findings: &mut Vec<Finding>,
+) -> Result<()> {
+    let layout = match members.listing(LAYOUT) {
+        Some(Err(error)) if error.is_of_source() => return Err(error),
+        layout => layout.map(|layout| layout.ok().and_then(|layout| layout_version(&layout.bytes))),
+    };
+    let mut version = None;
+    let flaw = match layout {
+        None if !has_index => return Ok(()),
+        None => "is not there",
+        Some(_) if !has_index => "is there, but index.json is not",
+        Some(None) => "cannot be read, or names no version",
+        Some(Some(found)) if found == VERSION => return Ok(()),
+        Some(Some(found)) => {
+            version = Some(found);
+            "has a version that nobody knows"
+        }
+    };
+    let sentence = format!(
+        "{LAYOUT} {flaw}: containerd goes by manifest.json or refuses the archive; podman and skopeo do not ask."
+    );
+    let mut finding =
+        Finding::new(FindingCode::InvalidLayout, Severity::Warning, sentence).with("entry", LAYOUT);
+    if let Some(version) = version {
+        finding = finding.with("expected", VERSION).with("actual", version);
+    }
+    findings.push(finding);
+    Ok(())
+}
+
+fn layout_version(bytes: &[u8]) -> Option<String> {
+    Object::parse(json::first_value(bytes).ok()?.value)?
+        .read(VERSION_KEY)
+        .filter(|text: &String| !text.is_empty())
+}
+
+/// An `oci-layout` of the version that all know, with whatever else `bytes` say where they can be read.
+pub(crate) fn layout_of(bytes: &[u8]) -> String {
+    let document = json::first_value(bytes).ok();
+    let mut layout = document.and_then(|document| Object::parse(document.value)).unwrap_or_default();
+    layout.set(VERSION_KEY, &json::string(VERSION));
+    layout.to_json()
+}
+
+/// Bytes as JSON has them; `None` where the text is none.
+fn base64(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let (mut bits, mut count) = (0_u32, 0);
+    for byte in text.trim_end_matches('=').bytes() {
+        let six = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
+        };
+        bits = bits << 6 | u32::from(six);
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            bytes.push((bits >> count & 0xff) as u8);
+        }
+    }
+    Some(bytes)
 }
 
 /// What a manifest is of.
