@@ -118,8 +118,9 @@ impl<S: Source + Clone> Archive<S> {
                 others = read_layout(listing, &mut images, &mut findings)?;
             } else if let Some(listing) = listing {
                 index_findings(&images, own, &listing.names, &mut findings);
-                for (image, names) in images.iter_mut().zip(&listing.names).skip(own) {
-                    image.names.clone_from(names);
+                for (number, (image, names)) in images.iter_mut().zip(&listing.names).enumerate() {
+                    let is_new = |name: &&Name| number >= own || name.is_bare();
+                    image.names.extend(names.iter().filter(is_new).cloned());
                 }
                 listed.push((oci_index::PATH, Some(listing.names.into_iter().flatten().collect())));
                 others = listing.others;

@@ -171,11 +171,14 @@ pub(crate) fn name_findings(
     }
     let mut bare = HashSet::new();
     for (image, name) in all() {
-        if name.reference().is_none() && Reference::parse_bare(name.text()).is_ok() {
+        if name.is_bare() {
             if !bare.insert(name) {
                 continue;
             }
-            let sentence = format!("The reference \"{}\" is a tag without a repository.", name.text());
+            let sentence = format!(
+                "The reference \"{}\" is a tag without a repository: Docker has no word for it, and containerd and podman take it for a repository.",
+                name.text()
+            );
             findings.push(
                 Finding::new(FindingCode::BareTag, Severity::Info, sentence)
                     .with("image", image.id.as_str())
@@ -228,7 +231,7 @@ pub(crate) fn name_findings(
             continue;
         };
         let there: HashSet<&Name> = names.iter().collect();
-        let missing = all().map(|(_, name)| name).find(|name| !there.contains(name));
+        let missing = all().map(|(_, name)| name).find(|name| !name.is_bare() && !there.contains(name));
         let extra = names.iter().find(|name| !owners.contains_key(name));
         for (name, sentence) in [(missing, "lacks the name"), (extra, "has another name")] {
             findings.extend(name.map(|name| {

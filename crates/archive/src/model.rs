@@ -40,23 +40,29 @@ impl Format {
 pub struct Name {
     pub(crate) text: String,
     pub(crate) reference: Option<Reference>,
+    is_bare: bool,
 }
 
 impl Name {
     pub(crate) fn new(text: impl Into<String>) -> Self {
         let text = text.into();
-        Self { reference: Reference::parse(&text).ok(), text }
+        Self { reference: Reference::parse(&text).ok(), text, is_bare: false }
     }
 
     /// A tag without a repository, as OCI layouts may have it.
     pub(crate) fn bare(text: impl Into<String>) -> Self {
-        Self { text: text.into(), reference: None }
+        Self { text: text.into(), reference: None, is_bare: true }
+    }
+
+    /// Whether it is a tag without a repository, for which only `index.json` has a place.
+    pub(crate) fn is_bare(&self) -> bool {
+        self.is_bare
     }
 
     /// A name to be written in full, or as Docker prints it.
     pub(crate) fn of(reference: Reference, in_full: bool) -> Self {
         let text = if in_full { reference.canonical() } else { reference.to_string() };
-        Self { text, reference: Some(reference) }
+        Self { text, reference: Some(reference), is_bare: false }
     }
 
     /// The name as the archive writes it.

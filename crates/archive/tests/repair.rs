@@ -6,11 +6,13 @@
     reason = "a failure should stop the test"
 )]
 
+mod saving;
+
 use std::collections::HashMap;
 use std::rc::Rc;
 
 use longshore_archive::{
-    Archive, Code, FindingCode, Limits, LoadVerdict, Reader, Repair, Source, Verdict,
+    Archive, Code, FindingCode, Limits, LoadVerdict, Reader, Repair, Source, Target, Verdict,
 };
 use longshore_fixtures::{
     Content, Entry, ImageSpec, docker_hybrid, docker_hybrid_entries, docker_legacy, docker_legacy_entries,
@@ -137,6 +139,34 @@ fn an_oci_layout_is_made_anew_where_nothing_else_is_known_of_it() {
     let archive = open(tar(&entries));
     assert_eq!((verdict(&archive), repairs(&archive)), (LoadVerdict::Refuses, vec![Repair::Orphans]));
     assert_eq!(verdict(&repaired(&archive, &[Repair::Orphans])), LoadVerdict::Loads);
+}
+
+#[test]
+fn tags_alone_are_kept_where_only_an_index_has_a_place_for_them() {
+    let names =
+        |archive: &Open| archive.images()[0].names.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let mut entries = oci_entries(&[ImageSpec::new("app:1")]);
+    let index = entries.iter_mut().find(|entry| entry.path == "index.json").unwrap();
+    let Content::Bytes(listed) = &index.content else { panic!("the index is text") };
+    let listed = String::from_utf8(listed.clone()).unwrap();
+    index.content = Content::Bytes(listed.replace("app:1", "a").into());
+    let layout = open(tar(&entries));
+    assert_eq!(names(&layout), ["a"]);
+    let repaired = repaired(&layout, &[Repair::Manifest]);
+    let saved = open(saving::save_some(&[(&layout, 0)], Target::Docker, None).unwrap());
+    for hybrid in [&repaired, &saved] {
+        assert_eq!(names(hybrid), ["a"]);
+        let found: Vec<_> = hybrid.findings().iter().map(|finding| finding.code).collect();
+        assert_eq!(found, [FindingCode::BareTag]);
+        assert!(!repairs(hybrid).contains(&Repair::Index));
+        // Edits keep it, and leave it out of what Docker reads.
+        let tagged = open(bytes(&hybrid.tag("a", "app:1").unwrap().archive));
+        assert_eq!(names(&tagged), ["app:1", "a"]);
+        let found: Vec<_> = tagged.findings().iter().map(|finding| finding.code).collect();
+        assert_eq!(found, [FindingCode::BareTag]);
+        let untagged = open(bytes(&tagged.untag("a").unwrap().archive));
+        assert_eq!((names(&untagged), untagged.findings()), (vec!["app:1".to_owned()], &[][..]));
+    }
 }
 
 #[test]

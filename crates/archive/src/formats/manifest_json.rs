@@ -303,7 +303,8 @@ pub(crate) fn rewrite(bytes: &[u8], names: &[Vec<Name>]) -> Option<Vec<u8>> {
         .enumerate()
         .map(|(index, (text, wanted))| {
             let Some(mut item) = Object::parse(text) else { return text.to_owned() };
-            if self::names(&item, index).is_ok_and(|present| present == *wanted) {
+            let wanted: Vec<&Name> = wanted.iter().filter(|name| !name.is_bare()).collect();
+            if self::names(&item, index).is_ok_and(|present| present.iter().eq(wanted.iter().copied())) {
                 return text.to_owned();
             }
             changed = true;
