@@ -78,6 +78,28 @@ describe('the command line', () => {
     assert.match(absent.error, /\(read-failed\)\n$/);
   });
 
+  it('unpacks no more than it may', async () => {
+    const layers = join(directory, 'layers.tar');
+    const whole = join(directory, 'whole.tar.gz');
+    assert.equal((await longshore(['convert', '--format', 'oci', '--layers', 'gzip', archive, layers])).code, 0);
+    assert.equal((await longshore(['convert', '--gzip', archive, whole])).code, 0);
+    const unproven = await longshore(['verify', '--max-bytes', '10000', layers]);
+    assert.match(unproven.out, /\(limit-exceeded\)\n[^]*\nunproven\n$/);
+    assert.equal((await longshore(['verify', '--max-bytes=1000000', '--max-ratio=2000', layers])).out.trim().split('\n').at(-1), 'intact');
+    const out = join(directory, 'never.tar');
+    for (const args of [
+      ['verify', '--max-bytes', '10000', whole],
+      ['inspect', '--max-bytes', '10000', whole],
+      ['retag', '--max-bytes', '10000', '--tag', 'app:1=app:2', whole, out],
+      ['convert', '--max-bytes', '10000', '--layers', 'none', layers, out],
+    ]) {
+      const { code, error } = await longshore(args);
+      assert.equal(code, 1, args.join(' '));
+      assert.match(error, /\(limit-exceeded\)\n$/);
+    }
+    for (const value of ['0', '-1', '1e3', 'x', '']) assert.equal((await longshore(['verify', `--max-bytes=${value}`, archive])).code, 2, value);
+  });
+
   it('retags, in the order that is asked for, also in place', async () => {
     const file = join(directory, 'retagged.tar');
     const edits = ['--tag', 'app:1=app:2', '--rename', 'app=registry.local:5000/team/app', '--untag', 'registry.local:5000/team/app:1', '--tag=app:2=late'];

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { parseArgs, type ParseArgsConfig } from 'node:util';
-import { LongshoreError, openArchive, type Archive, type Saved } from '../lib/node.js';
+import { LongshoreError, openArchive, type Archive, type Limits, type Saved } from '../lib/node.js';
 
 /** One command. */
 export interface Command {
@@ -51,10 +51,34 @@ export function parse<O extends Options>(
   return { values: parsed.values, words: parsed.positionals, given };
 }
 
+/** The options of whatever may have to unpack something. */
+export const LIMIT_OPTIONS = { 'max-bytes': { type: 'string' }, 'max-ratio': { type: 'string' } } as const;
+export const LIMIT_HELP = `  --max-bytes BYTES     the most that a file or a layer may unpack to; 1 TiB unless said otherwise
+  --max-ratio RATIO     the most bytes for each packed one, beyond the first 64 MiB`;
+
+/** The limits that these options give. */
+export function limitsOf(values: { [option in keyof typeof LIMIT_OPTIONS]?: string | undefined }): Limits {
+  const number = (option: keyof typeof LIMIT_OPTIONS) => {
+    const text = values[option];
+    const found = text === undefined ? undefined : Number(text);
+    if (found !== undefined && !(/^\d+$/.test(text ?? '') && Number.isSafeInteger(found) && found > 0)) {
+      throw new Usage(`--${option} takes a whole number`);
+    }
+    return found;
+  };
+  const [bytes, ratio] = [number('max-bytes'), number('max-ratio')];
+  return { ...(bytes && { bytes }), ...(ratio && { ratio }) };
+}
+
 /** Opens an archive, of standard input where the path is `-`, and closes it when `use` is through with it. */
-export async function withArchive<T>(path: string, signal: AbortSignal, use: (archive: Archive) => Promise<T>): Promise<T> {
-  if (path === '-') return fromInput(signal, (file) => withArchive(file, signal, use));
-  const archive = await openArchive(path, { signal });
+export async function withArchive<T>(
+  path: string,
+  signal: AbortSignal,
+  use: (archive: Archive) => Promise<T>,
+  limits: Limits = {},
+): Promise<T> {
+  if (path === '-') return fromInput(signal, (file) => withArchive(file, signal, use, limits));
+  const archive = await openArchive(path, { signal, limits });
   try {
     return await use(archive);
   } finally {

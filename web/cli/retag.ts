@@ -1,5 +1,5 @@
 import type { Archive, NameChange } from '../lib/node.js';
-import { Usage, parse, printBeside, withArchive, write, type Command } from './command.js';
+import { LIMIT_HELP, LIMIT_OPTIONS, Usage, limitsOf, parse, printBeside, withArchive, write, type Command } from './command.js';
 
 const EDITS: Record<string, (archive: Archive, value: string) => Promise<NameChange[]>> = {
   tag: (archive, value) => archive.tag(...pair(value, 'tag')),
@@ -16,22 +16,26 @@ export const retag: Command = {
   help: `  --tag IMAGE=NAME      give an image one more name, as docker tag does
   --untag NAME          take a name away
   --rename FROM=TO      change all names that are FROM or begin with it: a registry, a repository, a whole name
-Each may be given several times; they are done in order. FILE may be the archive itself. Either may be -, for standard
+${LIMIT_HELP}
+Names may be changed several times; that is done in order. FILE may be the archive itself. Either may be -, for standard
 input and output: docker save app | longshore retag --tag app=registry.local/app - - | docker load`,
   async run(args, signal) {
     const several = { type: 'string', multiple: true } as const;
-    const { words, given } = parse(args, ['ARCHIVE', 'FILE'], { tag: several, untag: several, rename: several });
+    const options = { tag: several, untag: several, rename: several, ...LIMIT_OPTIONS } as const;
+    const { values, words, given } = parse(args, ['ARCHIVE', 'FILE'], options);
     const [path, file] = words as [string, string];
-    if (given.length === 0) throw new Usage('there is nothing to change');
+    const edits = given.filter(([option]) => option in EDITS);
+    if (edits.length === 0) throw new Usage('there is nothing to change');
     const print = printBeside(file);
-    await withArchive(path, signal, async (archive) => {
-      for (const [edit, value] of given) {
+    const change = async (archive: Archive) => {
+      for (const [edit, value] of edits) {
         for (const { image, from, to } of (await EDITS[edit]?.(archive, value)) ?? []) print(`${from ?? image} -> ${to ?? 'no name'}`);
       }
       const saved = await archive.save({ signal });
       await write(saved, file, signal);
       print(`${file}: ${saved.size} bytes`);
-    });
+    };
+    await withArchive(path, signal, change, limitsOf(values));
     return 0;
   },
 };

@@ -1,19 +1,21 @@
 import type { Archive, ImageReport } from '../lib/node.js';
-import { parse, print, withArchive, type Command } from './command.js';
+import { LIMIT_HELP, LIMIT_OPTIONS, limitsOf, parse, print, withArchive, type Command } from './command.js';
 
 export const verify: Command = {
-  usage: 'ARCHIVE',
+  usage: '[OPTIONS] ARCHIVE',
   summary: 'Check every digest of an archive; fails where it is damaged or ambiguous',
-  help: 'ARCHIVE may be -, for standard input.',
+  help: `${LIMIT_HELP}\nARCHIVE may be -, for standard input.`,
   async run(args, signal) {
-    const { words } = parse(args, ['ARCHIVE'], {});
-    return withArchive(words[0] as string, signal, async (archive) => {
-      const report = await archive.verify({ signal });
+    const { values, words } = parse(args, ['ARCHIVE'], LIMIT_OPTIONS);
+    const limits = limitsOf(values);
+    const check = async (archive: Archive) => {
+      const report = await archive.verify({ signal, limits });
       for (const { code, severity, message } of report.findings) print(`${severity}: ${message} (${code})`);
       for (const image of report.images) print(`${nameOf(image, archive)}: ${image.verdict}`);
       print(report.verdict);
       return report.verdict === 'intact' || report.verdict === 'unproven' ? 0 : 1;
-    });
+    };
+    return withArchive(words[0] as string, signal, check, limits);
   },
 };
 
