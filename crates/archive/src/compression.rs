@@ -33,13 +33,23 @@ impl Compression {
             (b"\xfd7zXZ\0", Compression::Xz),
             (b"\x04\x22\x4d\x18", Compression::Lz4),
         ];
-        // A zstd file may begin with a frame to be skipped.
+        // A zstd file may begin with a frame to be skipped; an LZ4 file that does is told by what follows.
         if let &[first, 0x2a, 0x4d, 0x18, ..] = magic
             && first & 0xf0 == 0x50
         {
             return Some(Self::Zstd);
         }
         MAGIC.iter().find(|(bytes, _)| magic.starts_with(bytes)).map(|&(_, compression)| compression)
+    }
+
+    /// The length of the frame to be skipped, of zstd or LZ4, that begins so.
+    pub(crate) fn skipped(head: &[u8]) -> Option<u64> {
+        match *head {
+            [first, 0x2a, 0x4d, 0x18, a, b, c, d, ..] if first & 0xf0 == 0x50 => {
+                Some(8 + u64::from(u32::from_le_bytes([a, b, c, d])))
+            }
+            _ => None,
+        }
     }
 
     /// Its usual name.

@@ -323,16 +323,19 @@ impl<S: Source> Unpacked<S> {
                 }
                 return Ok(State::Done);
             }
-            if let &[first, 0x2a, 0x4d, 0x18, a, b, c, d, ..] = head
-                && first & 0xf0 == 0x50
+            let found = Compression::of(head);
+            // What began with a frame to be skipped was taken for zstd.
+            if found == Some(Compression::Lz4) && self.compression == Compression::Zstd && self.given == 0 {
+                self.compression = Compression::Lz4;
+            }
+            if let Some(len) = Compression::skipped(head)
                 && matches!(self.compression, Compression::Zstd | Compression::Lz4)
             {
                 self.members += 1;
-                let len = 8 + u64::from(u32::from_le_bytes([a, b, c, d]));
                 if io::copy(&mut stream.by_ref().take(len), &mut io::sink())? < len {
                     return Err(ErrorKind::UnexpectedEof.into());
                 }
-            } else if Compression::of(head) == Some(self.compression) || self.members == 0 {
+            } else if found == Some(self.compression) || self.members == 0 {
                 self.members += 1;
                 return Ok(State::Inside(Member::new(self.compression, stream)?));
             } else if head.first() == Some(&0) {
@@ -502,6 +505,11 @@ mod tests {
         file.extend(packed(Compression::Zstd, &content));
         file.extend(b"\x5f\x2a\x4d\x18\0\0\0\0");
         assert_eq!(Compression::of(&file), Some(Compression::Zstd));
+        assert_eq!(all(&file, Compression::Zstd, Limits::default()).unwrap(), (content.clone(), 0));
+
+        // LZ4 has the same.
+        let mut file = b"\x50\x2a\x4d\x18\x05\0\0\0hello\x51\x2a\x4d\x18\0\0\0\0".to_vec();
+        file.extend(packed(Compression::Lz4, &content));
         assert_eq!(all(&file, Compression::Zstd, Limits::default()).unwrap(), (content, 0));
     }
 }

@@ -49,6 +49,25 @@ fn every_broken_file_gets_its_code() {
 }
 
 #[test]
+fn what_is_no_tar_is_named() {
+    let refused = |bytes: &[u8]| Archive::open(Rc::new(bytes.to_vec())).unwrap_err();
+    let skip = b"\x50\x2a\x4d\x18\x04\0\0\0skip";
+    for (magic, name) in [(b"\x04\x22\x4d\x18", "lz4"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"....", "zstd")] {
+        let error = refused(&[&skip[..], skip, magic, &[0; 600]].concat());
+        assert_eq!((error.code(), &error.detail()["compression"]), (Code::Compressed, &name.into()));
+    }
+    for (magic, name) in [
+        (&b"\x02\x21\x4c\x18\xc6\x02\0\0"[..], "LZ4 in its legacy format"),
+        (b"\x5d\0\0\x80\0\xff\xff\xff", "lzma"),
+        (b"PK\x03\x04", "zip"),
+    ] {
+        let error = refused(&[magic, &[7; 600]].concat());
+        assert_eq!(error.code(), Code::NotATar);
+        assert!(error.message().contains(name), "{error:?}");
+    }
+}
+
+#[test]
 fn refused_edits_say_why() {
     let archive = open(docker_legacy(&[
         ImageSpec::new("mysql:5.5").name("mysql:5.5.16"),

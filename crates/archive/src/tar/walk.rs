@@ -15,6 +15,14 @@ use crate::source::{MAX_LEN, Source, past_end, read_vec};
 const MAX_ENTRIES: usize = 250_000;
 /// How long the paths of all members may be together. They stand in memory; twice as many of the longest usual ones fit.
 const MAX_NAMES: u64 = 64 << 20;
+/// So many frames to be skipped are passed over to tell zstd from LZ4.
+const MAX_SKIPPED: usize = 16;
+/// What is not unpacked, by its first bytes.
+const OTHERS: [(&[u8], &str); 3] = [
+    (b"\x02\x21\x4c\x18", "LZ4 in its legacy format (lz4 -l)"),
+    (b"\x5d\0\0", "lzma (.lzma)"),
+    (b"PK\x03\x04", "zip"),
+];
 
 /// What extension headers say about the member that follows them.
 #[derive(Debug, Default)]
@@ -241,20 +249,38 @@ fn past_sparse_map(source: &impl Source, header: &Header, mut data: u64) -> Resu
 
 /// Says what the file is instead of a tar.
 fn not_a_tar(source: &impl Source) -> Result<Error> {
-    let mut first = [0; 6];
-    let known = usize::try_from(source.len()).map_or(first.len(), |len| len.min(first.len()));
-    if let Some(head) = first.get_mut(..known) {
-        source.read_at(0, head)?;
+    let first = head_at(source, 0)?;
+    let mut compression = Compression::of(&first);
+    // LZ4 and zstd have the same frames to be skipped.
+    let (mut head, mut at) = (first, 0);
+    for _ in 0..MAX_SKIPPED {
+        let Some(len) = Compression::skipped(&head) else { break };
+        at += len;
+        head = head_at(source, at)?;
+        compression = Compression::of(&head).or(compression);
     }
-    Ok(match Compression::of(&first) {
-        Some(compression) => Error::new(
-            Code::Compressed,
+    if let Some(compression) = compression {
+        let name = compression.name();
+        let sentence = format!("The file is compressed with {name}. Unpack it first, then open the tar.");
+        return Ok(Error::new(Code::Compressed, sentence).with("compression", name));
+    }
+    let other = OTHERS.iter().find(|(magic, _)| first.starts_with(magic));
+    let sentence = match other {
+        Some((_, name)) => {
             format!(
-                "The file is compressed with {}. Unpack it first, then open the tar.",
-                compression.name()
-            ),
-        )
-        .with("compression", compression.name()),
-        None => Error::new(Code::NotATar, "The file is not a tar archive: its first block is no tar header."),
-    })
+                "The file is not a tar archive: it looks like {name}. Unpack it first, then open the tar."
+            )
+        }
+        None => "The file is not a tar archive: its first block is no tar header.".to_owned(),
+    };
+    Ok(Error::new(Code::NotATar, sentence))
+}
+
+/// The bytes at a place; zeros after the end.
+fn head_at(source: &impl Source, at: u64) -> Result<[u8; 8]> {
+    let mut head = [0; 8];
+    let known =
+        usize::try_from(source.len().saturating_sub(at)).map_or(head.len(), |len| len.min(head.len()));
+    source.read_at(at, head.get_mut(..known).unwrap_or_default())?;
+    Ok(head)
 }
