@@ -178,18 +178,22 @@ fn predict<S: Source + Clone>(
 ) -> Vec<Compatibility> {
     let mut facts = Facts::new(members, measured);
     let is_well = |reading: &Reading| reading.as_ref().is_ok_and(|read| read.flaw.is_none());
+    let mut readings = Reader::ALL.map(|reader| reader.read(&facts));
     // Where it is not known what the images are made of, one that somebody can read will do.
-    let is_read = Reader::ALL.into_iter().any(|reader| is_well(&reader.read(&facts)));
-    facts.packing = packing.to_vec();
-    facts.trailing = trailing;
+    let is_read = readings.iter().any(is_well);
+    if !packing.is_empty() || trailing {
+        facts.packing = packing.to_vec();
+        facts.trailing = trailing;
+        readings = Reader::ALL.map(|reader| reader.read(&facts));
+    }
     let end_flaw = facts.end_flaw();
-    let predict = |reader: Reader| {
+    let predict = |(reader, reading): (Reader, Reading)| {
         let helps = || remedy::helps(&facts, reader).unwrap_or(is_read);
         // crane reads no further than to what it looks for.
         let end_flaw = end_flaw.clone().filter(|_| reader != Reader::Crane);
-        answer(reader, end_flaw.map_or_else(|| reader.read(&facts), Err), helps)
+        answer(reader, end_flaw.map_or(reading, Err), helps)
     };
-    Reader::ALL.into_iter().map(predict).collect()
+    Reader::ALL.into_iter().zip(readings).map(predict).collect()
 }
 
 fn answer(reader: Reader, reading: Reading, helps: impl FnOnce() -> bool) -> Compatibility {

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use longshore_archive::{
-    Archive, Code, Limits, Packing, Selection, Source, Target, Verdict, left_out, needs, sha256,
+    Archive, Code, Limits, Packing, Part, Selection, Source, Target, Verdict, left_out, needs, save, sha256,
 };
 use longshore_fixtures::{
     ImageSpec, Layer, containerd, crane, docker_hybrid, docker_legacy, docker_v1, oci, oci_platforms, skopeo,
@@ -470,6 +470,24 @@ fn an_image_stays_one_whatever_type_is_stated_of_its_layer() {
         let written = all(&archive, Target::Oci);
         assert_eq!(essence(&written), essence(&archive), "{about}");
         assert_eq!(written.verify(Limits::default()).unwrap().verdict, Verdict::Intact, "{about}");
+    }
+}
+
+#[test]
+fn what_is_new_between_two_layers_is_one_part() {
+    let specs: Vec<ImageSpec> = (0..300).map(|number| ImageSpec::new(&format!("app:{number}"))).collect();
+    let archive = open(docker_legacy(&specs));
+    let (measured, repacked) = (HashMap::new(), HashMap::new());
+    let selection = |image| Selection { archive: &archive, image, measured: &measured, repacked: &repacked };
+    let selections: Vec<_> = (0..archive.images().len()).map(selection).collect();
+    for target in [Target::Docker, Target::DockerLegacy, Target::Oci] {
+        let recipe = save(&selections, target).unwrap();
+        let is_new = |part: &Part<_>| matches!(part, Part::Bytes(_));
+        let torn = recipe
+            .parts()
+            .windows(2)
+            .find(|pair| pair.iter().all(is_new) && pair.iter().map(Part::len).sum::<u64>() <= 1 << 20);
+        assert!(torn.is_none(), "{target:?}");
     }
 }
 

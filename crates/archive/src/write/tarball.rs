@@ -31,9 +31,14 @@ pub(super) enum Content<S> {
     Stored(Recipe<S>),
 }
 
+/// New bytes become one part of the recipe as long as they are no more than that: a part costs more than a header.
+const JOINED: usize = 1 << 20;
+
 /// Writes members, one after the other.
 pub(super) struct Tarball<S> {
     recipe: Recipe<S>,
+    /// What comes next in the recipe.
+    fresh: Vec<u8>,
     /// User and group name of every member.
     owner: &'static str,
     /// Go's file type bits above the permissions, as Docker wrote them up to 24.
@@ -43,12 +48,12 @@ pub(super) struct Tarball<S> {
 impl<S: Source + Clone> Tarball<S> {
     /// As Docker writes it since 25, and containerd.
     pub(super) fn new() -> Self {
-        Self { recipe: Recipe::default(), owner: "", type_bits: false }
+        Self { recipe: Recipe::default(), fresh: Vec::new(), owner: "", type_bits: false }
     }
 
     /// As Docker wrote it up to 24.
     pub(super) fn legacy() -> Self {
-        Self { recipe: Recipe::default(), owner: "root", type_bits: true }
+        Self { owner: "root", type_bits: true, ..Self::new() }
     }
 
     /// Appends a member.
@@ -81,14 +86,36 @@ impl<S: Source + Clone> Tarball<S> {
         }
         put(&mut header.as_old_mut().name, path);
         seal(&mut header);
-        self.recipe.push_bytes(&header.as_bytes()[..]);
+        self.push_bytes(header.as_bytes());
         match content {
             Content::Directory | Content::Link(_) => {}
-            Content::Bytes(bytes) => self.recipe.push_bytes(bytes.as_slice()),
-            Content::Stored(recipe) => self.recipe.push_slice(recipe, 0..size),
+            Content::Bytes(bytes) => self.push_bytes(bytes),
+            Content::Stored(recipe) => recipe.parts().iter().for_each(|part| self.push_part(part)),
         }
         let padding = size.next_multiple_of(512) - size;
-        self.recipe.push_bytes(vec![0; usize::try_from(padding).unwrap_or(0)]);
+        self.fresh.resize(self.fresh.len() + usize::try_from(padding).unwrap_or(0), 0);
+    }
+
+    fn push_part(&mut self, part: &Part<S>) {
+        match part {
+            Part::Bytes(bytes) => self.push_bytes(bytes),
+            Part::Range { .. } => {
+                self.flush();
+                self.recipe.push(part.clone());
+            }
+        }
+    }
+
+    fn push_bytes(&mut self, bytes: &[u8]) {
+        if self.fresh.len() + bytes.len() > JOINED {
+            self.flush();
+        }
+        self.fresh.extend_from_slice(bytes);
+    }
+
+    fn flush(&mut self) {
+        self.recipe.push_bytes(self.fresh.as_slice());
+        self.fresh.clear();
     }
 
     /// Appends all members, in the order of their paths.
@@ -100,7 +127,8 @@ impl<S: Source + Clone> Tarball<S> {
 
     /// The tar with the two blocks that end it.
     pub(super) fn finish(mut self) -> Recipe<S> {
-        self.recipe.push_bytes(vec![0; 1024]);
+        self.push_bytes(&[0; 1024]);
+        self.flush();
         self.recipe
     }
 
@@ -120,10 +148,10 @@ impl<S: Source + Clone> Tarball<S> {
         header.set_size(length as u64);
         put(&mut header.as_old_mut().name, "PaxHeaders.0/path");
         seal(&mut header);
-        self.recipe.push_bytes(&header.as_bytes()[..]);
+        self.push_bytes(header.as_bytes());
         let mut record = format!("{length}{rest}").into_bytes();
         record.resize(length.next_multiple_of(512), 0);
-        self.recipe.push_bytes(record);
+        self.push_bytes(&record);
     }
 }
 
