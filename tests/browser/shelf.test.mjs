@@ -9,6 +9,7 @@ import { startDocker } from '../support/engine.mjs';
 import { fixtures } from '../support/fixtures.mjs';
 import { skipUnless } from '../support/peers.mjs';
 import { SCREENSHOTS, startSite } from '../support/site.mjs';
+import { writeImages } from '../support/tars.mjs';
 import { lasting } from '../support/temp.mjs';
 
 let origin;
@@ -148,6 +149,34 @@ for (const browser of ['chromium', 'firefox']) {
         await page.click('button', 'Prune');
         await rowsAre(page, 'app:1');
         assert.notEqual(await id(), before);
+      });
+    });
+
+    it('means the image that is chosen, whatever others are called', async () => {
+      const file = await fixture('docker-legacy', `meant-${browser}`, '--name', 'app:1');
+      await withPage(browser, origin, async (page) => {
+        await start(page);
+        await load(page, file);
+        await rowsAre(page, 'app:1');
+        const id = await page.evaluate(() => document.querySelector('.shelf .copy').title.replace('Copy ', ''));
+        const short = id.slice('sha256:'.length).slice(0, 12);
+        // One is called as the ID begins, the other as the whole of it.
+        const names = [`${short}:latest`, id];
+        const others = join(directory, `others-${browser}.tar`);
+        await writeImages(others, names.map((name) => ({ name, layers: [], config: { User: name } })));
+        await load(page, others);
+        await rowsAre(page, 'app:1', ...names);
+        await choose(page, 'app:1');
+        await page.click('button', 'Remove by ID: chosen images');
+        await told(page, `Deleted: ${id}`);
+        assert.equal(await page.text('.journal .command'), `$ docker rmi ${short}`);
+        await rowsAre(page, ...names);
+        await page.click('button', 'Undo the last change of the shelf');
+        await rowsAre(page, 'app:1', ...names);
+        await choose(page);
+        await page.evaluate(() => [...document.querySelectorAll('.shelf tbody tr')].find(({ textContent }) => textContent.startsWith('sha256')).querySelector('input').click());
+        await page.click('button', 'Remove chosen names');
+        await rowsAre(page, 'app:1', `${short}:latest`);
       });
     });
 

@@ -112,3 +112,13 @@ export function format(format: Format): string {
 export function shortDigest(digest: string): string {
   return digest.replace(/^sha256:/, '').slice(0, 12);
 }
+
+/** Whether that is an ID as a whole. Its beginning might be another image's name. */
+export function isId(text: string): boolean {
+  return /^sha256:[0-9a-f]{64}$/.test(text);
+}
+
+/** A name or an ID as it is shown. */
+export function shortened(asked: string): string {
+  return isId(asked) ? shortDigest(asked) : asked;
+}

@@ -1,7 +1,7 @@
 /** The shelf's images as Docker's table, and which of them are chosen. */
 import type { ImageRow } from '../lib/index.js';
 import { digest, fill, h, quoted, renew, visible } from './dom.js';
-import { ago, bytes, platform, shortDigest } from './format.js';
+import { ago, bytes, isId, platform, shortened } from './format.js';
 
 export interface ShelfTable {
   element: HTMLElement;
@@ -13,9 +13,10 @@ export interface ShelfTable {
   asked(): string[];
 }
 
-/** What a row is called on Docker's command line: its name, or the beginning of its ID where it has none. */
+/** What a row is asked for by: its name, or its ID where it has none, or one that would be taken for another's ID. */
 export function nameOf({ repository, tag, id }: ImageRow): string {
-  return repository === undefined || tag === undefined ? shortDigest(id) : `${repository}:${tag}`;
+  const name = repository === undefined || tag === undefined ? id : `${repository}:${tag}`;
+  return isId(name) ? id : name;
 }
 
 /** `changed` is called with every choice; `heir` gets the focus when a row that has it goes. */
@@ -53,7 +54,7 @@ export function shelfTable(changed: () => void, heir: HTMLElement): ShelfTable {
   function rowOf(row: ImageRow, several: ReadonlySet<string>): HTMLElement {
     const key = keyOf(row);
     const name = nameOf(row);
-    const box = h('input', { type: 'checkbox', checked: chosen.has(key), ariaLabel: `Choose ${visible(name)}` });
+    const box = h('input', { type: 'checkbox', checked: chosen.has(key), ariaLabel: `Choose ${visible(shortened(name))}` });
     box.onchange = () => {
       if (box.checked) chosen.add(key);
       else chosen.delete(key);
@@ -99,7 +100,7 @@ export function shelfTable(changed: () => void, heir: HTMLElement): ShelfTable {
     chosen: () => rows.filter(isChosen),
     asked() {
       const others = new Set(rows.filter((row) => !isChosen(row)).map(nameOf));
-      return [...new Set(rows.filter(isChosen).map((row) => (others.has(nameOf(row)) ? shortDigest(row.id) : nameOf(row))))];
+      return [...new Set(rows.filter(isChosen).map((row) => (others.has(nameOf(row)) ? row.id : nameOf(row))))];
     },
   };
 }

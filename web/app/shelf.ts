@@ -10,7 +10,7 @@ import {
 import { ask } from './asking.js';
 import type { ContainerList } from './containers/list.js';
 import { h, newId, quoted, visible } from './dom.js';
-import { bytes, count, shortDigest } from './format.js';
+import { bytes, count, shortDigest, shortened } from './format.js';
 import * as problems from './problems.js';
 import { pushing } from './pushing.js';
 import { nameOf, shelfTable } from './shelf-table.js';
@@ -79,7 +79,7 @@ export async function shelf(section: HTMLElement, open: (archive: Archive) => Pr
   /** The names of what is chosen, with all platforms that they stand for. */
   const names = () => [...new Set(table.chosen().map(nameOf))];
 
-  const ids = () => [...new Set(table.chosen().map(({ id }) => shortDigest(id)))];
+  const ids = () => [...new Set(table.chosen().map(({ id }) => id))];
 
   input.onchange = () => {
     const files = [...(input.files ?? [])];
@@ -220,14 +220,14 @@ export async function shelf(section: HTMLElement, open: (archive: Archive) => Pr
     kept = saved;
     url = URL.createObjectURL(saved.blob);
     const link = h('a', { href: url, download: saved.name }, 'Download ', quoted(saved.name));
-    log.add(`docker save --output ${saved.name} ${images.join(' ')}`, [], h('span', {}, link, ` (${bytes(saved.size)})`));
+    log.add(`docker save --output ${saved.name} ${images.map(shortened).join(' ')}`, [], h('span', {}, link, ` (${bytes(saved.size)})`));
     link.click();
   }
 
   async function tagChosen(name: string): Promise<void> {
     const [source] = table.asked();
     if (source === undefined) return;
-    const command = `docker tag ${source} ${name}`;
+    const command = `docker tag ${shortened(source)} ${name}`;
     await log.answered(command, async () => {
       const { name: given, from, backwards } = await store.tagging(source, name);
       const { lines } = await store.tag(source, name);
@@ -253,7 +253,7 @@ export async function shelf(section: HTMLElement, open: (archive: Archive) => Pr
   }
 
   async function rmi(images: string[]): Promise<void> {
-    const command = `docker rmi ${force.checked ? '--force ' : ''}${images.join(' ')}`;
+    const command = `docker rmi ${force.checked ? '--force ' : ''}${images.map(shortened).join(' ')}`;
     await log.answered(command, async () => {
       const removed = await store.rmi(images, { force: force.checked });
       return { lines: removed.flatMap(({ lines }) => lines), more: removed.flatMap(({ error }) => (error ? [refusal(error.message)] : [])) };

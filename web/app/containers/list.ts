@@ -2,7 +2,7 @@
 import type { ContainerRow, Store } from '../../lib/index.js';
 import { ask, field } from '../asking.js';
 import { digest, fill, h, quoted, renew, visible } from '../dom.js';
-import { ago, bytes, count } from '../format.js';
+import { ago, bytes, count, shortened } from '../format.js';
 import { refusal, type Journal } from '../journal.js';
 import * as problems from '../problems.js';
 import { workbench, type Workbench } from './workbench.js';
@@ -60,7 +60,7 @@ export async function containerList(store: Store, log: Journal): Promise<Contain
       'tr',
       {},
       h('td', { className: 'name' }, quoted(name)),
-      h('td', { className: 'name' }, quoted(image.replace(/^sha256:(.{12}).*/, '$1'))),
+      h('td', { className: 'name' }, quoted(shortened(image))),
       h('td', {}, digest(id, 'container ID'), damaged === true && h('strong', { className: 'badge damaged' }, 'Damaged')),
       h('td', { title: visible(created) }, ago(created)),
       h('td', {}, changes === 0 ? 'none' : `${count(changes, 'path')}, ${bytes(size)}`),
@@ -123,9 +123,9 @@ export async function containerList(store: Store, log: Journal): Promise<Contain
       // The second of two clicks comes before the question is there.
       if (document.querySelector('dialog[open]')) return;
       const input = h('input', { type: 'text', placeholder: 'chosen for you', spellcheck: false, autocomplete: 'off' });
-      if (!(await ask(`A container of ${visible(image)}`, 'Create', field('Name', input)))) return;
+      if (!(await ask(`A container of ${visible(shortened(image))}`, 'Create', field('Name', input)))) return;
       const name = input.value.trim();
-      await log.answered(`docker create ${name === '' ? '' : `--name ${name} `}${image}`, async () => {
+      await log.answered(`docker create ${name === '' ? '' : `--name ${name} `}${shortened(image)}`, async () => {
         const container = await store.create(image, name === '' ? {} : { name });
         await show(container.id, container.name);
         return { lines: [container.id] };
