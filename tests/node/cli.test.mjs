@@ -10,7 +10,7 @@ import { fixtures } from '../support/fixtures.mjs';
 import { has, skipUnless } from '../support/peers.mjs';
 import { startRegistry } from '../support/registry.mjs';
 import { run } from '../support/run.mjs';
-import { tar } from '../support/tars.mjs';
+import { tar, writeImages } from '../support/tars.mjs';
 import { lasting, temporary } from '../support/temp.mjs';
 
 const MAIN = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
@@ -142,6 +142,19 @@ describe('the command line', () => {
     assert.equal(code, 1);
     assert.match(error, /"\\u001b\[31mred\/layer\.tar"/);
     assert.ok(!error.includes('\u001b'), error);
+  });
+
+  it('prints a line for a line, whatever an archive has in its names', async () => {
+    const file = join(directory, 'forged.tar');
+    const names = ['evil\nx:1: intact\nintact\n:1', 'seen\u200b\u200e\u2028\u{e0041}\t:1'];
+    await writeImages(file, names.map((name) => ({ name, layers: [], config: { User: name } })));
+    const { out } = await longshore(['verify', file]);
+    const lines = out.split('\n').filter((line) => line.endsWith(': intact') || line === 'intact');
+    assert.deepEqual(lines, ['evil\\nx:1: intact\\nintact\\n:1: intact', 'seen\\u200b\\u200e\\u2028\\udb40\\udc41\\t:1: intact', 'intact']);
+    // JSON says what it said before.
+    const inspected = await longshore(['inspect', file]);
+    assert.doesNotMatch(inspected.out.replaceAll('\n', ''), /[\p{Cc}\p{Cf}\p{Zl}]/u);
+    assert.deepEqual(JSON.parse(inspected.out).images.map(({ references }) => references), names.map((name) => [name]));
   });
 
   it('can be stopped while it writes, and leaves nothing behind', async (t) => {

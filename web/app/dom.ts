@@ -1,4 +1,7 @@
 /** Making elements. Text only ever becomes text nodes: what stands in an archive is anybody's. */
+import { visible } from '../lib/visible.js';
+
+export { visible };
 
 type Props<T> = { [Key in keyof T]?: T[Key] } & { attrs?: Record<string, string> };
 type Child = Node | string | false | undefined;
@@ -29,18 +32,6 @@ export function newId(): string {
   return `n${++ids}`;
 }
 let ids = 0;
-
-/** Control characters, and those that turn, part or hide the text around them. */
-const TREACHEROUS = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
-const NAMED: Record<string, string> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' };
-
-/** Text of an archive as it is safe to look at: such characters as escapes. */
-export function visible(text: string): string {
-  return text.replace(TREACHEROUS, (char) => {
-    const hex = char.codePointAt(0)?.toString(16) ?? '';
-    return NAMED[char] ?? (hex.length > 4 ? `\\u{${hex}}` : `\\u${hex.padStart(4, '0')}`);
-  });
-}
 
 /** Text of an archive, kept from turning the direction of the text around it. */
 export function quoted(text: string): HTMLElement {

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { parseArgs, type ParseArgsConfig } from 'node:util';
 import { LongshoreError, openArchive, type Archive, type Limits, type Saved } from '../lib/node.js';
+import { visible } from '../lib/visible.js';
 
 /** One command. */
 export interface Command {
@@ -122,22 +123,17 @@ export function stopped(): LongshoreError {
   return new LongshoreError('aborted', 'The command was stopped.');
 }
 
-/** Prints a line. */
+/** Prints a line. What would break it, or a terminal would do something about, is escaped. */
 export function print(line: string): void {
   process.stdout.write(`${visible(line)}\n`);
 }
 
 /** Prints a line about what goes to `file`: not into it. */
 export function printBeside(file: string): (line: string) => void {
-  return file === '-' ? (line) => printError(`${line}\n`) : print;
+  return file === '-' ? printError : print;
 }
 
-/** Writes to standard error. */
-export function printError(text: string): void {
-  process.stderr.write(visible(text));
-}
-
-/** Text of somebody else's, without what a terminal would do something about. */
-function visible(text: string): string {
-  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
+/** Prints a line to standard error. */
+export function printError(line: string): void {
+  process.stderr.write(`${visible(line)}\n`);
 }

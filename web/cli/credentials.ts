@@ -1,6 +1,7 @@
 /** Who asks a registry. A password comes from standard input, the environment or a prompt, never from the command line. */
 import type { Credentials, RegistryOptions } from '../lib/node.js';
-import { Usage, printError, stopped } from './command.js';
+import { visible } from '../lib/visible.js';
+import { Usage, stopped } from './command.js';
 
 export const REGISTRY_OPTIONS = {
   username: { type: 'string', short: 'u' },
@@ -44,10 +45,10 @@ async function standardInput(): Promise<string> {
 
 /** Asks without showing what is typed. */
 async function prompt(question: string): Promise<string> {
-  const { stdin } = process;
+  const { stdin, stderr } = process;
   if (!stdin.isTTY) throw new Usage('there is no password: use --password-stdin or LONGSHORE_PASSWORD');
   stdin.setRawMode(true);
-  printError(question);
+  stderr.write(visible(question));
   let typed = '';
   try {
     for await (const piece of stdin) {
@@ -61,6 +62,6 @@ async function prompt(question: string): Promise<string> {
   } finally {
     stdin.setRawMode(false);
     stdin.pause();
-    printError('\n');
+    stderr.write('\n');
   }
 }

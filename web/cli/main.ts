@@ -30,7 +30,8 @@ async function main([name = '--help', ...args]: string[]): Promise<number> {
   }
   const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   if (!command) {
-    printError(`longshore: there is no command ${name}.\n\n${help()}`);
+    printError(`longshore: there is no command ${name}.`);
+    process.stderr.write(`\n${help()}`);
     return 2;
   }
   if (args.includes('--help') || args.includes('-h')) {
@@ -49,11 +50,12 @@ async function main([name = '--help', ...args]: string[]): Promise<number> {
     return await command.run(args, control.signal);
   } catch (thrown) {
     if (thrown instanceof Usage) {
-      printError(`longshore ${name}: ${thrown.message}.\nUsage: longshore ${name} ${command.usage}\n`);
+      printError(`longshore ${name}: ${thrown.message}.`);
+      printError(`Usage: longshore ${name} ${command.usage}`);
       return 2;
     }
     if (!(thrown instanceof LongshoreError)) throw thrown;
-    printError(`longshore: ${thrown.message} (${thrown.code})\n`);
+    printError(`longshore: ${thrown.message} (${thrown.code})`);
     return thrown.code === 'aborted' ? stopped : 1;
   } finally {
     for (const signal of signals) process.off(signal, stop);
@@ -63,7 +65,7 @@ async function main([name = '--help', ...args]: string[]): Promise<number> {
 // What nobody reads any more (`| head`) is not written; the work goes on.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') return;
-  printError(`longshore: the output cannot be written: ${error.message}.\n`);
+  printError(`longshore: the output cannot be written: ${error.message}.`);
   process.exitCode = 1;
 });
 const code = await main(process.argv.slice(2));
