@@ -53,7 +53,7 @@ async function open(page, file) {
 
 /** Adds a name to the image with that number, by typing it. */
 async function add(page, name, image = 1) {
-  const field = `.image:nth-of-type(${image}) > .names > form`;
+  const field = `.image:nth-of-type(${image}) > .names > .name-field`;
   await page.fill(`${field} input`, name);
   await page.press('Enter');
 }
@@ -90,10 +90,10 @@ for (const browser of ['chromium', 'firefox']) {
         assert.equal(await page.evaluate(() => document.activeElement.tagName), 'H2', 'the result has the focus');
 
         // Docker's words while typing.
-        await page.fill('.image .names > form input', 'Foo:1');
+        await page.fill('.image .names > .name-field input', 'Foo:1');
         await page.waitFor(() => document.querySelector('.field-hint')?.classList.contains('wrong'));
         assert.equal(await page.text('.field-hint'), 'Invalid reference format: repository name (library/Foo) must be lowercase.');
-        assert.equal(await page.evaluate(() => document.querySelector('.names > form input').ariaInvalid), 'true');
+        assert.equal(await page.evaluate(() => document.querySelector('.names > .name-field input').ariaInvalid), 'true');
 
         // The tags that usually stand beside a version.
         const suggested = await page.evaluate(() => [...document.querySelectorAll('.suggestions')][0].innerText.split('\n'));
@@ -335,6 +335,22 @@ for (const browser of ['chromium', 'firefox']) {
       });
     });
 
+    it('lays out hundreds of images and still answers', async () => {
+      const file = join(directory, `many-${browser}.tar`);
+      const names = Array.from({ length: 600 }, (_, index) => `app:${index}`);
+      await writeImages(file, names.map((name) => ({ name, layers: [], config: { User: name } })));
+      await withPage(browser, origin, async (page) => {
+        await page.goto('/');
+        const forms = () => page.evaluate(() => document.forms.length);
+        const few = await forms();
+        await page.setFiles('#file', file);
+        await page.waitFor(() => document.querySelectorAll('.image').length === 600);
+        assert.ok((await forms()) < few + 10, 'no form for each image');
+        await add(page, 'late:1', 600);
+        await page.waitFor(() => document.querySelector('.image:last-of-type .chips').textContent.includes('late:1'));
+      });
+    });
+
     it('says so when the file changed on disk after it was opened', async () => {
       const file = await fixture('docker-legacy', `changing-${browser}`, '--name', 'app:1');
       await withPage(browser, origin, async (page) => {
@@ -429,7 +445,7 @@ describe('the page', { skip: skipUnlessBrowser('chromium') }, () => {
           await page.waitFor(() => document.querySelector('.archive h2') !== null);
           const openAll = () => page.evaluate(() => document.querySelectorAll('details').forEach((details) => (details.open = true)));
           await openAll();
-          await page.fill('.image .names > form input', 'Foo');
+          await page.fill('.image .names > .name-field input', 'Foo');
           await page.waitFor(() => document.querySelector('.field-hint.wrong') !== null);
           await page.setFiles('.choosing input[type=file]', other);
           await page.waitFor(() => document.querySelector('.choosing .choices button') !== null);

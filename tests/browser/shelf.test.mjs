@@ -218,7 +218,7 @@ for (const browser of ['chromium', 'firefox']) {
         await start(page);
         await page.setFiles('#file', file);
         await page.waitFor(() => document.querySelector('.archive h2') !== null);
-        await page.fill('.image .names > form input', 'app:edited');
+        await page.fill('.image .names > .name-field input', 'app:edited');
         await page.press('Enter');
         await page.waitFor(() => document.querySelector('.chips').textContent.includes('app:edited'));
         await page.click('button', 'Keep on the shelf');

@@ -6,11 +6,14 @@ import { sentence } from './problems.js';
 const PAUSE_MS = 120;
 
 export interface NameField {
-  form: HTMLFormElement;
+  element: HTMLElement;
   input: HTMLInputElement;
 }
 
-/** `commit` gets the name and says whether it was taken; then the field is emptied. */
+/**
+ * `commit` gets the name and says whether it was taken; then the field is emptied. It is no form: there is one for each image, and
+ * Chromium looks through all forms of a page whenever one comes.
+ */
 export function nameField(label: string, button: string, value: string, commit: (name: string) => Promise<boolean>): NameField {
   const hintId = newId();
   const hint = h('p', { id: hintId, className: 'field-hint', ariaLive: 'polite' });
@@ -23,11 +26,11 @@ export function nameField(label: string, button: string, value: string, commit: 
     placeholder: 'registry.local/team/app:1.0',
     attrs: { 'aria-describedby': hintId, autocapitalize: 'off' },
   });
-  const form = h(
-    'form',
+  const element = h(
+    'div',
     { className: 'name-field' },
     h('label', { htmlFor: input.id }, label),
-    h('div', { className: 'row' }, input, h('button', { type: 'submit' }, button)),
+    h('div', { className: 'row' }, input, h('button', { type: 'button', onclick: () => void submit() }, button)),
     hint,
   );
 
@@ -52,8 +55,10 @@ export function nameField(label: string, button: string, value: string, commit: 
     clearTimeout(timer);
     timer = setTimeout(() => void check(), PAUSE_MS);
   };
-  form.onsubmit = async (event) => {
-    event.preventDefault();
+  input.onkeydown = ({ key, isComposing }) => {
+    if (key === 'Enter' && !isComposing) void submit();
+  };
+  async function submit(): Promise<void> {
     const text = input.value.trim();
     if (text === '' || !(await commit(text))) {
       input.focus();
@@ -61,6 +66,6 @@ export function nameField(label: string, button: string, value: string, commit: 
     }
     input.value = '';
     void check();
-  };
-  return { form, input };
+  }
+  return { element, input };
 }

@@ -64,11 +64,11 @@ export function names(editor: Editor, image: Image, shortId: string): Names {
         return true;
       };
       const cancel = h('button', { type: 'button', onclick: () => void done() }, 'Cancel');
-      field.form.querySelector('.row')?.append(cancel);
-      field.form.onkeydown = (event) => {
+      field.element.querySelector('.row')?.append(cancel);
+      field.element.onkeydown = (event) => {
         if (event.key === 'Escape') void done();
       };
-      chip.replaceChildren(field.form);
+      chip.replaceChildren(field.element);
       field.input.select();
       field.input.focus();
     };
@@ -98,7 +98,7 @@ export function names(editor: Editor, image: Image, shortId: string): Names {
 
   update(image);
   return {
-    element: h('div', { className: 'names' }, list, none, suggestions, add.form),
+    element: h('div', { className: 'names' }, list, none, suggestions, add.element),
     update,
     suggest: () => {
       suggesting = true;
