@@ -113,7 +113,7 @@ pub(super) fn skopeo<S: Source + Clone>(facts: &Facts<'_, S>) -> Reading {
     let items = archive_items(facts)?;
     let [item] = items.as_slice() else {
         return Err(Flaw::of_image(format!(
-            "manifest.json lists {} images, and skopeo takes one at a time.",
+            "manifest.json lists {} images, and skopeo takes one at a time: docker-archive:FILE:NAME says which.",
             items.len()
         )));
     };
