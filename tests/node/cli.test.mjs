@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { createReadStream, existsSync } from 'node:fs';
-import { readdir, writeFile } from 'node:fs/promises';
+import { readFile, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -51,7 +51,15 @@ describe('the command line', () => {
       assert.equal(own.code, 0);
       assert.match(own.out, new RegExp(`^Usage: longshore ${name} `));
     }
-    for (const args of [['nonsense'], ['push'], ['push', archive], ['verify', 'a', 'b'], ['convert', '--format', 'x', archive, 'y'], ['verify', '--no', archive], ['retag', archive, 'y'], ['retag', '--tag', 'app:1', archive, 'y']]) {
+    assert.equal((await longshore(['help'])).out, help.out);
+    assert.equal((await longshore(['help', 'push'])).out, (await longshore(['push', '--help'])).out);
+    const { version } = JSON.parse(await readFile(new URL('../../package.json', import.meta.url), 'utf8'));
+    assert.deepEqual(await longshore(['--version']), { code: 0, out: `longshore ${version}\n`, error: '' });
+    // What follows -- is no option.
+    const named = await longshore(['verify', '--', '--help']);
+    assert.equal(named.code, 1);
+    assert.match(named.error, /\(read-failed\)\n$/);
+    for (const args of [['nonsense'], ['help', 'nonsense'], ['push'], ['push', archive], ['verify', 'a', 'b'], ['convert', '--format', 'x', archive, 'y'], ['verify', '--no', archive], ['retag', archive, 'y'], ['retag', '--tag', 'app:1', archive, 'y']]) {
       const { code, error, out } = await longshore(args);
       assert.deepEqual([code, out], [2, ''], args.join(' '));
       assert.match(error, /^longshore/);

@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 /** `longshore`: what the package does, on the command line. Each command is a file of its own. */
+import { readFileSync } from 'node:fs';
 import { LongshoreError } from '../lib/node.js';
-import { Usage, printError, type Command } from './command.js';
+import { Usage, print, printError, type Command } from './command.js';
 import { convert } from './convert.js';
 import { inspect } from './inspect.js';
 import { mirror } from './mirror.js';
@@ -19,12 +20,28 @@ function help(): string {
   return `Usage: longshore COMMAND [OPTIONS] ...\n\nCommands:\n${lines.join('\n')}\n\n'longshore COMMAND --help' says more of each.\n`;
 }
 
+function version(): string {
+  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
+  return `longshore ${version}`;
+}
+
+/** Whether help is asked for: not by what follows `--`. */
+function isHelp(args: readonly string[]): boolean {
+  const end = args.indexOf('--');
+  return args.slice(0, end < 0 ? args.length : end).some((word) => word === '--help' || word === '-h');
+}
+
 /** What stops a command, which then leaves nothing half done behind, and the exit codes that shells know it by. */
 const STOPS = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 };
 
 /** Exit codes: 0 it went well, 1 it did not, 2 it was asked in a way that makes no sense, 128 and a signal's number it was stopped. */
 async function main([name = '--help', ...args]: string[]): Promise<number> {
-  if (name === '--help' || name === '-h' || name === 'help') {
+  if (name === 'help') return main([...args.slice(0, 1), '--help']);
+  if (name === '--version') {
+    print(version());
+    return 0;
+  }
+  if (isHelp([name])) {
     process.stdout.write(help());
     return 0;
   }
@@ -34,7 +51,7 @@ async function main([name = '--help', ...args]: string[]): Promise<number> {
     process.stderr.write(`\n${help()}`);
     return 2;
   }
-  if (args.includes('--help') || args.includes('-h')) {
+  if (isHelp(args)) {
     process.stdout.write(`Usage: longshore ${name} ${command.usage}\n\n${command.summary}.\n${command.help ? `\n${command.help}\n` : ''}`);
     return 0;
   }
