@@ -125,7 +125,9 @@ describe('writeTo', () => {
   it('takes a file that may only be read', async (t) => {
     const { file, saved, output } = await edited(t);
     await chmod(file, 0o444);
-    await fails(saved.writeTo(join(output, 'no-folder')), 'write-failed');
+    const absent = join(output, 'no-folder');
+    // It is told by the name that was asked for.
+    await assert.rejects(saved.writeTo(absent), ({ code, detail }) => code === 'write-failed' && detail.reason.endsWith(`'${absent}'`));
     const archive = await api.openArchive(file);
     t.after(() => archive.close());
     await (await archive.save()).writeTo(output);

@@ -59,13 +59,14 @@ export async function writeTo(
     if (isReplaced) await rename(partial, target);
   } catch (thrown) {
     await unlink(partial).catch(() => {});
-    throw thrown instanceof LongshoreError ? thrown : failure(path, thrown as Error);
+    if (thrown instanceof LongshoreError) throw thrown;
+    const cause = thrown as Error;
+    throw failure(path, cause, cause.message.replaceAll(partial, target));
   }
   report(total);
 }
 
-function failure(path: string, cause: Error): LongshoreError {
-  const reason = cause.message;
+function failure(path: string, cause: Error, reason = cause.message): LongshoreError {
   return new LongshoreError('write-failed', `The archive cannot be written: ${reason}.`, { entry: path, reason }, { cause });
 }
 
