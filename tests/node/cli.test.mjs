@@ -207,6 +207,16 @@ describe('the command line', () => {
     assert.match(out, /^app:1 \(linux\/amd64\): intact$/m);
   });
 
+  it('mirrors the names that can be mirrored, and says which cannot', async () => {
+    const file = join(directory, 'unnamed.tar');
+    await writeImages(file, ['bad name:1', 'good:1'].map((name) => ({ name, layers: [], config: { User: name } })));
+    const { code, out } = await longshore(['mirror', '--dry-run', file, 'registry.local/mirror/']);
+    assert.deepEqual([code, out.split('\n')], [
+      1,
+      ['good:1 -> registry.local/mirror/good:1 (0 bytes of layers)', 'registry.local/mirror/bad name:1: invalid reference format (invalid-reference)', ''],
+    ]);
+  });
+
   it('pushes, mirrors, lists and pulls', { skip: skipUnless('docker-registry') }, async (t) => {
     const { host } = await startRegistry(t, { users: { shore: PASSWORD } });
     const env = { LONGSHORE_USERNAME: 'shore', LONGSHORE_PASSWORD: PASSWORD };

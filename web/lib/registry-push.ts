@@ -75,8 +75,20 @@ export async function mirror(port: Port, options: MirrorOptions): Promise<Mirror
   const { to } = options;
   const [images, platforms] = [texts(options.images ?? [], 'images'), texts(options.platforms ?? [], 'platforms')];
   if (typeof to !== 'string' && typeof to !== 'function') throw invalid('to must be a string or a function');
-  const rename = typeof to === 'string' ? (name: string) => asked(() => wasm.mirrored(name, to)) : to;
   const targets = new Map<string, Named>();
+  const failed = new Map<string, MirrorReport['failed'][number]>();
+  // A place that can hold no name is no failure of the names.
+  if (typeof to === 'string') asked(() => wasm.mirrored('image', to));
+  const targetFor = (from: string) => {
+    if (typeof to === 'function') return plan(wasm.named, to, from);
+    try {
+      return plan(wasm.named, (name) => asked(() => wasm.mirrored(name, to)), from);
+    } catch (thrown) {
+      const { code, message } = thrown as LongshoreError;
+      failed.set(from, { from, to: `${to.replace(/\/+$/, '')}/${from}`, code, message });
+      return undefined;
+    }
+  };
   const report: MirrorReport = { planned: [], pushed: [], failed: [], skipped: [] };
   const chosen = port.images.filter((image) => isChosen(wasm, image, images, platforms));
   if (chosen.length === 0) throw new LongshoreError('no-such-image', 'No image of the archive is meant.');
@@ -84,7 +96,7 @@ export async function mirror(port: Port, options: MirrorOptions): Promise<Mirror
   for (const image of chosen) {
     if (image.references.length === 0) report.skipped.push(image.id);
     for (const from of image.references.filter((name) => isMeant(name, image, images))) {
-      const target = targets.get(from) ?? plan(wasm.named, rename, from);
+      const target = targets.get(from) ?? targetFor(from);
       if (!target) continue;
       targets.set(from, target);
       const one = planned.get(from) ?? { from, to: target.familiar, images: [], size: 0 };
@@ -94,6 +106,7 @@ export async function mirror(port: Port, options: MirrorOptions): Promise<Mirror
     }
   }
   report.planned = [...planned.values()];
+  report.failed = [...failed.values()];
   if (options.dryRun) return report;
   const clients = new Map<string, RegistryClient>();
   const known: Known = new Map();

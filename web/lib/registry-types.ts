@@ -100,6 +100,7 @@ export interface MirrorReport {
   planned: Planned[];
   /** Empty after a dry run. */
   pushed: PushReport[];
+  /** Names of the archive that cannot be those of a registry among them, after a dry run, too. */
   failed: { from: string; to: string; code: string; message: string }[];
   /** The IDs of images that have no name. */
   skipped: string[];
