@@ -261,6 +261,45 @@ for (const browser of ['chromium', 'firefox']) {
       });
     });
 
+    it('shows what each image takes', async () => {
+      const file = await fixture('docker-legacy', `usage-${browser}`, '--images', '2', '--layers', '2', '--size', '5000', '--name', 'app:1', '--name', 'db:1');
+      await withPage(browser, origin, async (page) => {
+        await start(page);
+        await load(page, file);
+        await rowsAre(page, 'app:1', 'db:1');
+        await page.evaluate(() => [...document.querySelectorAll('#shelf summary')].find(({ textContent }) => textContent === 'Disk usage').click());
+        await page.waitFor(() => document.querySelectorAll('.usage tbody tr').length === 2);
+        assert.match(await page.text('.usage .hint'), /^2 images, 0 of them in use: \d.* of which \d.* can be reclaimed\.$/);
+        const first = await page.evaluate(() => [...document.querySelectorAll('.usage tbody tr:first-child td')].map(({ textContent }) => textContent));
+        assert.equal(first[0], 'app:1');
+        assert.deepEqual(first.slice(2).map((cell) => /^\d/.test(cell)), [true, true, true, true]);
+        await choose(page, 'db:1');
+        await page.click('button', 'Remove chosen names');
+        await page.waitFor(() => document.querySelectorAll('.usage tbody tr').length === 1);
+      });
+    });
+
+    it('can no longer be used when a newer page needs the store, and does not blame Docker', async () => {
+      const file = await fixture('docker-legacy', `closed-${browser}`, '--name', 'app:1');
+      await withPage(browser, origin, async (page) => {
+        await start(page);
+        await load(page, file);
+        await rowsAre(page, 'app:1');
+        const failed = await page.evaluate(async () => {
+          const [{ journal }, { LongshoreError }] = await Promise.all([import('/app/journal.js'), import('/lib/index.js')]);
+          const log = journal();
+          await log.answered('docker rmi x', () => Promise.reject(new LongshoreError('no-such-image', 'No such image: x')));
+          const code = await log.answered('docker rmi x', () => Promise.reject(new LongshoreError('closed', 'The store is closed.'))).catch(({ code }) => code);
+          return [code, log.element.textContent];
+        });
+        assert.deepEqual(failed, ['closed', '$ docker rmi xError response from daemon: No such image: x']);
+        await page.evaluate(() => void indexedDB.open('longshore-store', 1000));
+        await told(page, 'Reload this one.');
+        const live = await page.evaluate(() => [...document.querySelectorAll('#shelf :is(button, input, select)')].filter((one) => !one.matches(':disabled')).length);
+        assert.equal(live, 0);
+      });
+    });
+
     it('shows in one tab what another does', async () => {
       const file = await fixture('docker-legacy', `tabs-${browser}`, '--name', 'tabs:1');
       await withPage(browser, origin, async (page) => {
@@ -288,6 +327,8 @@ describe('how the shelf looks', { skip: skipUnlessBrowser('chromium') }, () => {
           await page.page.emulateMedia({ colorScheme });
           await page.page.setViewportSize({ width, height: 900 });
           await choose(page, 'db:1');
+          await page.evaluate(() => document.querySelector('#shelf .usage').setAttribute('open', ''));
+          await page.waitFor(() => document.querySelector('.usage table') !== null);
           await page.page.screenshot({ path: join(SCREENSHOTS, `shelf-${colorScheme}-${width}.png`), fullPage: true });
           const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
           assert.ok(overflow <= 0, `${overflow} px too wide at ${width}`);

@@ -1,9 +1,21 @@
 /** What was done, as commands and their answers: the newest first. */
-import { LongshoreError } from '../lib/index.js';
+import { LongshoreError, type ErrorCode } from '../lib/index.js';
 import { announce, h, visible } from './dom.js';
 
 /** So many answers stay. */
 const KEPT = 50;
+
+/** What Docker refuses, in its words. All else is Longshore's own. */
+const DOCKERS: readonly ErrorCode[] = [
+  'ambiguous-container',
+  'ambiguous-image',
+  'image-in-use',
+  'invalid-argument',
+  'invalid-reference',
+  'name-in-use',
+  'no-such-container',
+  'no-such-image',
+];
 
 export interface Journal {
   element: HTMLElement;
@@ -51,7 +63,7 @@ export function journal(): Journal {
         const { lines, more = [] } = await work();
         add(command, lines, ...more);
       } catch (thrown) {
-        if (!(thrown instanceof LongshoreError)) throw thrown;
+        if (!(thrown instanceof LongshoreError && DOCKERS.includes(thrown.code))) throw thrown;
         add(command, [], refusal(thrown.message));
       }
     },

@@ -59,6 +59,7 @@ export async function shelf(section: HTMLElement, open: (archive: Archive) => Pr
     mirror: (options) => store.mirror({ ...options, images: names() }),
   });
   const containers = unfolding('containers', 'Working containers', async () => (await containerList()).element);
+  const usages = unfolding('usage', 'Disk usage', async () => (await import('./shelf/usage.js')).diskUsage(store));
   const create = button('New container', () => void verb(createContainer), 'New container of the chosen image');
   const tagging = h(
     'form',
@@ -94,9 +95,14 @@ export async function shelf(section: HTMLElement, open: (archive: Archive) => Pr
     if (name !== '') void verb(() => tagChosen(name));
   };
   store.addEventListener('change', () => void refresh());
-  store.addEventListener('end', () => log.say('Another tab has a newer version of this page and needs the shelf. Reload this one.'));
+  store.addEventListener('end', () => {
+    desk.disabled = true;
+    log.say('Another tab has a newer version of this page and needs the shelf. Reload this one.');
+  });
 
-  section.append(
+  const desk = h(
+    'fieldset',
+    { className: 'desk' },
     h(
       'div',
       { className: 'row' },
@@ -131,11 +137,13 @@ export async function shelf(section: HTMLElement, open: (archive: Archive) => Pr
       ),
       tagging,
       push.element,
+      usages,
     ),
     whole,
     log.element,
     containers,
   );
+  section.append(desk);
   await refresh();
 
   /** Shows the store as it is now; the newest question wins. */
