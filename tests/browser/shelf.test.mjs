@@ -261,6 +261,23 @@ for (const browser of ['chromium', 'firefox']) {
       });
     });
 
+    it('marks a suggestion that would move a name back', async () => {
+      const file = await fixture('docker-legacy', `back-${browser}`, '--images', '2', '--name', 'app:2.1.10', '--name', 'app:1.9.0');
+      await withPage(browser, origin, async (page) => {
+        await start(page);
+        await load(page, file);
+        await rowsAre(page, 'app:2.1.10', 'app:1.9.0');
+        const suggested = (...wanted) =>
+          page.waitFor((all) => JSON.stringify([...document.querySelectorAll('.tagging .suggestions li')].map(({ textContent }) => textContent)) === all, JSON.stringify(wanted));
+        await choose(page, 'app:2.1.10');
+        await suggested('app:2.1', 'app:2', 'app:latest');
+        await page.click('button', 'app:latest');
+        await rowsAre(page, 'app:2.1.10', 'app:1.9.0', 'app:latest');
+        await choose(page, 'app:1.9.0');
+        await suggested('app:1.9', 'app:1', 'app:latest leads to something newer');
+      });
+    });
+
     it('shows what each image takes', async () => {
       const file = await fixture('docker-legacy', `usage-${browser}`, '--images', '2', '--layers', '2', '--size', '5000', '--name', 'app:1', '--name', 'db:1');
       await withPage(browser, origin, async (page) => {

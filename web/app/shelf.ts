@@ -186,9 +186,14 @@ export async function shelf(section: HTMLElement, open: (archive: Archive) => Pr
   async function suggest(row: ImageRow | undefined): Promise<void> {
     const round = ++suggested;
     const name = row && nameOf(row);
-    const { aliases } = name !== undefined && row?.tag !== undefined ? await store.tagging(name, name) : { aliases: [] };
+    const told = name !== undefined && row?.tag !== undefined ? await store.tagging(name, name) : undefined;
     if (round !== suggested) return;
-    suggestions.replaceChildren(...aliases.map((alias) => h('li', {}, button(visible(alias), () => void verb(() => tagChosen(alias))))));
+    suggestions.replaceChildren(
+      ...(told?.aliases ?? []).map((alias) => {
+        const mark = told?.backwards.includes(alias) === true && h('strong', { className: 'badge ambiguous' }, ' leads to something newer');
+        return h('li', {}, h('button', { type: 'button', onclick: () => void verb(() => tagChosen(alias)) }, quoted(alias), mark));
+      }),
+    );
   }
 
   /** What comes while another archive is being loaded waits for its turn. */
