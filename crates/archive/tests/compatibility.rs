@@ -137,6 +137,12 @@ fn ids_are_of_the_config_or_of_the_manifest() {
 }
 
 #[test]
+fn one_of_several_images_is_named_to_skopeo() {
+    let predicted = variant("two-tagged");
+    assert!(of(&predicted, Reader::Skopeo).reason.as_ref().unwrap().contains("docker-archive:FILE:NAME"));
+}
+
+#[test]
 fn a_remedy_where_another_format_helps() {
     let remedy = |name: &str, reader| of(&variant(name), reader).remedy;
     assert_eq!(remedy("oci-gzip", Reader::Docker24), Some(Target::Docker));
