@@ -1,9 +1,10 @@
 // The store in real browsers: what it keeps is there when the browser is started again, even if it was killed.
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, symlink } from 'node:fs/promises';
+import { copyFile, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { gzipSync } from 'node:zlib';
 import { skipUnlessBrowser, withPage } from '../support/browsers.mjs';
 import { churn } from '../support/churn.mjs';
 import { startDocker } from '../support/engine.mjs';
@@ -83,11 +84,13 @@ before(async () => {
 
 const INPUTS = ['/two.tar', '/hybrid.tar', '/oci.tar'];
 
+/** Opens a page; in Chromium one that is not private, which keeps blobs otherwise, unless the options say so. */
 async function onPage(browser, use, options = {}) {
+  const profile = browser === 'chromium' ? await newProfile() : undefined;
   return withPage(browser, origin, async (page) => {
     await ready(page);
     return use(page);
-  }, options);
+  }, { profile, ...options });
 }
 
 async function ready(page) {
@@ -163,6 +166,26 @@ for (const browser of ['chromium', 'firefox']) {
         assert.deepEqual([told.report.verdict, told.verdict, told.names.sort()], ['intact', 'intact', ['app:1', 'pod:1']]);
         assert.deepEqual([told.held.blobs, told.held.stray], [told.held.needed, 0]);
       });
+    });
+
+    it('keeps in a private window what is loaded, whatever becomes of the file', async () => {
+      const [plain, packed] = ['plain.tar', 'packed.tar.gz'].map((name) => join(directory, name));
+      await copyFile(files.two, plain);
+      await writeFile(packed, gzipSync(await readFile(files.hybrid)));
+      await onPage(browser, async (page) => {
+        await page.setFiles('#file', [plain, packed]);
+        await page.evaluate(async () => {
+          globalThis.store = await test.openStore();
+          for (const file of test.chosen()) await store.load(file);
+        });
+        await rm(plain);
+        const told = await page.evaluate(async () => {
+          const report = await store.verify();
+          const { blob } = await store.save(['app:1', 'web:2']);
+          return { report, saved: (await (await test.openArchive(blob)).verify()).verdict };
+        });
+        assert.deepEqual([told.report.verdict, told.report.damaged, told.saved], ['intact', [], 'intact']);
+      }, { profile: undefined });
     });
 
     it('stops at once, and then nothing stays', async () => {

@@ -1,9 +1,10 @@
 /** A store's rows and blobs in a browser's database. */
 import { LongshoreError, aborted, damagedBlob } from './errors.js';
-import { DATABASE, NOTE, REVISION, ask, openDatabase, piecesOf, then, transact, type BlobRow } from './database.js';
+import { BLOBS, DATABASE, NOTE, REVISION, ask, openDatabase, piecesOf, then, transact, type BlobRow } from './database.js';
 import { keptBlob } from './database-shelf.js';
 import type { Freed, Keeping, Outcome } from './keeping.js';
 import type { KeptBlob, Row, RowChange, ShelfPlace } from './protocol.js';
+import { temporaryFile } from './unpacking.js';
 
 /** What Chromium says of room is never more, however much there is. */
 const ROOM_SAID = 10 * 2 ** 30;
@@ -16,15 +17,30 @@ export async function databaseKeeping(name = DATABASE, blobs?: boolean): Promise
   return keeping;
 }
 
-/** Some have IndexedDB, but no Blobs in it: WebKit in private windows. */
+/**
+ * Whether it keeps `Blob`s, with their bytes. WebKit refuses them in private windows; Chromium's keep no more than where the bytes
+ * of a file are, which is gone with the file.
+ */
 async function takesBlobs(database: IDBDatabase): Promise<boolean> {
-  const key = ['probe', 0, 0];
-  const probe = transact<boolean>(database, ['data'], 'readwrite', ({ data }, give) => {
-    data.put(new Blob(['?']), key);
-    data.delete(key);
-    give(true);
-  });
-  return probe.catch(() => false);
+  if (await ask(database, 'meta', (meta) => meta.get(BLOBS))) return true;
+  const key = [newAttempt(), 0, 0];
+  const temporary = await temporaryFile('?');
+  const probe = temporary?.file ?? new Blob(['?']);
+  try {
+    await transact<void>(database, ['data'], 'readwrite', ({ data }) => void data.put(probe.slice(0, 1), key)).finally(temporary?.release);
+    const kept: Blob | undefined = await ask(database, 'data', (data) => data.get(key));
+    if ((await kept?.text()) !== '?') return false;
+    await transact<void>(database, ['meta'], 'readwrite', ({ meta }) => void meta.put(true, BLOBS));
+    return true;
+  } catch {
+    return false;
+  } finally {
+    await transact<void>(database, ['data'], 'readwrite', ({ data }) => void data.delete(key)).catch(() => {});
+  }
+}
+
+function newAttempt(): string {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
 class DatabaseKeeping implements Keeping<Blob> {
@@ -105,7 +121,7 @@ class DatabaseKeeping implements Keeping<Blob> {
   }
 
   attempt(): string {
-    return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');
+    return newAttempt();
   }
 
   sweep(expected: number, needed: ReadonlySet<string>, own?: { attempt: string }): Promise<Freed | undefined> {

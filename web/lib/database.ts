@@ -2,7 +2,8 @@
  * The store's database in a browser: its schema, and transactions.
  *
  * - `catalog`: the rows of the catalog, of which only the engine knows what they say.
- * - `meta`: `revision`, the number of changes that the catalog has seen; `note`, what is only remembered to save time.
+ * - `meta`: `revision`, the number of changes that the catalog has seen; `note`, what is only remembered to save time; `blobs`, that
+ *   the browser keeps `Blob`s here, once that was found out.
  * - `blobs`: by digest, where the bytes are. There being a row states that the blob is here, whole, and what its digest says.
  * - `data`: pieces of blobs, each a `Blob` or, where the browser refuses those, an array, by `[attempt, blob, piece]`. An
  *   attempt is one load's, so that two that keep the same blob do not write over each other.
@@ -18,6 +19,8 @@ export type StoreName = 'catalog' | 'meta' | 'blobs' | 'data';
 export const REVISION = 'revision';
 /** The key in `meta` of what nobody relies on. */
 export const NOTE = 'note';
+/** The key in `meta` of whether `Blob`s are kept. */
+export const BLOBS = 'blobs';
 
 /** A row of `blobs`. */
 export interface BlobRow {

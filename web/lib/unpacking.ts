@@ -33,6 +33,23 @@ export async function temporaryPlace(): Promise<Place> {
   return { target: { name }, source: (blob) => blob as Blob, release };
 }
 
+/** A small file of the browser's storage, until it is released; nothing where there is no such thing. */
+export async function temporaryFile(text: string): Promise<{ file: File; release: () => Promise<void> } | undefined> {
+  const { name, release } = await temporaryName();
+  if (name === undefined) return undefined;
+  try {
+    const place = await (await navigator.storage.getDirectory()).getDirectoryHandle(PLACE, { create: true });
+    const handle = await place.getFileHandle(name, { create: true });
+    const writable = await handle.createWritable();
+    await writable.write(text);
+    await writable.close();
+    return { file: await handle.getFile(), release };
+  } catch {
+    await release();
+    return undefined;
+  }
+}
+
 /** Removes what other tabs left behind that are no more. */
 export async function sweep(): Promise<void> {
   // Without locks nothing tells whose a file is, and none was made.
