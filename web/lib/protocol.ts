@@ -217,7 +217,7 @@ export interface Verbs {
   rmi: { args: [images: string[], force: boolean, noPrune: boolean]; result: EngineChange & { items: Removed[] } };
   /** Filters are names and values by turns, and `now` is what the clock says, here and for `images`. */
   prune: { args: [all: boolean, filters: string[], now: number]; result: EngineChange & { reclaimed: number } };
-  damage: { args: [digests: string[]]; result: EngineChange };
+  damage: { args: [digests: string[], right: string[]]; result: EngineChange };
   images: { args: [all: boolean, filters: string[], now: number]; result: ImageRow[] };
   inspect: { args: [image: string]; result: ImageInspect };
   history: { args: [image: string]; result: HistoryRow[] };

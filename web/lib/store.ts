@@ -463,7 +463,7 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
   async #mark(digests: string[]): Promise<void> {
     try {
       await this.#edge.keeping.forget(digests);
-      await this.#catalog.change('damage', [digests]);
+      await this.#catalog.change('damage', [digests, []]);
     } catch (thrown) {
       if (!(thrown instanceof LongshoreError && thrown.code === 'store-failed')) throw thrown;
     }

@@ -43,8 +43,8 @@ impl Catalog {
         images.chain(indexes).chain(contents).cloned().collect()
     }
 
-    /// Takes the marks away from what has its blobs again.
-    pub(crate) fn mend(&mut self, brought: &BTreeSet<String>) {
+    /// Takes the marks away from what has these blobs again.
+    pub fn mend(&mut self, brought: &BTreeSet<String>) {
         let is_mended = |damaged: &BTreeSet<String>| !damaged.is_disjoint(brought);
         let images: Vec<Image> =
             self.all_images().filter(|image| is_mended(image.damaged())).cloned().collect();

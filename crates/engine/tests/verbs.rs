@@ -282,6 +282,14 @@ fn what_is_damaged_is_told_and_mended() {
         done(&mut catalog, |catalog| catalog.load(again));
         assert!(catalog.image(raw.images[0].id()).unwrap().damaged().is_empty());
         catalog.save(&["app:1".to_owned()], &[]).unwrap();
+        // A mark that was put on what is right goes.
+        let whole = catalog.clone();
+        let mine = catalog.image(raw.images[0].id()).unwrap().layers()[1].digest.clone();
+        done(&mut catalog, |catalog| Ok(catalog.damage(&mine)));
+        catalog.mend(&[lost.clone()].into());
+        assert_eq!(catalog.images(&ListOptions::default()).unwrap()[0].damaged, mine != lost);
+        catalog.mend(&[mine].into());
+        assert!(Change::between(&whole, &catalog, Vec::new()).is_empty());
         // Of an image that is whole, other blobs are not taken.
         assert!(
             catalog.plan(&raw).unwrap().blobs.is_empty() && catalog.plan(&packed).unwrap().blobs.is_empty()

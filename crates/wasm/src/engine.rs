@@ -133,9 +133,8 @@ impl Catalog {
     pub fn load(&self, incoming: &str, containers: Option<String>) -> JsResult {
         let incoming = with(incoming, containers).map_err(to_throw)?;
         let change = self.core.load(&incoming).map_err(to_throw)?;
-        let brought = incoming.blobs();
         // Also what the store should have: it may have been lost.
-        self.planned(change, Nothing {}, |digest| brought.contains_key(digest))
+        self.planned(change, Nothing {}, &incoming.blobs().into_keys().collect())
     }
 
     /// What tagging would do beside giving the name.
@@ -148,7 +147,7 @@ impl Catalog {
     #[wasm_bindgen(unchecked_return_type = "Verbs['tag']['result']")]
     pub fn tag(&self, source: &str, target: &str) -> JsResult {
         let change = self.core.tag(source, target).map_err(to_throw)?;
-        self.planned(change, Nothing {}, |_| false)
+        self.planned(change, Nothing {}, &BTreeSet::new())
     }
 
     /// `docker rmi`.
@@ -172,7 +171,7 @@ impl Catalog {
             }
         });
         let items = Items { items: items.collect() };
-        self.planned(removal.change, items, |_| false)
+        self.planned(removal.change, items, &BTreeSet::new())
     }
 
     /// `docker image prune`. Filters are names and values by turns, `now` are milliseconds since 1970.
@@ -186,19 +185,20 @@ impl Catalog {
         let in_use = self.core.uses();
         let options = PruneOptions { all, filters: &filters, in_use: &in_use, now: instant(now) };
         let pruned = self.core.prune(&options).map_err(to_throw)?;
-        self.planned(pruned.change, Reclaimed { reclaimed: pruned.reclaimed }, |_| false)
+        self.planned(pruned.change, Reclaimed { reclaimed: pruned.reclaimed }, &BTreeSet::new())
     }
 
-    /// Marks what needs blobs that are lost.
+    /// Marks what needs blobs that are lost, and takes the marks of those away that turn out to be right.
     #[wasm_bindgen(unchecked_return_type = "Verbs['damage']['result']")]
-    pub fn damage(&self, digests: Vec<String>) -> JsResult {
+    pub fn damage(&self, digests: Vec<String>, right: Vec<String>) -> JsResult {
         let mut after = self.core.clone();
+        after.mend(&right.into_iter().collect());
         for digest in &digests {
             let change = after.damage(digest);
             after.apply(&change).map_err(to_throw)?;
         }
         let change = Change::between(&self.core, &after, Vec::new());
-        self.planned(change, Nothing {}, |_| false)
+        self.planned(change, Nothing {}, &BTreeSet::new())
     }
 
     /// `docker images`. Filters and `now` as for [`Self::prune`].
@@ -242,7 +242,7 @@ impl Catalog {
     #[wasm_bindgen(unchecked_return_type = "Verbs['create']['result']")]
     pub fn create(&self, image: &str, id: String, name: String, created: String) -> JsResult {
         let change = self.core.create(image, &CreateOptions { id, name, created }).map_err(to_throw)?;
-        self.planned(change, Nothing {}, |_| false)
+        self.planned(change, Nothing {}, &BTreeSet::new())
     }
 
     /// `docker ps`. Filters are names and values by turns.
@@ -267,7 +267,7 @@ impl Catalog {
     #[wasm_bindgen(js_name = renameContainer, unchecked_return_type = "Verbs['renameContainer']['result']")]
     pub fn rename_container(&self, container: &str, name: &str) -> JsResult {
         let change = self.core.rename(container, name).map_err(to_throw)?;
-        self.planned(change, Nothing {}, |_| false)
+        self.planned(change, Nothing {}, &BTreeSet::new())
     }
 
     /// `docker rm`.
@@ -283,7 +283,7 @@ impl Catalog {
             error: item.outcome.as_ref().err().map(Failure::of),
         });
         let items = Items { items: items.collect() };
-        self.planned(removal.change, items, |_| false)
+        self.planned(removal.change, items, &BTreeSet::new())
     }
 
     /// What was changed in a container, as the codec's `Overlay` takes it: JSON.
@@ -305,7 +305,7 @@ impl Catalog {
             .filter_map(|(_, node)| node.content())
             .map(|content| content.digest.clone())
             .collect();
-        self.planned(change, Nothing {}, |digest| brought.contains(digest))
+        self.planned(change, Nothing {}, &brought)
     }
 
     /// What makes up the archive whose only image has a container's files: without a layer those of its image; with the layer
@@ -336,7 +336,7 @@ impl Catalog {
         let layer = layer_of(diff_id, size);
         let Committed { change, id, documents } =
             self.core.commit(container, layer.as_ref(), &options).map_err(to_throw)?;
-        self.planned(change, Made { id, documents }, |_| false)
+        self.planned(change, Made { id, documents }, &BTreeSet::new())
     }
 
     /// Every blob that is needed.
@@ -345,12 +345,16 @@ impl Catalog {
         to_js(&needed(self.core.blobs(), |_| true))
     }
 
-    fn planned<T: Serialize>(&self, change: Change, more: T, brought: impl Fn(&str) -> bool) -> JsResult {
+    /// What JavaScript is to do. `brought` are digests of blobs that are here again with the change.
+    fn planned<T: Serialize>(&self, change: Change, more: T, brought: &BTreeSet<String>) -> JsResult {
         let mut after = self.core.clone();
         after.apply(&change).map_err(to_throw)?;
-        let before = self.core.blobs();
-        let needs = needed(after.blobs(), |digest| brought(digest) || !before.contains_key(digest));
-        let inverse = change.inverse(&self.core);
+        let known = self.core.blobs();
+        let needs = needed(after.blobs(), |digest| brought.contains(digest) || !known.contains_key(digest));
+        // They stay where it is undone: nothing has lost them then.
+        let mut before = self.core.clone();
+        before.mend(brought);
+        let inverse = change.inverse(&before);
         let inverse = Rows { put: inverse.put, delete: inverse.delete };
         let Change { put, delete, lines } = change;
         to_js(&Planned { put, delete, lines, inverse, needs, more })
