@@ -490,6 +490,26 @@ describe('a store', { skip: skipUnless('docker-registry') }, () => {
 
   const rows = async (store) => (await store.images({ all: true })).map(({ repository, tag, id }) => [`${repository}:${tag}`, id]);
 
+  for (const kind of ['docker-hybrid', 'oci-gzip']) {
+    it(`names a blob that is wrong where it is pushed, and marks its images: ${kind}`, async (t) => {
+      const { host } = await startRegistry(t);
+      const { folder, store } = await stored(t);
+      const file = join(directory, `wrong-${kind}.tar`);
+      await fixtures([kind, '--layers', '3', '--size', '700000', '--name', 'app:1', file]);
+      await store.load(file);
+      const blobs = join(folder, 'blobs/sha256');
+      const sizes = await Promise.all((await readdir(blobs)).map(async (name) => ({ name, bytes: await readFile(join(blobs, name)) })));
+      const { name, bytes } = sizes.reduce((one, other) => (other.bytes.length > one.bytes.length ? other : one));
+      bytes[bytes.length / 2 | 0] ^= 1;
+      await writeFile(join(blobs, name), bytes);
+      const error = await fails(store.push('app:1', { to: `${host}/wrong/app:1` }), 'damaged-blob');
+      assert.equal(error.detail.digest, `sha256:${name}`);
+      assert.deepEqual((await store.images()).map(({ damaged }) => damaged), [true]);
+      await store.load(file);
+      await store.push('app:1', { to: `${host}/wrong/app:1` });
+    });
+  }
+
   it('pushes its images, and pulls others', async (t) => {
     const { host } = await startRegistry(t);
     const { store } = await stored(t);

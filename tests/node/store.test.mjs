@@ -62,6 +62,8 @@ async function fails(work, code, sentence = /\S/) {
   });
 }
 
+const written = (format) => async (store) => (await store.save(['app:1'], { format })).writeTo(join(directory, 'wrong.tar'));
+
 /** Digests of the blobs that are in a folder, and what is not finished. */
 async function found(folder) {
   const blobs = await readdir(join(folder, 'blobs/sha256')).catch(() => []);
@@ -353,6 +355,60 @@ describe('the store in Node', () => {
     assert.deepEqual((await store.images()).filter(({ damaged }) => damaged).length, 1);
     await store.load(files.one);
     assert.equal((await store.verify()).verdict, 'intact');
+  });
+
+  for (const [how, read] of Object.entries({
+    'a layer is packed': (store) => store.save(['app:1'], { layers: 'gzip' }),
+    'the whole is packed': (store) => store.save(['app:1'], { gzip: true }),
+    'all is exported and packed': (store) => store.exportAll({ gzip: true }),
+    ...Object.fromEntries(['docker', 'docker-legacy', 'oci'].map((format) => [`it is written as ${format}`, written(format)])),
+    'it is streamed': async (store) => new Response((await store.save(['app:1'])).stream()).arrayBuffer(),
+    'the config is read': (store) => store.save(['app:1']),
+  })) {
+    it(`names a wrong blob and marks its images when ${how}`, async (t) => {
+      const folder = await newFolder();
+      const store = await opened(t, folder);
+      await store.load(files.two);
+      const { Id, RootFS } = await store.inspect('app:1');
+      const digest = how === 'the config is read' ? Id : RootFS.Layers.at(-1);
+      const path = join(folder, 'blobs', digest.replace(':', '/'));
+      const bytes = await readFile(path);
+      bytes[100] ^= 1;
+      await writeFile(path, bytes);
+      await assert.rejects(read(store), ({ code, detail }) => code === 'damaged-blob' && detail.digest === digest);
+      assert.deepEqual((await store.images()).filter(({ damaged }) => damaged).map(({ repository }) => repository), ['app']);
+      assert.equal((await readdir(directory)).find((name) => name.startsWith('wrong')), undefined);
+      await store.load(files.two);
+      assert.equal((await store.verify()).verdict, 'intact');
+    });
+  }
+
+  it('marks nothing that has its blobs, however it came by them', async (t) => {
+    const folder = await newFolder();
+    const store = await opened(t, folder);
+    await store.load(files.two);
+    const [digest] = (await store.inspect('app:1')).RootFS.Layers.slice(-1);
+    const path = join(folder, 'blobs', digest.replace(':', '/'));
+    const bytes = await readFile(path);
+    const marked = async () => (await store.images()).filter(({ damaged }) => damaged).length;
+    await truncate(path, 1);
+    await store.verify();
+    assert.equal(await marked(), 1);
+    await store.load(files.one);
+    await store.undo();
+    assert.deepEqual([await marked(), (await store.verify()).verdict], [0, 'intact']);
+    await (await store.save(['app:1'])).release();
+    // From a backup, say.
+    await truncate(path, 1);
+    await store.verify();
+    await writeFile(path, bytes);
+    assert.equal(await marked(), 1);
+    assert.equal((await store.verify()).verdict, 'intact');
+    assert.equal(await marked(), 0);
+    // Where nothing was marked, what can be undone stays so.
+    await store.tag('app:1', 'app:2');
+    await store.verify();
+    assert.equal(store.undoable, 1);
   });
 
   it('names what is lost where nothing may be written, too', { skip: process.getuid?.() !== 0 && 'skipped: only root mounts' }, async (t) => {

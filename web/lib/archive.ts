@@ -19,7 +19,7 @@ import type {
 } from './file-types.js';
 import { contents, count, described, layerOf, listed, results, searching, type NumberedBytes, type Run } from './files.js';
 import { together, type Beside } from './lanes.js';
-import { PackedLayers, Places, findOut, gzipped, type Known, type KnownPackings, type Place } from './making.js';
+import { PackedLayers, Places, assertListed, findOut, gzipped, type Known, type KnownPackings, type Place } from './making.js';
 import { measureAll } from './measuring.js';
 import type { Outer } from './packed.js';
 import type { Pool } from './pool.js';
@@ -87,6 +87,7 @@ export abstract class BaseArchive {
   readonly #releases = new Set<() => Promise<void>>();
   /** What was packed for a registry: the next one, or the next push, wants the same. */
   #packed = new PackedLayers();
+  #isKept = false;
   #view: ArchiveView;
 
   /** @internal */
@@ -544,6 +545,8 @@ export abstract class BaseArchive {
       });
       const needs = await this.run('write', { writing, chosen, platforms, format, packing });
       const known = await findOut(this.#pool, needs, limits, place, options);
+      // What was once right: elsewhere, who packs a damaged layer gets what there is.
+      if (this.#isKept) for (const { archive, content } of known.repacked) if (archive === 0) assertListed(this.images, content);
       return await make(writing, known);
     } finally {
       this.#backend.call('drop', { writing }).catch(() => {});
@@ -576,8 +579,9 @@ export abstract class BaseArchive {
     return attended(options, async (options) => mirror(await this.#port(), options));
   }
 
-  /** @internal Shares what is known of packed layers with other archives of the same blobs. */
+  /** @internal Says that it is a store's; it shares what is known of packed layers with other archives of the same blobs. */
   share(known: KnownPackings): void {
+    this.#isKept = true;
     this.#packed = new PackedLayers(known);
   }
 

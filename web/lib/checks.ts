@@ -1,4 +1,4 @@
-/** Arguments of callers, and the handles that calls are known by. */
+/** Arguments of callers, the handles that calls are known by, and digits. */
 import { LongshoreError } from './errors.js';
 import type { Limits } from './types.js';
 
@@ -34,4 +34,9 @@ export function limitsOf(limits: unknown = {}): Limits {
   const isLimit = (value: unknown) => value === undefined || (Number.isSafeInteger(value) && (value as number) > 0);
   if (!isLimit(bytes) || !isLimit(ratio)) throw invalid('limits must be whole numbers');
   return { ...(bytes && { bytes }), ...(ratio && { ratio }) };
+}
+
+/** Bytes in hexadecimal. */
+export function hex(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }

@@ -1,8 +1,9 @@
 /** A store's rows and blobs in a browser's database. */
+import { hex } from './checks.js';
 import { LongshoreError, aborted, damagedBlob } from './errors.js';
 import { BLOBS, DATABASE, NOTE, REVISION, ask, openDatabase, piecesOf, then, transact, type BlobRow } from './database.js';
 import { keptBlob } from './database-shelf.js';
-import type { Freed, Keeping, Outcome } from './keeping.js';
+import { SMALL, type Freed, type Keeping, type Outcome } from './keeping.js';
 import type { KeptBlob, Row, RowChange, ShelfPlace } from './protocol.js';
 import { temporaryFile } from './unpacking.js';
 
@@ -40,7 +41,7 @@ async function takesBlobs(database: IDBDatabase): Promise<boolean> {
 }
 
 function newAttempt(): string {
-  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');
+  return hex(crypto.getRandomValues(new Uint8Array(16)));
 }
 
 class DatabaseKeeping implements Keeping<Blob> {
@@ -172,7 +173,7 @@ class DatabaseKeeping implements Keeping<Blob> {
     try {
       const blob = await this.#again((database) => keptBlob(database, digest));
       // What the browser has lost shows when it is read.
-      if (blob?.size === size) {
+      if (blob?.size === size && (size > SMALL || (await isRight(blob, digest)))) {
         for (let at = 0; at < size; at += 64 << 20) await blob.slice(at, at + 1).arrayBuffer();
         return blob;
       }
@@ -265,6 +266,14 @@ class DatabaseKeeping implements Keeping<Blob> {
     }
     return work(this.#database);
   }
+}
+
+async function isRight(blob: Blob, digest: string): Promise<boolean> {
+  const [algorithm, expected] = digest.split(':');
+  const bytes = await blob.arrayBuffer();
+  // There is none on origins that are not secure.
+  const hash: ArrayBuffer | undefined = await crypto.subtle?.digest(algorithm === 'sha512' ? 'SHA-512' : 'SHA-256', bytes);
+  return !hash || hex(new Uint8Array(hash)) === expected;
 }
 
 /** Finds out which of the blobs have no row. */

@@ -104,7 +104,7 @@ export function fromData({ code, message, detail }: ErrorData, cause?: unknown):
 
 /** A blob that a store had. */
 export function damagedBlob(digest: string, cause?: unknown): LongshoreError {
-  return new LongshoreError('damaged-blob', `The blob ${digest} is no longer in the store, or not whole.`, { digest }, { cause });
+  return new LongshoreError('damaged-blob', `The blob ${digest} is no longer in the store, or no longer what its digest says.`, { digest }, { cause });
 }
 
 /** What a call fails with when its signal stops it. */

@@ -1,6 +1,9 @@
 /** What keeps a store's rows and blobs: the store itself knows no database and no folder. */
 import type { KeptBlob, Row, RowChange, ShelfPlace } from './protocol.js';
 
+/** Blobs of up to so many bytes, as configs and manifests are, are held against their digests whenever they are asked for. */
+export const SMALL = 64 << 10;
+
 /** What a clean-up took away. */
 export interface Freed {
   blobs: number;
@@ -37,7 +40,7 @@ export interface Keeping<Source> {
   sweep(revision: number, needed: ReadonlySet<string>, own?: { attempt: string; blobs: readonly KeptBlob[] }): Promise<Freed | undefined>;
   /** Takes back that these blobs are here. */
   forget(digests: readonly string[]): Promise<void>;
-  /** A blob's bytes; fails with `damaged-blob` where they cannot be read. */
+  /** A blob's bytes; fails with `damaged-blob` where they cannot be read, or are wrong and up to {@link SMALL}. */
   source(blob: KeptBlob): Promise<Source>;
   /** Runs a load: meanwhile nobody else sweeps, as far as that can be prevented. */
   whileLoading<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T>;
@@ -53,7 +56,10 @@ export interface Keeping<Source> {
   note(value: unknown): Promise<void>;
   /** Tells others of a change. */
   announce(revision: number): void;
-  /** Whom to tell of others' changes, and of the end: another tab needs the database for a newer version. */
-  listener: { changed(revision: number): void; ended(): void } | undefined;
+  /**
+   * Whom to tell of others' changes, of the end (another tab needs the database for a newer version), and of a blob that turned out to
+   * be wrong when somebody read it.
+   */
+  listener: { changed(revision: number): void; ended(): void; wrong(digest: string): Promise<void> } | undefined;
   close(): void;
 }

@@ -5,7 +5,7 @@ import { measureAll } from './measuring.js';
 import type { Pool } from './pool.js';
 import type { Found, LayerRepacked, OpenNeed, Part, SessionSource, Target, Tasks } from './protocol.js';
 import type { PackedBlob } from './registry-push.js';
-import type { LayerPacking, Limits, UnpackOptions } from './types.js';
+import type { Image, LayerPacking, Limits, UnpackOptions } from './types.js';
 
 /** Somewhere to put bytes that an archive is made of, until it is written. */
 export interface Place {
@@ -201,6 +201,13 @@ export async function findOut(
     onPacked?.({ digest, size: layer.size, isLayer: true, content, bytes: layer.parts });
   });
   return known;
+}
+
+/** Fails for a layer that was packed and that no image lists: nobody could use it. Configs that do not list all say nothing. */
+export function assertListed(images: readonly Image[], content: string): void {
+  const listed = images.flatMap(({ layers }) => layers.map(({ diffId }) => diffId));
+  if (listed.includes(content) || !listed.every((diffId) => diffId?.startsWith('sha256:'))) return;
+  throw new LongshoreError('digest-mismatch', `A layer is damaged: it holds ${content}, which no image lists.`, { actual: content });
 }
 
 /** Packs a whole file with gzip, into a place. */

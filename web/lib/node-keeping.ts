@@ -1,11 +1,12 @@
 /** A store's rows and blobs in a folder. */
+import { readFileSync } from 'node:fs';
 import { readdir, stat, statfs, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { damagedBlob } from './errors.js';
-import type { Freed, Keeping, Outcome } from './keeping.js';
+import { damagedBlob, type LongshoreError } from './errors.js';
+import { SMALL, type Freed, type Keeping, type Outcome } from './keeping.js';
 import { blobPath, makeFolder, newAttempt, nextCatalog, readCatalog, readNote, removePartials, storing, writeNote } from './node-folder.js';
-import { FileSource } from './node-source.js';
+import { FileSource, hashOf } from './node-source.js';
 import type { KeptBlob, Row, RowChange, ShelfPlace } from './protocol.js';
 
 /** How long to wait for whoever removes blobs. */
@@ -105,11 +106,12 @@ class FolderKeeping implements Keeping<FileSource> {
   async source({ digest, size }: KeptBlob): Promise<FileSource> {
     let source: FileSource;
     try {
-      source = new FileSource(blobPath(this.#folder, digest));
+      source = new FileSource(blobPath(this.#folder, digest), undefined, { digest, wrong: () => this.#wrong(digest) });
     } catch (thrown) {
       throw damagedBlob(digest, thrown);
     }
-    if (source.size === size) return source;
+    const isRight = () => size > SMALL || hashOf(digest).update(readFileSync(source.path)).digest('hex') === digest.split(':')[1];
+    if (source.size === size && isRight()) return source;
     source.close();
     throw damagedBlob(digest);
   }
@@ -143,6 +145,11 @@ class FolderKeeping implements Keeping<FileSource> {
   announce(): void {}
 
   close(): void {}
+
+  async #wrong(digest: string): Promise<LongshoreError> {
+    await this.listener?.wrong(digest);
+    return damagedBlob(digest);
+  }
 
   /** Digests of the blobs that are here. */
   async #digests(): Promise<string[]> {

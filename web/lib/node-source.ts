@@ -1,4 +1,5 @@
 /** A file of the operating system that an archive was opened from. */
+import { createHash, type Hash } from 'node:crypto';
 import { closeSync, fstatSync, openSync, read, statSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { LongshoreError } from './errors.js';
@@ -15,11 +16,25 @@ interface Identity {
 
 const FACTS = ['dev', 'ino', 'size', 'mtimeMs'] as const;
 
+/** What a file has to hold, where that is known. */
+export interface Expected {
+  digest: string;
+  /** Notes that it does not; gives what to fail with. */
+  wrong(): Promise<LongshoreError>;
+}
+
+/** What hashes as that digest does. */
+export function hashOf(digest: string): Hash {
+  return createHash(digest.slice(0, digest.indexOf(':')));
+}
+
 /** An open file, and what it was like when it was opened. */
 export class FileSource {
   readonly path: string;
   readonly fd: number;
   readonly size: number;
+  /** Who reads all of it holds it against this. */
+  readonly expected: Expected | undefined;
   readonly #identity: Identity;
   #reading = 0;
   #state: 'open' | 'closing' | 'closed' = 'open';
@@ -27,8 +42,9 @@ export class FileSource {
   readonly #ended = new Promise<void>((resolve) => (this.#end = resolve));
 
   /** Opens the file at `path`, or takes over one that is open already. */
-  constructor(path: string, fd?: number) {
+  constructor(path: string, fd?: number, expected?: Expected) {
     this.path = path;
+    this.expected = expected;
     try {
       // To open a pipe is to wait for whoever writes to it.
       if (fd === undefined && !statSync(path).isFile()) throw new Error('it is a pipe, a device or a directory');

@@ -1,9 +1,10 @@
 /** Writing an archive's parts to a file at the speed of a copy. */
+import type { Hash } from 'node:crypto';
 import { open, readlink, realpath, rename, stat, unlink, type FileHandle } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { LongshoreError, aborted } from './errors.js';
 import { pageBuffer } from './node-buffers.js';
-import type { FileSource } from './node-source.js';
+import { hashOf, type Expected, type FileSource } from './node-source.js';
 import { cut, readAhead } from './parts.js';
 import type { Part } from './protocol.js';
 import type { CallOptions } from './types.js';
@@ -106,13 +107,17 @@ async function writeAll(file: FileHandle, piece: Uint8Array, position: number | 
   }
 }
 
-/** The parts' bytes, in order and at most `size` at a time. A piece is only good until the next one is asked for. */
+/**
+ * The parts' bytes, in order and at most `size` at a time. A piece is only good until the next one is asked for. A file of which it is
+ * known what it holds is held against that, where all of it is among the parts.
+ */
 export function pieces(
   parts: readonly Part[],
   size: number,
   files: FileOf,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const buffers: Uint8Array[] = [];
+  const hashes = new Map<FileSource, { hash: Hash; done: number }>();
   let turn = 0;
   return readAhead(cut(parts, size), async ({ source, offset, length }) => {
     if (source instanceof Uint8Array) return source.subarray(offset, offset + length);
@@ -123,6 +128,18 @@ export function pieces(
     for (let done = 0; done < length; ) {
       done += await file.read(buffer.subarray(done), length - done, offset + done);
     }
-    return buffer.subarray(0, length);
+    const piece = buffer.subarray(0, length);
+    if (file.expected) await holdAgainst(file, file.expected, offset, piece);
+    return piece;
   });
+
+  /** What is read is hashed while what was read before is written. */
+  async function holdAgainst(file: FileSource, { digest, wrong }: Expected, offset: number, piece: Uint8Array): Promise<void> {
+    if (offset === 0) hashes.set(file, { hash: hashOf(digest), done: 0 });
+    const state = hashes.get(file);
+    if (state?.done !== offset) return;
+    state.hash.update(piece);
+    state.done += piece.length;
+    if (state.done === file.size && state.hash.digest('hex') !== digest.split(':')[1]) throw await wrong();
+  }
 }

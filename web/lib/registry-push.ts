@@ -2,6 +2,7 @@
 import { invalid, text, texts } from './checks.js';
 import { LongshoreError } from './errors.js';
 import { gate, inLanes } from './lanes.js';
+import { assertListed } from './making.js';
 import type { Part, Shipment, ShippedBlob } from './protocol.js';
 import { RegistryClient, asked } from './registry-client.js';
 import type { Shell } from './registry-exchange.js';
@@ -254,13 +255,6 @@ export function lanesOf({ concurrency = LANES }: TransferOptions): number {
 /** @internal The beginning of a digest, as Docker prints it. */
 export function short(digest: string): string {
   return digest.slice(digest.indexOf(':') + 1).slice(0, 12);
-}
-
-/** Fails for a layer that no image lists: nobody could pull it. Configs that do not list all say nothing. */
-function assertListed(images: readonly Image[], content: string): void {
-  const listed = images.flatMap(({ layers }) => layers.map(({ diffId }) => diffId));
-  if (listed.includes(content) || !listed.every((diffId) => diffId?.startsWith('sha256:'))) return;
-  throw new LongshoreError('digest-mismatch', `A layer is damaged: it holds ${content}, which no image lists.`, { actual: content });
 }
 
 function lineOf({ status, from }: PushedBlob): string {

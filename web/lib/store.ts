@@ -1,10 +1,10 @@
 /** The image store, as both entries of the package give it: Docker's verbs over whatever keeps rows and blobs. */
 import { BaseArchive } from './archive.js';
-import { invalid, limitsOf, text, texts } from './checks.js';
+import { hex, invalid, limitsOf, text, texts } from './checks.js';
 import { LiveCatalog } from './catalog.js';
 import { Container, type Gathered, type Host } from './container.js';
 import type { ContainerRow, CreateOptions, PsOptions, RemovedContainer } from './container-types.js';
-import { LongshoreError } from './errors.js';
+import { LongshoreError, damagedBlob, type ErrorDetail } from './errors.js';
 import { Keeper } from './keeper.js';
 import type { Keeping } from './keeping.js';
 import { inLanes } from './lanes.js';
@@ -81,6 +81,8 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
   #packings: Promise<KnownPackings> | undefined;
   /** Archives of the images that containers were looked into. */
   readonly #bases = new Set<A>();
+  /** What archives are made of. */
+  readonly #blobs = new WeakMap<A, readonly KeptBlob[]>();
 
   /** @internal */
   constructor(edge: Edge<A, Input, Source>) {
@@ -97,6 +99,7 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
         void this.close();
         this.dispatchEvent(new Event('end'));
       },
+      wrong: (digest) => this.#mark([digest]),
     };
   }
 
@@ -205,6 +208,7 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
    * close it when it is no longer needed.
    *
    * Fails with `no-such-image`, `ambiguous-image`, `no-such-platform`, and `damaged-blob`, which also marks the images that need the blob.
+   * Only what is read is held against its digest: {@link verify} reads all.
    */
   async open(images: readonly string[], { platforms = [] }: { platforms?: readonly string[] } = {}): Promise<A> {
     const found = await this.#catalog.ask('save', [texts(images, 'images'), texts(platforms, 'platforms')]);
@@ -214,6 +218,9 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
   /**
    * `docker save`: images as a file, in the form that Docker 25 and later write unless the options say otherwise. Release
    * it when it is written. Fails as {@link open} and an archive's `save` do.
+   *
+   * A blob that turns out to be wrong is `damaged-blob`, too: where layers or the whole are packed, and in Node when the file is
+   * written. In a browser, what is not packed is not read before it is downloaded.
    */
   async save(images: readonly string[], { platforms, ...options }: StoreSaveOptions = {}): Promise<S> {
     const archive = await this.open(images, { ...(platforms && { platforms }) });
@@ -223,7 +230,9 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
   /** An archive that was made for it, as a file. */
   async #saved(archive: A, options: SaveOptions<never>): Promise<S> {
     try {
-      const saved = await archive.save(options);
+      // Of what is packed as a whole, nothing says what it was.
+      if (options.gzip) await this.#running.run(options, (calls) => this.#assertWhole(archive, calls));
+      const saved = await this.#reading(archive, () => archive.save(options));
       const release = async () => {
         await saved.release();
         await archive.close();
@@ -266,7 +275,7 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
     return this.#running.run(options, async (calls) => {
       const archive = await this.open([text(image, 'image')]);
       try {
-        return await this.#remembering(() => archive.push(image, calls));
+        return await this.#remembering(() => this.#reading(archive, () => archive.push(image, calls)));
       } finally {
         await archive.close();
       }
@@ -283,7 +292,9 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
     return this.#running.run(others, async (calls) => {
       const archive = await this.open(images ?? (await this.#everything()));
       try {
-        return await this.#remembering(() => archive.mirror(calls));
+        const report = await this.#remembering(() => archive.mirror(calls));
+        if (report.failed.some(isDoubtful)) await this.#marking(() => this.#assertWhole(archive, calls)).catch(() => {});
+        return report;
       } finally {
         await archive.close();
       }
@@ -315,20 +326,12 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
   async verify(options: CallOptions = {}): Promise<StoreReport> {
     return this.#running.run(options, async (calls) => {
       const blobs = await this.#catalog.ask('blobs', []);
-      const { keeping, pool } = this.#edge;
-      const total = sum(blobs);
-      const damaged: string[] = [];
-      const report = progress(calls, 'verify', total);
-      const of = keeping.shelf(keeping.attempt(), 0);
-      await inLanes(pool.size, grouped(blobs), calls.signal, async (group, signal) => {
-        damaged.push(...(await pool.run('check', { blobs: group, of }, { signal, onDone: (done) => report(group, done) })));
-        report(group, sum(group));
-      });
-      if (damaged.length > 0) await this.#mark(damaged);
+      const damaged = await this.#check(blobs, calls);
+      await this.#mark(damaged, blobs);
       const marked = (rows: readonly { id: string; damaged?: boolean }[]) => [...new Set(rows.flatMap(({ id, damaged }) => (damaged ? [id] : [])))];
       const images = marked(await this.images({ all: true }));
       const containers = marked(await this.ps({ all: true }));
-      return { verdict: damaged.length > 0 ? 'damaged' : 'intact', damaged, images, containers, blobs: blobs.length, bytes: total };
+      return { verdict: damaged.length > 0 ? 'damaged' : 'intact', damaged, images, containers, blobs: blobs.length, bytes: sum(blobs) };
     });
   }
 
@@ -428,7 +431,10 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
     const sources: [string, Source][] = layer ? [[`blobs/${layer.blob.digest.replace(':', '/')}`, layer.source]] : [];
     for (const { path, ...blob } of blobs) if (blob.digest !== layer?.blob.digest) sources.push([path, await this.#source(blob)]);
     const encoder = new TextEncoder();
-    const archive = await this.#edge.assemble(documents.map(([path, content]) => [path, encoder.encode(content)]), sources);
+    const assemble = () => this.#edge.assemble(documents.map(([path, content]) => [path, encoder.encode(content)]), sources);
+    const own = blobs.filter(({ digest }) => digest !== layer?.blob.digest);
+    const archive = await this.#reading(own, assemble);
+    this.#blobs.set(archive, own);
     this.#packings ??= this.#edge.keeping.noted().then((value) => new KnownPackings(value), () => new KnownPackings());
     archive.share(await this.#packings);
     return archive;
@@ -459,11 +465,47 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
     }
   }
 
-  /** Marks what needs these blobs, where that can be written: that they are lost is so anyway. */
-  async #mark(digests: string[]): Promise<void> {
+  /** Reads blobs; gives the digests of those that are lost or wrong. */
+  async #check(blobs: readonly KeptBlob[], calls: CallOptions): Promise<string[]> {
+    const { keeping, pool } = this.#edge;
+    const damaged: string[] = [];
+    const report = progress(calls, 'verify', sum(blobs));
+    const of = keeping.shelf(keeping.attempt(), 0);
+    await inLanes(pool.size, grouped(blobs), calls.signal, async (group, signal) => {
+      damaged.push(...(await pool.run('check', { blobs: group, of }, { signal, onDone: (done) => report(group, done) })));
+      report(group, sum(group));
+    });
+    return damaged;
+  }
+
+  /** Fails with `damaged-blob`, and marks what needs it, where an archive's blob is lost or wrong. */
+  async #assertWhole(of: A | readonly KeptBlob[], calls: CallOptions, cause?: unknown): Promise<void> {
+    const damaged = await this.#check(of instanceof BaseArchive ? (this.#blobs.get(of) ?? []) : of, calls);
+    if (damaged[0] === undefined) return;
+    await this.#mark(damaged);
+    throw damagedBlob(damaged[0], cause);
+  }
+
+  /** Does what reads an archive's blobs. Where it comes upon something that may be wrong with them, they are all read. */
+  async #reading<T>(of: A | readonly KeptBlob[], work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (thrown) {
+      if (thrown instanceof LongshoreError && isDoubtful(thrown)) await this.#assertWhole(of, {}, thrown);
+      throw thrown;
+    }
+  }
+
+  /**
+   * Marks what needs these blobs, where that can be written: that they are lost is so anyway. Of the others that were read with
+   * them the marks go.
+   */
+  async #mark(digests: readonly string[], read: readonly KeptBlob[] = []): Promise<void> {
+    const right = read.flatMap(({ digest }) => (digests.includes(digest) ? [] : digest));
     try {
       await this.#edge.keeping.forget(digests);
-      await this.#catalog.change('damage', [digests, []]);
+      const { put } = await this.#catalog.change('damage', [[...digests], right]);
+      if (put.length === 0) return;
     } catch (thrown) {
       if (!(thrown instanceof LongshoreError && thrown.code === 'store-failed')) throw thrown;
     }
@@ -479,6 +521,13 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
   }
 }
 
+/** Whether a failure may come of a blob that is wrong. */
+function isDoubtful({ code, detail }: { code: string; detail?: ErrorDetail }): boolean {
+  return DOUBTFUL.includes(code) || detail?.['registryCode'] === 'DIGEST_INVALID';
+}
+
+const DOUBTFUL = ['digest-mismatch', 'invalid-compression', 'invalid-config', 'invalid-json', 'invalid-manifest', 'read-failed', 'source-changed', 'truncated'];
+
 function checkedLoad({ limits, rename = [] }: LoadOptions): { limits: Limits; rules: RenameRule[] } {
   if (!Array.isArray(rename)) throw invalid('rename must be an array of { from, to }');
   return { limits: limitsOf(limits), rules: rename.map((rule) => ({ from: text(rule?.from, 'from'), to: text(rule?.to, 'to') })) };
@@ -487,8 +536,4 @@ function checkedLoad({ limits, rename = [] }: LoadOptions): { limits: Limits; ru
 function filtersOf(filters: NonNullable<ListOptions['filters']>): string[] {
   if (typeof filters !== 'object' || filters === null) throw invalid('filters must be an object');
   return Object.entries(filters).flatMap(([name, values]) => texts(values, 'filters').flatMap((value) => [name, value]));
-}
-
-function hex(bytes: Uint8Array): string {
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
