@@ -149,6 +149,20 @@ for (const browser of ['chromium', 'firefox']) {
         await page.click('button', 'Prune');
         await rowsAre(page, 'app:1');
         assert.notEqual(await id(), before);
+        // So does the space of what was removed before, once that is wanted.
+        await choose(page, 'app:1');
+        await page.click('button', 'Remove chosen names');
+        await rowsAre(page);
+        const isUndoable = () => page.evaluate(() => !document.querySelector('button[aria-label="Undo the last change of the shelf"]').disabled);
+        for (const answer of ['Cancel', 'Prune']) {
+          await page.click('button', 'Prune…');
+          await page.waitFor(() => document.querySelector('dialog[open]') !== null);
+          assert.ok(await isUndoable());
+          await page.click('button', answer);
+          await page.waitFor(() => document.querySelector('dialog[open]') === null);
+        }
+        await told(page, 'of space freed');
+        assert.equal(await isUndoable(), false);
       });
     });
 

@@ -411,6 +411,24 @@ describe('the store in Node', () => {
     assert.equal(store.undoable, 1);
   });
 
+  it('takes the space of what was removed where it needs it, and not before', { skip: process.getuid?.() !== 0 && 'skipped: only root mounts' }, async (t) => {
+    const other = await made('other', 'docker-legacy', '--images', '2', '--layers', '3', '--size', '900100', '--name', 'other:1', '--name', 'other:2');
+    const folder = await newFolder();
+    const { bytes } = await (await opened(t)).plan(other);
+    await run('mount', ['-t', 'tmpfs', '-o', `size=${Math.ceil(bytes * 1.5)}`, 'tmpfs', folder]);
+    t.after(() => run('umount', [folder]));
+    const store = await opened(t, folder);
+    await store.load(files.two);
+    await fails(store.load(other), 'quota-exceeded', /bytes are missing/);
+    await store.rmi(['app:1', 'db:1']);
+    await store.undo();
+    assert.deepEqual(await names(store), ['app:1', 'db:1']);
+    await store.rmi(['app:1', 'db:1']);
+    await store.load(other);
+    assert.deepEqual([await names(store), (await store.verify()).verdict], [['other:1', 'other:2'], 'intact']);
+    await store.close();
+  });
+
   it('names what is lost where nothing may be written, too', { skip: process.getuid?.() !== 0 && 'skipped: only root mounts' }, async (t) => {
     const folder = await newFolder();
     const store = await opened(t, folder);

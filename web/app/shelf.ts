@@ -283,14 +283,13 @@ export async function shelf(section: HTMLElement, open: (archive: Archive) => Pr
     const sure = await ask(
       'Remove images without a name?',
       'Prune',
-      h('p', {}, 'All dangling images go: those without a name that no other image is built on. What goes this way cannot be undone.'),
+      h('p', {}, 'All dangling images go: those without a name that no other image is built on. The space of these, and of what was removed before, is freed: that cannot be undone.'),
       h('label', { htmlFor: every.id, className: 'check' }, every, ' All images that no container uses'),
     );
     if (!sure) return;
     const { lines } = await store.prune({ all: every.checked });
-    log.add(`docker image prune${every.checked ? ' --all' : ''}`, lines);
-    // Where nothing went, what can be undone stays so.
-    if (lines.length > 1 || store.undoable === 0) await store.collect();
+    const freed = (await store.collect()).bytes;
+    log.add(`docker image prune${every.checked ? ' --all' : ''}`, lines, ...(freed > 0 ? [h('span', {}, `${bytes(freed)} of space freed.`)] : []));
   }
 
   async function verifyAll(): Promise<void> {

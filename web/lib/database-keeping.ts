@@ -184,28 +184,36 @@ class DatabaseKeeping implements Keeping<Blob> {
   }
 
   async whileLoading<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
-    if (!navigator.locks) return work();
-    try {
-      return (await navigator.locks.request(this.#lock('blobs'), { mode: 'shared', signal }, work)) as T;
-    } catch (thrown) {
-      // Stopped while it waited for a clean-up.
-      throw signal.aborted && !(thrown instanceof LongshoreError) ? aborted(signal) : thrown;
-    }
+    return navigator.locks ? this.#locked({ mode: 'shared', signal }, work) : work();
   }
 
-  async whileNobodyLoads<T>(idle: boolean, work: () => Promise<T>): Promise<T | undefined> {
+  async whileNobodyLoads<T>(idle: boolean, work: () => Promise<T>, signal?: AbortSignal): Promise<T | undefined> {
     // Without locks, a load that finds its blobs gone keeps them once more.
     if (!navigator.locks) return idle ? undefined : work();
     if (idle) {
       const { held = [] } = await navigator.locks.query();
       if (held.filter(({ name }) => name === this.#lock('open')).length > 1) return undefined;
     }
-    const options = { mode: 'exclusive', ifAvailable: idle } as const;
-    return navigator.locks.request(this.#lock('blobs'), options, async (lock) => (lock ? work() : undefined)) as Promise<T | undefined>;
+    // The two do not go together.
+    const how: LockOptions = idle ? { ifAvailable: true } : signal ? { signal } : {};
+    return this.#locked<T | undefined>({ mode: 'exclusive', ...how }, async (lock) => (lock ? work() : undefined));
+  }
+
+  async #locked<T>(options: LockOptions, work: (lock: Lock | null) => Promise<T>): Promise<T> {
+    try {
+      return (await navigator.locks.request(this.#lock('blobs'), options, work)) as T;
+    } catch (thrown) {
+      // Stopped while it waited for others.
+      throw options.signal?.aborted && !(thrown instanceof LongshoreError) ? aborted(options.signal) : thrown;
+    }
+  }
+
+  async usage(): Promise<number | undefined> {
+    return (await estimate()).usage;
   }
 
   async room(): Promise<number | undefined> {
-    const { quota, usage } = (await navigator.storage?.estimate?.().catch(() => undefined)) ?? {};
+    const { quota, usage } = await estimate();
     if (quota === undefined || usage === undefined) return undefined;
     const room = Math.max(0, quota - usage);
     return room < ROOM_SAID ? room : undefined;
@@ -274,6 +282,10 @@ async function isRight(blob: Blob, digest: string): Promise<boolean> {
   // There is none on origins that are not secure.
   const hash: ArrayBuffer | undefined = await crypto.subtle?.digest(algorithm === 'sha512' ? 'SHA-512' : 'SHA-256', bytes);
   return !hash || hex(new Uint8Array(hash)) === expected;
+}
+
+async function estimate(): Promise<StorageEstimate> {
+  return (await navigator.storage?.estimate?.().catch(() => undefined)) ?? {};
 }
 
 /** Finds out which of the blobs have no row. */

@@ -44,10 +44,12 @@ export interface Keeping<Source> {
   source(blob: KeptBlob): Promise<Source>;
   /** Runs a load: meanwhile nobody else sweeps, as far as that can be prevented. */
   whileLoading<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T>;
-  /** Sweeps, while nobody loads. With `idle` only if nobody does just now, and nobody else has the store open. */
-  whileNobodyLoads<T>(idle: boolean, work: () => Promise<T>): Promise<T | undefined>;
+  /** Sweeps, while nobody loads. With `idle` only if nobody does just now, and nobody else has the store open; else `signal` ends waiting. */
+  whileNobodyLoads<T>(idle: boolean, work: () => Promise<T>, signal?: AbortSignal): Promise<T | undefined>;
   /** Bytes that may still come, as far as anybody says so. */
   room(): Promise<number | undefined>;
+  /** Bytes that are taken, by this and what else there is, where space that was freed is given back late. */
+  usage(): Promise<number | undefined>;
   /** Asks that what is kept is not thrown away when space is short. */
   persist(): void;
   /** What {@link note} was given last, by anybody; nothing, where that is lost. */

@@ -132,6 +132,8 @@ class FolderKeeping implements Keeping<FileSource> {
     return bavail * bsize;
   }
 
+  async usage(): Promise<undefined> {}
+
   persist(): void {}
 
   noted(): Promise<unknown> {

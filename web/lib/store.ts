@@ -4,14 +4,14 @@ import { hex, invalid, limitsOf, text, texts } from './checks.js';
 import { LiveCatalog } from './catalog.js';
 import { Container, type Gathered, type Host } from './container.js';
 import type { ContainerRow, CreateOptions, PsOptions, RemovedContainer } from './container-types.js';
-import { LongshoreError, damagedBlob, type ErrorDetail } from './errors.js';
-import { Keeper } from './keeper.js';
+import { LongshoreError, aborted, damagedBlob, type ErrorDetail } from './errors.js';
+import { Keeper, type Plan } from './keeper.js';
 import type { Keeping } from './keeping.js';
 import { inLanes } from './lanes.js';
 import { KnownPackings } from './making.js';
 import { grouped, measureAll, progress, sum } from './measuring.js';
 import type { Pool } from './pool.js';
-import type { Backend, Export, KeptBlob, LayerPart, Part } from './protocol.js';
+import type { Backend, EngineChange, Export, KeptBlob, LayerPart, Part } from './protocol.js';
 import type { MirrorOptions, MirrorReport, PullOptions, PushOptions, PushReport } from './registry-types.js';
 import { Running } from './running.js';
 import type {
@@ -34,6 +34,9 @@ import type {
   Tagging,
 } from './store-types.js';
 import type { CallOptions, ImageInspect, Limits, RenameRule, SaveOptions } from './types.js';
+
+/** How long to wait for space that was freed. */
+const PATIENCE_MS = 30_000;
 
 /** An archive that a store made or is to take in. */
 export interface StoredArchive<S> extends BaseArchive {
@@ -143,10 +146,10 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
    * `docker load`: takes an archive in, as `openArchive` takes it or as it has opened it. Every blob is kept, read again and
    * verified before any image or name of the archive is there; layers that the store has already are not kept twice. All or
    * nothing: where it fails or is stopped, nothing of it stays. What {@link exportAll} made brings its working containers, too: one whose name
-   * is taken gets the beginning of its ID for a name.
+   * is taken gets the beginning of its ID for a name. Where there is no room, what was removed goes for good, as by {@link collect}.
    *
    * Fails as `openArchive` does; with `digest-mismatch`, in Docker's words, where a layer is not what the image says;
-   * `quota-exceeded`, whose detail has `needed` and, where that is known, `missing` bytes; `store-failed`, `store-changed`
+   * `quota-exceeded`, whose detail has `needed` and, where that is known (Chromium does not tell), `missing` bytes; `store-failed`, `store-changed`
    * and `aborted`.
    */
   async load(input: Input | A, options: LoadOptions = {}): Promise<LoadResult> {
@@ -155,20 +158,14 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
     return this.#running.run(options, (calls) =>
       this.#withArchive(input, calls, (archive) =>
         archive.handOver(rules, { ...calls, limits }, async (incoming, signal) => {
-          const { keeping } = this.#edge;
-          const room = await keeping.room();
-          // What was removed goes for good only where its space is needed.
-          if (room !== undefined && room < sum(incoming.blobs)) await this.tidy();
-          return keeping.whileLoading(signal, async () => {
-            const plan = async () => {
-              const { revision, result: change } = await this.#catalog.asked('load', [incoming.incoming, incoming.containers]);
-              return { revision, change, blobs: incoming.blobs };
-            };
-            const { change, bytes } = await this.#keeper.keep(plan, limits, { ...calls, signal });
-            // What undoing it would take away was not here before.
-            const added = (kind: string) => change.inverse.delete.flatMap((key) => (key.startsWith(kind) ? key.slice(kind.length) : []));
-            return { lines: change.lines, images: added('image/'), containers: added('container/'), bytes };
-          });
+          const plan = async () => {
+            const { revision, result: change } = await this.#catalog.asked('load', [incoming.incoming, incoming.containers]);
+            return { revision, change, blobs: incoming.blobs };
+          };
+          const { change, bytes } = await this.#keep(plan, limits, { ...calls, signal });
+          // What undoing it would take away was not here before.
+          const added = (kind: string) => change.inverse.delete.flatMap((key) => (key.startsWith(kind) ? key.slice(kind.length) : []));
+          return { lines: change.lines, images: added('image/'), containers: added('container/'), bytes };
         }),
       ),
     );
@@ -411,10 +408,7 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
     asked: (verb, args) => this.#catalog.asked(verb, args),
     change: (verb, args) => this.#catalog.change(verb, args),
     measure: (jobs, calls) => measureAll(this.#edge.pool, jobs, {}, calls),
-    keep: async (plan, calls) => {
-      const { signal = new AbortController().signal } = calls;
-      return (await this.#marking(() => this.#edge.keeping.whileLoading(signal, () => this.#keeper.keep(plan, {}, calls)))).change;
-    },
+    keep: async (plan, calls) => (await this.#keep(plan, {}, calls)).change,
     base: async (container) => {
       const archive = await this.#assembled(await this.#catalog.ask('view', [container, undefined, undefined]));
       this.#bases.add(archive);
@@ -512,8 +506,30 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
     this.#catalog.forget();
   }
 
-  async #collect(idle: boolean): Promise<Collected | undefined> {
-    return this.#edge.keeping.whileNobodyLoads(idle, () => this.#keeper.sweep());
+  /** Keeps blobs and makes the change that needs them. Where there is no room, what was removed goes for good, and it begins again. */
+  async #keep<T extends EngineChange>(plan: () => Promise<Plan<T>>, limits: Limits, calls: CallOptions): Promise<{ change: T; bytes: number }> {
+    const { keeping } = this.#edge;
+    const { signal = new AbortController().signal } = calls;
+    const keep = () => this.#marking(() => keeping.whileLoading(signal, () => this.#keeper.keep(plan, limits, calls)));
+    try {
+      return await keep();
+    } catch (thrown) {
+      if (!(thrown instanceof LongshoreError) || thrown.code !== 'quota-exceeded') throw thrown;
+      const usage = await keeping.usage();
+      const { bytes = 0 } = (await this.#collect(false, signal)) ?? {};
+      if (bytes === 0) throw thrown;
+      // Chromium takes some seconds to give space back.
+      for (const late = performance.now() + PATIENCE_MS; performance.now() < late && !signal.aborted; ) {
+        if (usage === undefined || ((await keeping.usage()) ?? 0) <= usage - bytes) break;
+        await new Promise((resolve) => setTimeout(resolve, 200));
+      }
+      if (signal.aborted) throw aborted(signal);
+      return keep();
+    }
+  }
+
+  async #collect(idle: boolean, signal?: AbortSignal): Promise<Collected | undefined> {
+    return this.#edge.keeping.whileNobodyLoads(idle, () => this.#keeper.sweep(), signal);
   }
 
   #tell(revision: number, elsewhere: boolean): void {
