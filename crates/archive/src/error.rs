@@ -98,7 +98,7 @@ codes! {
         InvalidConfig = "invalid-config",
         /// Compressed data is damaged.
         InvalidCompression = "invalid-compression",
-        /// A document, a header, the number of members or what compressed data unpacks to is beyond what is allowed.
+        /// A document, a header, the number of members, what compressed data unpacks to or the memory that this takes is beyond what is allowed.
         LimitExceeded = "limit-exceeded",
         /// A name that Docker's grammar refuses.
         InvalidReference = "invalid-reference",
@@ -202,7 +202,7 @@ codes! {
         DiffIdMismatch = "diff-id-mismatch",
         /// A layer cannot be unpacked.
         DamagedLayer = "damaged-layer",
-        /// A layer unpacks to more than is allowed: whether it is intact is not known.
+        /// A layer unpacks to more than is allowed, or takes more memory for that: whether it is intact is not known.
         LimitExceeded = "limit-exceeded",
         /// Nothing leads to a member.
         Unreferenced = "unreferenced",

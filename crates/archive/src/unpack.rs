@@ -9,6 +9,8 @@ use std::io::{self, BufRead, ErrorKind, Read};
 use std::ops::Range;
 use std::rc::Rc;
 
+use ruzstd::decoding::errors::FrameDecoderError;
+
 use crate::compression::Compression;
 use crate::digest::Hasher;
 use crate::error::{Code, Error, Result};
@@ -16,7 +18,8 @@ use crate::source::Source;
 
 /// How much is asked of the source at a time.
 const CHUNK: usize = 1 << 20;
-/// The longest look back into its output that a stream may ask its decoder to keep: what `zstd --ultra -22` writes.
+/// The longest look back into its output that a stream may ask its decoder to keep, which is what `zstd --ultra -22` writes.
+/// Beyond it, unpacking fails with `limit-exceeded`, and the detail `limit` is `window`.
 const MAX_WINDOW: u64 = 128 << 20;
 
 /// How much a compressed stream may become. Beyond it, unpacking fails with `limit-exceeded`, whose detail `limit`
@@ -186,8 +189,13 @@ impl<R: BufRead> Member<R> {
         Ok(match compression {
             Compression::Gzip => Self::Gzip(Box::new(flate2::bufread::GzDecoder::new(reader))),
             Compression::Zstd => Self::Zstd(Box::new(
-                ruzstd::decoding::StreamingDecoder::new_with_max_window_size(reader, MAX_WINDOW)
-                    .map_err(io::Error::other)?,
+                ruzstd::decoding::StreamingDecoder::new_with_max_window_size(reader, MAX_WINDOW).map_err(
+                    |error| match error {
+                        // As of xz.
+                        FrameDecoderError::WindowSizeTooBig { .. } => ErrorKind::OutOfMemory.into(),
+                        error => io::Error::other(error),
+                    },
+                )?,
             )),
             Compression::Bzip2 => Self::Bzip2(bzip2::bufread::BzDecoder::new(reader)),
             Compression::Xz => Self::Xz(Box::new(lzma_rust2::XzReader::new_mem_limit(
@@ -271,7 +279,7 @@ impl<S: Source> Unpacked<S> {
     /// Fills the beginning of `buf`, which is not empty; 0 at the end.
     ///
     /// Fails with `truncated` where the compressed data ends early, `invalid-compression` where it is damaged,
-    /// `limit-exceeded` where it becomes too much, and as the source does.
+    /// `limit-exceeded` where it becomes too much or takes too much memory, and as the source does.
     pub fn read(&mut self, buf: &mut [u8]) -> Result<usize> {
         loop {
             let (next, count) = match std::mem::replace(&mut self.state, State::Done) {
@@ -359,6 +367,14 @@ impl<S: Source> Unpacked<S> {
         let name = self.compression.name();
         let error = if ends_early(error) {
             Error::new(Code::Truncated, format!("The {name} data ends early."))
+        } else if error.kind() == ErrorKind::OutOfMemory {
+            let most = MAX_WINDOW >> 20;
+            Error::new(
+                Code::LimitExceeded,
+                format!("Unpacking the {name} data takes more memory than is allowed: it looks back over more than {most} MiB."),
+            )
+            .with("limit", "window")
+            .with("expected", MAX_WINDOW)
         } else {
             Error::new(Code::InvalidCompression, format!("The {name} data is damaged: {error}."))
         };
@@ -495,6 +511,32 @@ mod tests {
             let error = all(&bomb, compression, Limits { ratio: 50, free: 64 << 20, ..Limits::default() })
                 .unwrap_err();
             assert_eq!((error.code(), &error.detail()["limit"]), (Code::LimitExceeded, &"ratio".into()));
+        }
+    }
+
+    /// xz data whose dictionary is stated to be of 256 MiB.
+    fn xz_of_a_long_window() -> Vec<u8> {
+        let mut xz = packed(Compression::Xz, b"x");
+        // The header of the first block is behind the stream's: the filter LZMA2 has one byte of properties, and a CRC
+        // is at the end.
+        let len = (usize::from(xz[12]) + 1) * 4;
+        let header = &mut xz[12..12 + len];
+        let lzma2 = header.windows(2).position(|bytes| bytes == [0x21, 1]).unwrap();
+        header[lzma2 + 2] = 32;
+        let mut crc = flate2::Crc::new();
+        crc.update(&header[..len - 4]);
+        header[len - 4..].copy_from_slice(&crc.sum().to_le_bytes());
+        xz
+    }
+
+    #[test]
+    fn what_takes_too_much_memory_is_no_damage() {
+        for (compression, bytes) in [
+            (Compression::Zstd, b"\x28\xb5\x2f\xfd\0\x90\x09\0\0x".to_vec()),
+            (Compression::Xz, xz_of_a_long_window()),
+        ] {
+            let error = all(&bytes, compression, Limits::default()).unwrap_err();
+            assert_eq!((error.code(), &error.detail()["limit"]), (Code::LimitExceeded, &"window".into()));
         }
     }
 

@@ -14,8 +14,8 @@ use std::fmt::Write as _;
 use std::rc::Rc;
 
 use longshore_archive::{
-    Algorithm, Archive, Code, EntryKind, Error, FindingCode, Limits, Recipe, RenameRule, Source, TarIndex,
-    Verdict, index_layer, measure, merge, sha256,
+    Algorithm, Archive, Code, EntryKind, Error, FindingCode, Limits, Recipe, RenameRule, Severity, Source,
+    TarIndex, Verdict, index_layer, measure, merge, sha256,
 };
 use longshore_fixtures::{
     Content, Entry, ImageSpec, Kind, Layer, docker_legacy, docker_legacy_entries, oci_entries, tar,
@@ -650,6 +650,17 @@ fn a_bomb_in_a_layer_proves_nothing_and_has_its_limit() {
         assert_eq!(report.verdict, Verdict::Unproven);
     }
     assert_eq!(archive.verify(Limits::default()).unwrap().verdict, Verdict::Intact);
+}
+
+#[test]
+fn a_layer_that_takes_too_much_memory_proves_nothing() {
+    let variant =
+        longshore_fixtures::variants::all().into_iter().find(|one| one.name == "layers-zstd-window");
+    let report = open(variant.unwrap().bytes).verify(Limits::default()).unwrap();
+    assert_eq!(report.verdict, Verdict::Unproven);
+    let finding = report.findings.iter().find(|f| f.code == FindingCode::LimitExceeded).unwrap();
+    assert_eq!(finding.severity, Severity::Warning);
+    assert!(finding.message.contains("128 MiB"), "{}", finding.message);
 }
 
 #[test]

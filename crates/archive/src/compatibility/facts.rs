@@ -18,6 +18,9 @@ use super::Flaw;
 /// The largest layer that is looked into.
 const MAX_LOOKED_INTO: u64 = 16 << 20;
 
+/// The longest window of a zstd frame that Go's decoder takes, 512 MiB, as the frame's header states it.
+const MAX_ZSTD_WINDOW: u8 = 19 << 3;
+
 /// An archive, as far as it is known.
 pub(super) struct Facts<'a, S> {
     members: &'a Members<S>,
@@ -143,6 +146,7 @@ impl<'a, S: Source + Clone> Facts<'a, S> {
             return Some(flaw);
         }
         match &self.measured.get(&number)?.content {
+            Err(_) if self.is_too_much(number) => None,
             Err(_) => wrong("cannot be unpacked: its compressed data is damaged"),
             Ok(content) if differ(&content.digest, diff_id) => {
                 wrong("is not what the config says: its digest is another")
@@ -151,14 +155,26 @@ impl<'a, S: Source + Clone> Facts<'a, S> {
         }
     }
 
+    /// Whether a layer could not be unpacked here, though nothing says that it is damaged.
+    pub(super) fn is_too_much(&self, number: usize) -> bool {
+        let content = self.measured.get(&number).map(|measured| &measured.content);
+        content
+            .is_some_and(|content| content.as_ref().is_err_and(|error| error.code() == Code::LimitExceeded))
+    }
+
     /// What is wrong with a layer's compression, for a reader that knows these.
     pub(super) fn compression_flaw(&self, number: usize, known: &[Compression]) -> Option<Flaw> {
         let compression = self.compression(number)?;
-        (!known.contains(&compression)).then(|| {
-            Flaw::of_form(format!(
-                "A layer is compressed with {}, which it cannot unpack.",
-                compression.name()
-            ))
+        if !known.contains(&compression) {
+            let name = compression.name();
+            return Some(Flaw::of_form(format!(
+                "A layer is compressed with {name}, which it cannot unpack."
+            )));
+        }
+        let [_, _, _, _, flags, window] = self.bytes_at(self.entries().get(number)?.data)?;
+        let is_single_segment = flags & 0x20 != 0;
+        (compression == Compression::Zstd && !is_single_segment && window > MAX_ZSTD_WINDOW).then(|| {
+            Flaw::of_form("A layer is compressed with zstd, which looks back over more than 512 MiB.")
         })
     }
 

@@ -42,6 +42,7 @@ fn would_load<S: Source + Clone>(facts: &Facts<'_, S>, reader: Reader, image: &I
         let is_kept = is_docker || reader == Reader::Podman;
         sha256_flaw(diff_id).is_none()
             && facts.layer_flaw(layer, diff_id, &[Gzip, Bzip2, Xz, Zstd, Lz4]).is_none()
+            && !facts.is_too_much(layer)
             && facts.content_flaw(layer, any_path).is_none()
             && (!is_kept || facts.graph_flaw(layer, any_path).is_none())
     };
