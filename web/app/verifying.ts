@@ -15,7 +15,7 @@ const WORDS: Record<Verdict, string> = {
 
 const SENTENCES: Record<Verdict, string> = {
   intact: 'Every digest, size and diff ID holds.',
-  unproven: 'A layer has no digest, or one of a kind that is not known: damage could not be told.',
+  unproven: 'A layer has no digest, or one of a kind that is not known, is encrypted, or could not be unpacked: damage could not be told.',
   ambiguous: 'Two readers would see two different images in these bytes.',
   damaged: 'Something is not what its digest says.',
 };

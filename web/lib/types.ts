@@ -168,7 +168,8 @@ export type Packing = 'gzip' | 'bzip2' | 'xz' | 'zstd' | 'lz4';
 
 /**
  * - `intact`: every digest holds.
- * - `unproven`: a layer has no digest (Docker 1.9's format has none), or one of an algorithm that is not known.
+ * - `unproven`: a layer has no digest (Docker 1.9's format has none), or one of an algorithm that is not known, is encrypted,
+ *   or cannot be unpacked within the limits.
  * - `ambiguous`: two readers would see two different images.
  * - `damaged`: something is not what it should be, or not there.
  */

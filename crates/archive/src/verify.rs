@@ -42,7 +42,8 @@ pub struct Job {
 pub enum Verdict {
     /// Every digest holds.
     Intact,
-    /// A layer has no digest (Docker 1.9's format has none), or one of an algorithm that is not known: nothing shows that it holds.
+    /// A layer has no digest (Docker 1.9's format has none), or one of an algorithm that is not known, or it could not be unpacked
+    /// within the limits, or is encrypted: nothing shows that what it holds is what it should be.
     Unproven,
     /// Two readers would see two different images.
     Ambiguous,
@@ -327,8 +328,11 @@ impl<S: Source + Clone> Archive<S> {
         };
         let is_unproven = |layer: &Layer| {
             let stated = || [&layer.diff_id, &layer.digest].into_iter().flatten();
-            // A digest of an algorithm that is not known proves as little as none, and what it promises is open.
-            stated().next().is_none() || stated().any(|digest| Algorithm::of(digest).is_none())
+            // A digest of an algorithm that is not known proves as little as none, and what it promises is open. So is what
+            // encrypted bytes hold.
+            layer.is_encrypted()
+                || stated().next().is_none()
+                || stated().any(|digest| Algorithm::of(digest).is_none())
         };
         let unproven = image
             .layers

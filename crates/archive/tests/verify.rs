@@ -401,6 +401,13 @@ fn what_follows_a_config_is_damage() {
 }
 
 #[test]
+fn nobody_can_tell_what_an_encrypted_layer_holds() {
+    let variant =
+        longshore_fixtures::variants::all().into_iter().find(|one| one.name == "oci-layer-encrypted");
+    assert_eq!(judged(variant.unwrap().bytes), (Verdict::Unproven, Vec::new()));
+}
+
+#[test]
 fn zeros_by_the_hundred_megabytes_are_no_bomb() {
     let sparse = Layer::Tar(tar(&[Entry::file("var/log/lastlog", vec![0; 80 << 20])]));
     let spec = ImageSpec { gzip: true, layers: vec![sparse], ..ImageSpec::new("app:1") };

@@ -407,12 +407,10 @@ fn a_layer_that_stays_keeps_its_annotations() {
     let archive = layout.open(&[(&image, "app:1")]);
     let written = save_some(&[(&archive, 0)], Target::Oci, Some(Packing::Gzip)).unwrap();
     assert_eq!(open(written.clone()).images()[0].digest, archive.images()[0].digest);
-    let refused = save_some(&[(&archive, 0)], Target::DockerLegacy, None).unwrap_err();
-    assert_eq!(
-        refused.code(),
-        Code::InvalidArgument,
-        "a layout without media types cannot say that it is encrypted"
-    );
+    for target in [Target::Docker, Target::DockerLegacy] {
+        let refused = save_some(&[(&archive, 0)], target, None).unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument, "manifest.json cannot say that it is encrypted");
+    }
 
     let mut layout = Layout(Vec::new());
     let image = layout.image("amd64", "application/vnd.docker.image.rootfs.diff.tar");

@@ -9,7 +9,7 @@ use super::tarball::{Content, Members, Meta, Tarball};
 use super::v1;
 use crate::error::{Code, Error, Result};
 use crate::json;
-use crate::model::{Name, is_encrypted};
+use crate::model::Name;
 use crate::recipe::Recipe;
 use crate::source::Source;
 
@@ -35,11 +35,6 @@ pub(super) fn write<S: Source + Clone>(images: &[Packed<S>], groups: &[Group<'_,
             top.clone_from(&v1.id);
             if members.contains_key(&folder) {
                 continue;
-            }
-            // No Docker has a key, nor a place for a media type here.
-            if is_encrypted(&layer.media_type) {
-                let sentence = "A layer is encrypted, and Docker cannot load it: save the image as oci.";
-                return Err(Error::new(Code::InvalidArgument, sentence).with("digest", layer.digest.as_str()));
             }
             let content = match (stored.get(layer.diff_id.as_str()), &layer.content) {
                 (Some(first), _) => Content::Link(format!("../{first}")),

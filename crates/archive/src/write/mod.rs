@@ -27,9 +27,9 @@ use tarball::{Content, Members, Meta, Tarball};
 
 use crate::archive::Archive;
 use crate::compression::Compression;
-use crate::error::Result;
+use crate::error::{Code, Error, Result};
 use crate::measure::Measured;
-use crate::model::{Format, Name};
+use crate::model::{Format, Name, is_encrypted};
 use crate::recipe::Recipe;
 use crate::source::Source;
 
@@ -171,15 +171,27 @@ pub fn needs<S: Source + Clone>(
 /// layer that several images share is written once. The same input gives the same bytes.
 ///
 /// Fails with `duplicate-reference` where two images have one name, `no-such-image` for a selection that is none,
-/// `invalid-argument` where something is not known that [`needs`] asks for, and as the source does.
+/// `invalid-argument` where something is not known that [`needs`] asks for, or a layer is encrypted and the layout has no place
+/// to say so, and as the source does.
 pub fn save<S: Source + Clone>(selections: &[Selection<'_, S>], target: Target) -> Result<Recipe<S>> {
     let images = packed(selections, target)?;
     let groups = groups(&images, target)?;
+    if matches!(target, Target::Docker | Target::DockerLegacy) {
+        refuse_encrypted(&images)?;
+    }
     match target {
         Target::Docker | Target::Store => Ok(docker::write(&groups)),
         Target::DockerLegacy => legacy::write(&images, &groups),
         Target::Oci | Target::Registry => Ok(oci::write(&groups)),
     }
+}
+
+/// `manifest.json` has no media types: who goes by it takes an encrypted layer for a tar.
+fn refuse_encrypted<S>(images: &[Packed<S>]) -> Result<()> {
+    let mut layers = images.iter().flat_map(|image| &image.layers);
+    let Some(layer) = layers.find(|layer| is_encrypted(&layer.media_type)) else { return Ok(()) };
+    let sentence = "A layer is encrypted, and Docker cannot load it: save the image as oci.";
+    Err(Error::new(Code::InvalidArgument, sentence).with("digest", layer.digest.as_str()))
 }
 
 /// The names of images that what Docker reads has no place for, each once: tags alone, and names with a digest alone. None, for
