@@ -12,6 +12,7 @@ mod docker;
 mod facts;
 mod oci;
 mod remedy;
+mod types;
 
 use std::collections::{HashMap, HashSet};
 

@@ -1,10 +1,12 @@
-//! Image configs, as Go's types have them: one value of the wrong type, and nothing of the config is read.
+//! Image configs, as Go's types have them.
 
 use crate::digest::sha256;
 use crate::json::{self, Object};
-use crate::time::Timestamp;
 
 use super::Flaw;
+use super::types::{
+    Types, are, fits, is_bool, is_integer, is_list, is_map, is_set, is_string, is_struct, is_time,
+};
 
 /// What readers want to know of a config.
 #[derive(Debug)]
@@ -24,13 +26,12 @@ pub(super) struct Config {
 impl Config {
     /// As Docker reads it, for whom a command may be a string.
     pub(super) fn read(bytes: &[u8]) -> Result<Self, Flaw> {
-        let flaw = "The image's config cannot be read: it is no JSON, or a value in it has the wrong type.";
-        Self::parse(bytes).ok_or_else(|| Flaw::of_image(flaw))
+        Self::parse(bytes, DOCKERS)
     }
 
     /// As those read it who go by the OCI's types.
     pub(super) fn read_as_oci(bytes: &[u8]) -> Result<Self, Flaw> {
-        Self::read(bytes)?.without_shell_form()
+        Self::parse(bytes, &[])?.without_shell_form()
     }
 
     pub(super) fn without_shell_form(self) -> Result<Self, Flaw> {
@@ -42,9 +43,18 @@ impl Config {
         Ok(self)
     }
 
-    fn parse(bytes: &[u8]) -> Option<Self> {
+    /// Reads a config whose values have these types, and those that all readers know.
+    fn parse(bytes: &[u8], types: &Types) -> Result<Self, Flaw> {
+        let flaw = "The image's config cannot be read: it is no JSON, or a value in it has the wrong type.";
+        Self::try_parse(bytes, types).ok_or_else(|| Flaw::of_image(flaw))
+    }
+
+    fn try_parse(bytes: &[u8], types: &Types) -> Option<Self> {
         let document = json::first_value(bytes).ok().filter(|document| document.after.trim().is_empty())?;
-        let object = Object::parse(document.value).filter(|object| fits(object, CONFIG))?;
+        let object = Object::parse(document.value)?;
+        if !fits(&object, CONFIG) || !fits(&object, types) {
+            return None;
+        }
         let rootfs = object.object("rootfs");
         let diff_ids = match &rootfs {
             Some(rootfs) if rootfs.get("diff_ids").is_some() => rootfs.read("diff_ids")?,
@@ -82,75 +92,55 @@ impl Config {
     }
 }
 
-/// Whether a value's JSON is of some type.
-type Is = fn(&str) -> bool;
-
-const CONFIG: &[(&str, Is)] = &[
-    ("architecture", is_string),
-    ("author", is_string),
-    ("created", is_time),
-    ("os", is_string),
-    ("config", |text| Object::parse(text).is_some_and(|object| fits(&object, RUNS))),
-    ("rootfs", is_object),
-    ("history", |text| are(text, |step| Object::parse(step).is_some_and(|object| fits(&object, STEP)))),
+const CONFIG: &Types = &[
+    (&["architecture", "author", "os", "os.version", "variant"], is_string),
+    (&["os.features"], is_list),
+    (&["created"], is_time),
+    (&["config"], |text| is_struct(text, RUNS)),
+    (&["rootfs"], |text| is_struct(text, &[(&["type"], is_string)])),
+    (&["history"], |text| are(text, |step| is_struct(step, STEP))),
 ];
 
-const COMMANDS: [&str; 2] = ["Cmd", "Entrypoint"];
-
-const RUNS: &[(&str, Is)] = &[
-    (COMMANDS[0], is_command),
-    (COMMANDS[1], is_command),
-    ("Env", is_list),
-    ("Labels", |text| holds(text, is_string)),
-    ("ExposedPorts", is_set),
-    ("Volumes", is_set),
-    ("User", is_string),
-    ("WorkingDir", is_string),
-    ("StopSignal", is_string),
+/// What Docker's own type has besides; skopeo and podman read it so in Docker's archives.
+const DOCKERS: &Types = &[
+    (&["id", "parent", "comment", "container", "docker_version"], is_string),
+    (&["size"], is_integer),
+    (&["config"], |text| is_struct(text, DOCKERS_RUNS)),
+    (&["container_config"], |text| is_struct(text, RUNS) && is_struct(text, DOCKERS_RUNS)),
 ];
 
-const STEP: &[(&str, Is)] = &[
-    ("author", is_string),
-    ("comment", is_string),
-    ("created", is_time),
-    ("created_by", is_string),
-    ("empty_layer", |text| matches!(text, "true" | "false")),
+const COMMANDS: &[&str] = &["Cmd", "Entrypoint"];
+
+const RUNS: &Types = &[
+    (COMMANDS, is_command),
+    (&["Env"], is_list),
+    (&["Labels"], is_map),
+    (&["ExposedPorts", "Volumes"], is_set),
+    (&["User", "WorkingDir", "StopSignal"], is_string),
+    (&["ArgsEscaped"], is_bool),
 ];
 
-fn fits(object: &Object<'_>, types: &[(&str, Is)]) -> bool {
-    types.iter().all(|(key, is)| object.get(key).is_none_or(is))
-}
+const DOCKERS_RUNS: &Types = &[
+    (&["Hostname", "Domainname", "Image", "MacAddress"], is_string),
+    (
+        &["AttachStdin", "AttachStdout", "AttachStderr", "Tty", "OpenStdin", "StdinOnce", "NetworkDisabled"],
+        is_bool,
+    ),
+    (&["OnBuild"], is_list),
+    (&["Shell"], is_command),
+    (&["StopTimeout"], is_integer),
+    (&["Healthcheck"], |text| is_struct(text, HEALTH)),
+];
 
-fn is_string(text: &str) -> bool {
-    text.starts_with('"')
-}
+const HEALTH: &Types =
+    &[(&["Test"], is_list), (&["Interval", "Timeout", "StartPeriod", "Retries"], is_integer)];
 
-fn is_object(text: &str) -> bool {
-    text.starts_with('{')
-}
-
-fn is_list(text: &str) -> bool {
-    are(text, is_string)
-}
+const STEP: &Types = &[
+    (&["author", "comment", "created_by"], is_string),
+    (&["created"], is_time),
+    (&["empty_layer"], is_bool),
+];
 
 fn is_command(text: &str) -> bool {
     is_string(text) || is_list(text)
-}
-
-fn is_set(text: &str) -> bool {
-    holds(text, is_object)
-}
-
-fn is_time(text: &str) -> bool {
-    text.strip_prefix('"').and_then(|text| Timestamp::parse(text.strip_suffix('"')?)).is_some()
-}
-
-/// Whether a list has elements of that type only. `null` is of every type.
-fn are(text: &str, is: Is) -> bool {
-    json::array(text).is_some_and(|list| list.iter().all(|text| *text == "null" || is(text)))
-}
-
-/// As [`are`], for an object that is a map.
-fn holds(text: &str, is: Is) -> bool {
-    Object::parse(text).is_some_and(|map| map.members().all(|(_, text)| text == "null" || is(text)))
 }

@@ -26,7 +26,7 @@ pub(super) fn read<S: Source + Clone>(facts: &Facts<'_, S>) -> Reading {
         return Err(Flaw::of_image(sentence));
     };
     let config = find(facts, &item.config).ok_or_else(|| missing(&item.config))?;
-    let config = Config::read_as_oci(&facts.document(config, u64::MAX)?)?;
+    let config = Config::read(&facts.document(config, u64::MAX)?)?.without_shell_form()?;
     if !config.has_rootfs || config.diff_ids.len() > item.layers.len() {
         let flaw = config.count_flaw(item.layers.len());
         return Err(flaw.unwrap_or_else(|| Flaw::of_image("The image's config lists no layers.")));
