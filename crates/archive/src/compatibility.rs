@@ -36,7 +36,8 @@ pub enum Reader {
     Docker24,
     /// `docker load` of Docker Engine 25 and later with the graph-driver store, as 29 does it.
     Docker25,
-    /// `docker load` of Docker Engine with the containerd image store; `ctr` and `nerdctl` import alike.
+    /// `docker load` of Docker Engine with the containerd image store; `nerdctl` imports alike, and so does `ctr`, if the file is
+    /// not compressed and the image is for its own platform.
     Docker25Containerd,
     /// `podman load`, as 4.3.1 does it.
     Podman,

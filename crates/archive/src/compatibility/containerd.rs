@@ -14,7 +14,7 @@ use crate::tar::EntryKind;
 use super::config::Config;
 use super::docker::{BY_PROGRAM, packing_flaw, sha256_flaw};
 use super::facts::{Facts, Item, items};
-use super::oci::{self, Descriptor, Document};
+use super::oci::{self, Descriptor, Document, Kind, Manifest};
 use super::{Flaw, Loaded, Read, Reader, Reading, stored};
 
 const LAYOUT: &str = "oci-layout";
@@ -121,8 +121,8 @@ fn name(text: &str) -> Option<String> {
 fn read_layout<S: Source + Clone>(facts: &Facts<'_, S>) -> Reading {
     let index =
         facts.last(oci_index::PATH).ok_or_else(|| Flaw::of_form("The OCI layout has no index.json."))?;
-    let Some(Document::Index(listed)) = oci::parse(&facts.document(index, MAX_DOCUMENT)?) else {
-        return Err(Flaw::of_image("index.json cannot be read."));
+    let Some(Document::Index(listed)) = oci::parse(&facts.document(index, MAX_DOCUMENT)?, true) else {
+        return Err(Flaw::of_image("index.json cannot be read, or a value in it has the wrong type."));
     };
     if listed.is_empty() {
         return Err(Flaw::of_image("index.json lists no image."));
@@ -135,54 +135,114 @@ fn read_layout<S: Source + Clone>(facts: &Facts<'_, S>) -> Reading {
         let names = names.and_then(|text| name(text)).into_iter().collect();
         read.images.push(Loaded { id: Some(descriptor.digest.clone()), names });
         if seen.insert(&descriptor.digest) {
-            // Blobs are kept by sha256 alone, and what is asked for by another digest is not found.
-            if let Some(flaw) = sha256_flaw(&descriptor.digest) {
-                return Err(flaw);
-            }
-            let document = oci::document(facts, &|path| facts.last(path), &descriptor.digest);
-            if document.is_ok_and(|bytes| oci::is_ambiguous(&bytes)) {
-                return Err(Flaw::of_image("A document of the archive is an index and a manifest at once."));
-            }
-            read.flaw = read.flaw.or_else(|| platforms_flaw(facts, descriptor));
+            let flaw = layout_flaw(facts, descriptor)?;
+            read.flaw = read.flaw.or(flaw);
         }
     }
     read.images = stored(read.images);
     Ok(read)
 }
 
-/// An image of many platforms is good for something as long as one of them is whole.
-fn platforms_flaw<S: Source + Clone>(facts: &Facts<'_, S>, descriptor: &Descriptor) -> Option<Flaw> {
-    let find = |path: &str| facts.last(path);
-    match oci::read(facts, &find, &descriptor.digest) {
-        Err(flaw) => Some(flaw),
-        Ok(Document::Manifest { config, layers, .. }) => manifest_flaw(facts, &config, &layers),
-        Ok(Document::Index(platforms)) => {
-            let mut flaw = Flaw::of_image("The image's index lists no platform.");
-            for platform in platforms.iter().filter(|platform| !platform.is_attestation) {
-                let of_platform = match oci::read(facts, &find, &platform.digest) {
-                    Err(flaw) => Some(flaw),
-                    Ok(Document::Manifest { config, layers, .. }) => manifest_flaw(facts, &config, &layers),
-                    Ok(Document::Index(_)) => None,
-                };
-                match of_platform {
-                    Some(other) => flaw = other,
-                    None => return None,
-                }
-            }
-            Some(flaw)
-        }
+/// Why an image of a layout cannot be unpacked; `Err` where the import itself fails.
+fn layout_flaw<S: Source + Clone>(
+    facts: &Facts<'_, S>,
+    descriptor: &Descriptor,
+) -> Result<Option<Flaw>, Flaw> {
+    if descriptor.media_type.is_empty() || descriptor.size <= 0 {
+        return Err(Flaw::of_form("index.json states no media type, or no size, of an image."));
     }
+    // Blobs are kept by sha256 alone, and what is asked for by another digest is not found.
+    if let Some(flaw) = sha256_flaw(&descriptor.digest) {
+        return Err(flaw);
+    }
+    let Some(kind) = Kind::of(&descriptor.media_type) else {
+        let media_type = &descriptor.media_type;
+        return Ok(Some(Flaw::of_form(format!("index.json calls an image a \"{media_type}\"."))));
+    };
+    let bytes = oci::document(facts, &|path| blob(facts, path), &descriptor.digest)?;
+    let document = oci::read_bytes(&bytes, &descriptor.digest)?;
+    if let Some(key) = kind.foreign_key(&bytes) {
+        let sentence = format!("A manifest is not what its media type says: it has the key \"{key}\".");
+        return Err(Flaw { sentence, of_form: document.kind() != kind });
+    }
+    Ok(match document {
+        Document::Manifest(manifest) => manifest_flaw(facts, &manifest),
+        Document::Index(platforms) => platforms_flaw(facts, &platforms),
+    })
 }
 
-fn manifest_flaw<S: Source + Clone>(facts: &Facts<'_, S>, config: &str, layers: &[String]) -> Option<Flaw> {
-    let find = |path: &str| facts.last(path);
+/// An image of many platforms is good for something as long as one of them is whole.
+fn platforms_flaw<S: Source + Clone>(facts: &Facts<'_, S>, platforms: &[Descriptor]) -> Option<Flaw> {
+    let mut flaw = Flaw::of_image("The image's index lists no platform that a machine has.");
+    for descriptor in platforms.iter().filter(|one| !one.is_attestation && is_of_machine(one)) {
+        let of_platform = match oci::read(facts, &|path| blob(facts, path), &descriptor.digest) {
+            Err(flaw) => Some(flaw),
+            Ok(Document::Manifest(manifest)) => manifest_flaw(facts, &manifest),
+            Ok(Document::Index(_)) => None,
+        };
+        match of_platform {
+            Some(other) => flaw = other,
+            None => return None,
+        }
+    }
+    Some(flaw)
+}
+
+/// Whether there are machines of an image's platform: none has an empty name, and none of amd64 is told a variant but the first.
+fn is_of_machine(descriptor: &Descriptor) -> bool {
+    descriptor.platform.as_ref().is_none_or(|platform| {
+        let is_named = !platform.os.is_empty() && !platform.architecture.is_empty();
+        is_named && (!platform.is_common() || platform.distance("linux/amd64") == Some(0))
+    })
+}
+
+fn manifest_flaw<S: Source + Clone>(facts: &Facts<'_, S>, manifest: &Manifest) -> Option<Flaw> {
+    let find = |path: &str| blob(facts, path);
     let check = || {
-        if let Some(flaw) = layers.iter().map(String::as_str).chain([config]).find_map(sha256_flaw) {
+        let descriptors = || manifest.layers.iter().chain([&manifest.config]);
+        if let Some(flaw) = descriptors().find_map(|descriptor| sha256_flaw(&descriptor.digest)) {
             return Err(flaw);
         }
-        let config = oci::document(facts, &find, config)?;
-        let blobs = oci::blobs(facts, &find, layers)?;
+        let config = oci::document(facts, &find, &manifest.config.digest)?;
+        let blobs = oci::blobs(facts, &find, &manifest.layers)?;
+        let typed = manifest.layers.iter().zip(&blobs);
+        if let Some(flaw) = typed.into_iter().find_map(|(layer, &blob)| type_flaw(facts, layer, blob)) {
+            return Err(flaw);
+        }
         Ok::<_, Flaw>(content_flaw(facts, &Config::read_as_oci(&config)?, &blobs))
     };
     check().unwrap_or_else(Some)
+}
+
+/// Why a layer of that media type cannot be unpacked. What a type says of gzip or zstd is not believed, and what Docker's types
+/// say, either; but the OCI's plain tar is no more than that.
+fn type_flaw<S: Source + Clone>(facts: &Facts<'_, S>, layer: &Descriptor, blob: usize) -> Option<Flaw> {
+    const DOCKERS: &str = "application/vnd.docker.image.rootfs.";
+    const OCIS: &str = "application/vnd.oci.image.layer.";
+    let media_type = layer.media_type.as_str();
+    let is_plain = match (media_type.strip_prefix(DOCKERS), media_type.strip_prefix(OCIS)) {
+        (
+            Some(
+                "diff.tar" | "diff.tar.gzip" | "diff.tar.zstd" | "foreign.diff.tar" | "foreign.diff.tar.gzip",
+            ),
+            _,
+        )
+        | (
+            _,
+            Some(
+                "v1.tar+gzip"
+                | "v1.tar+zstd"
+                | "nondistributable.v1.tar+gzip"
+                | "nondistributable.v1.tar+zstd",
+            ),
+        ) => false,
+        (_, Some("v1.tar" | "nondistributable.v1.tar")) => true,
+        _ => {
+            return Some(Flaw::of_image(format!(
+                "containerd unpacks no layer of the type \"{media_type}\"."
+            )));
+        }
+    };
+    (is_plain && facts.compression(blob).is_some())
+        .then(|| Flaw::of_form("A layer is compressed, and its media type says that it is not."))
 }

@@ -7,14 +7,17 @@ use std::rc::Rc;
 use crate::compression::Compression::{self, Bzip2, Gzip, Lz4, Xz, Zstd};
 use crate::digest::sha256;
 use crate::formats::{manifest_json, oci_index};
+use crate::model::is_encrypted;
+use crate::platform::Platform;
 use crate::reference::Reference;
 use crate::source::Source;
 use crate::tar::{Entry, EntryKind, beside, clean};
+use crate::write::{OCI_CONFIG, OCI_MANIFEST};
 
 use super::config::Config;
 use super::docker::{has_address, sha256_flaw};
 use super::facts::{Facts, Item, distinct, items};
-use super::oci::{self, Descriptor, Document};
+use super::oci::{self, DOCKER_MANIFEST, Descriptor, Document, Kind, Manifest};
 use super::{Flaw, Loaded, Read, Reading, stored};
 
 const KNOWN: &[Compression] = &[Gzip, Bzip2, Xz, Zstd];
@@ -23,19 +26,16 @@ const MAX_CONFIG: u64 = 4 << 20;
 
 /// `podman load` tries an OCI layout first, and a Docker archive when that fails for any reason.
 pub(super) fn podman<S: Source + Clone>(facts: &Facts<'_, S>) -> Reading {
-    if let Ok(image) = podman_layout(facts) {
-        return Ok(Read { images: vec![image], flaw: None });
+    if let Ok(read) = podman_layout(facts) {
+        return Ok(read);
     }
     podman_archive(facts).map(|images| Read { images: stored(images), flaw: None })
 }
 
-fn podman_layout<S: Source + Clone>(facts: &Facts<'_, S>) -> Result<Loaded, Flaw> {
+fn podman_layout<S: Source + Clone>(facts: &Facts<'_, S>) -> Reading {
     let layout = Layout::read(facts)?;
-    if !layout.is_image {
-        return Err(Flaw::of_image("The manifest's config is not that of an image."));
-    }
-    if !layout.is_tars {
-        return Err(Flaw::of_image("The manifest has layers that are encrypted or no tars."));
+    if let Some(flaw) = layout.type_flaw() {
+        return Err(flaw);
     }
     let config = Config::read_as_oci(&layout.config)?;
     for &layer in &layout.layers {
@@ -47,8 +47,10 @@ fn podman_layout<S: Source + Clone>(facts: &Facts<'_, S>) -> Result<Loaded, Flaw
         }
     }
     let name = layout.descriptor.containerd_name.or(layout.descriptor.ref_name);
-    let names = name.map(|text| podman_name(&text)).transpose()?;
-    Ok(Loaded { id: Some(config.id), names: names.into_iter().collect() })
+    let names = name.map(|text| podman_name(&text, Some(&layout.descriptor.digest))).transpose()?;
+    let image = Loaded { id: Some(config.id), names: names.into_iter().collect() };
+    // A value that Docker's own type has no place for comes out when images are listed.
+    Ok(Read { images: vec![image], flaw: Config::read(&layout.config).err() })
 }
 
 fn podman_archive<S: Source + Clone>(facts: &Facts<'_, S>) -> Result<Vec<Loaded>, Flaw> {
@@ -82,18 +84,19 @@ fn podman_archive<S: Source + Clone>(facts: &Facts<'_, S>) -> Result<Vec<Loaded>
         if !item.tags.is_empty() && own.is_empty() {
             continue;
         }
-        let names = own.into_iter().map(|tag| podman_name(tag)).collect::<Result<_, _>>()?;
+        let names = own.into_iter().map(|tag| podman_name(tag, None)).collect::<Result<_, _>>()?;
         images.push(Loaded { id: Some(config.id), names });
     }
     Ok(images)
 }
 
-/// A name without a registry is of `localhost`.
-fn podman_name(text: &str) -> Result<String, Flaw> {
+/// A name without a registry is of `localhost`. A digest in it has to be that of the manifest, where there is one.
+fn podman_name(text: &str, digest: Option<&str>) -> Result<String, Flaw> {
     let has_registry =
         text.split_once('/').is_some_and(|(first, _)| first == "localhost" || first.contains(['.', ':']));
     let full = if has_registry { text.to_owned() } else { format!("localhost/{text}") };
-    let name = Reference::parse(&full).ok().filter(|_| !has_address(text));
+    let is_own = |name: &Reference| name.digest().is_none_or(|own| digest.is_none_or(|digest| own == digest));
+    let name = Reference::parse(&full).ok().filter(|name| !has_address(text) && is_own(name));
     name.map(|name| name.canonical())
         .ok_or_else(|| Flaw::of_image(format!("\"{text}\" is no name for an image.")))
 }
@@ -104,7 +107,7 @@ pub(super) fn skopeo<S: Source + Clone>(facts: &Facts<'_, S>) -> Reading {
     if facts.first(manifest_json::PATH).is_none() && facts.unpacked(manifest_json::PATH).is_none() {
         let layout = Layout::read(facts)?;
         // The digest of a blob in `dir:` and in registries is sha256.
-        if let Some(flaw) = layout.digests.iter().find_map(|digest| sha256_flaw(digest)) {
+        if let Some(flaw) = layout.manifest.layers.iter().find_map(|layer| sha256_flaw(&layer.digest)) {
             return Err(flaw);
         }
         let names = layout.descriptor.ref_name.into_iter().collect();
@@ -229,12 +232,8 @@ fn is_odd_xz([.., check, _, _, _, _, _, flags]: [u8; 14]) -> bool {
 struct Layout {
     /// What `index.json` says of it.
     descriptor: Descriptor,
+    manifest: Box<Manifest>,
     config: Rc<[u8]>,
-    /// Whether the manifest says that it is a config.
-    is_image: bool,
-    is_tars: bool,
-    /// Of the layers.
-    digests: Vec<String>,
     layers: Vec<usize>,
 }
 
@@ -247,37 +246,67 @@ impl Layout {
         let find = |path: &str| facts.unpacked(path);
         let index = find(oci_index::PATH)
             .ok_or_else(|| Flaw::of_form("The archive has neither manifest.json nor index.json."))?;
-        let Some(Document::Index(mut listed)) = oci::parse(&facts.document(index, MAX_CONFIG)?) else {
-            return Err(Flaw::of_image("index.json cannot be read."));
+        let Some(Document::Index(mut listed)) = oci::parse(&facts.document(index, MAX_CONFIG)?, false) else {
+            return Err(Flaw::of_image("index.json cannot be read, or a value in it has the wrong type."));
         };
         let (Some(descriptor), true) = (listed.pop(), listed.is_empty()) else {
             return Err(Flaw::of_form("index.json does not list exactly one image."));
         };
-        let document = match oci::read(facts, &find, &descriptor.digest)? {
+        let document = oci::read(facts, &find, &descriptor.digest)?;
+        if !descriptor.media_type.is_empty() && Kind::of(&descriptor.media_type) != Some(document.kind()) {
+            let media_type = &descriptor.media_type;
+            return Err(Flaw::of_form(format!("index.json calls the manifest a \"{media_type}\".")));
+        }
+        let document = match document {
             Document::Index(platforms) => oci::read(facts, &find, &for_this_machine(&platforms)?.digest)?,
-            document @ Document::Manifest { .. } => document,
+            document @ Document::Manifest(_) => document,
         };
-        let Document::Manifest { config: digest, config_size, is_image, is_tars, layers: digests } = document
-        else {
+        let Document::Manifest(manifest) = document else {
             return Err(Flaw::of_image("The image's index lists another index."));
         };
-        if let Some(flaw) = sha256_flaw(&digest) {
+        if let Some(flaw) = sha256_flaw(&manifest.config.digest) {
             return Err(flaw);
         }
-        let config = oci::document(facts, &find, &digest)?;
-        if config.len() != config_size {
+        let config = oci::document(facts, &find, &manifest.config.digest)?;
+        if i64::try_from(config.len()) != Ok(manifest.config.size) {
             return Err(Flaw::of_form("The config's size is not what the manifest says."));
         }
-        let layers = oci::blobs(facts, &find, &digests)?;
-        Ok(Self { descriptor, config, is_image, is_tars, digests, layers })
+        let layers = oci::blobs(facts, &find, &manifest.layers)?;
+        Ok(Self { descriptor, manifest, config, layers })
+    }
+
+    /// Why podman's store does not take what the manifest is made of, by the media types.
+    fn type_flaw(&self) -> Option<Flaw> {
+        let Manifest { media_type, config, layers } = &*self.manifest;
+        let is_oci = config.media_type == OCI_CONFIG;
+        let own = match media_type.as_str() {
+            "" if is_oci => OCI_MANIFEST,
+            "" => DOCKER_MANIFEST,
+            own => own,
+        };
+        let stated = match Kind::of(&self.descriptor.media_type) {
+            Some(Kind::Manifest) => &self.descriptor.media_type,
+            _ => own,
+        };
+        if stated != DOCKER_MANIFEST && !is_oci {
+            return Some(Flaw::of_image("The manifest's config is not that of an image."));
+        }
+        if layers.iter().any(|layer| is_encrypted(&layer.media_type)) {
+            return Some(Flaw::of_image("The manifest has layers that are encrypted."));
+        }
+        let is_dockers =
+            |layer: &Descriptor| layer.media_type.starts_with("application/vnd.docker.image.rootfs.");
+        (own == DOCKER_MANIFEST && !layers.iter().all(is_dockers))
+            .then(|| Flaw::of_form("The manifest calls itself Docker's, but not its layers."))
     }
 }
 
 fn for_this_machine(platforms: &[Descriptor]) -> Result<&Descriptor, Flaw> {
     let is_ours = |platform: &&Descriptor| {
-        platform.platform.as_ref().is_some_and(|(os, architecture)| os == "linux" && architecture == "amd64")
+        let of_any_age = |platform: &Platform| platform.variant.as_deref().is_none_or(str::is_empty);
+        platform.platform.as_ref().is_some_and(|platform| platform.is_common() && of_any_age(platform))
     };
     let any = || platforms.iter().find(|platform| platform.platform.is_none());
-    let none = || Flaw::of_image("The image's index has no platform for Linux on amd64.");
+    let none = || Flaw::of_image("The image's index has no platform for Linux on amd64 without a variant.");
     platforms.iter().find(is_ours).or_else(any).ok_or_else(none)
 }

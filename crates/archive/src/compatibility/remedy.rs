@@ -66,27 +66,27 @@ fn listed<S: Source + Clone>(facts: &Facts<'_, S>, manifest: usize) -> Option<Ve
 }
 
 fn laid_out<S: Source + Clone>(facts: &Facts<'_, S>, index: usize) -> Option<Vec<Image>> {
-    let Some(Document::Index(listed)) = oci::parse(&facts.document(index, u64::MAX).ok()?) else {
+    let Some(Document::Index(listed)) = oci::parse(&facts.document(index, u64::MAX).ok()?, false) else {
         return None;
     };
     let mut seen = HashSet::new();
     let is_image =
         |descriptor: &&Descriptor| !descriptor.is_attestation && seen.insert(descriptor.digest.clone());
-    listed.iter().filter(is_image).map(|descriptor| platform(facts, &descriptor.digest, 0)).collect()
+    listed.iter().filter(is_image).map(|descriptor| platform(facts, descriptor, 0)).collect()
 }
 
 /// The image, or the first of its platforms that is there.
-fn platform<S: Source + Clone>(facts: &Facts<'_, S>, digest: &str, depth: usize) -> Option<Image> {
+fn platform<S: Source + Clone>(facts: &Facts<'_, S>, descriptor: &Descriptor, depth: usize) -> Option<Image> {
     let find = |path: &str| facts.unpacked(path);
-    match oci::read(facts, &find, digest).ok()? {
-        Document::Manifest { config, is_image: true, layers, .. } => {
-            let config = Config::read(&oci::document(facts, &find, &config).ok()?).ok()?;
-            Some(Image { config, layers: oci::blobs(facts, &find, &layers).ok()? })
+    match oci::read(facts, &find, &descriptor.digest).ok().filter(|_| descriptor.size > 0)? {
+        Document::Manifest(manifest) if manifest.is_of_tars() => {
+            let config = Config::read(&oci::document(facts, &find, &manifest.config.digest).ok()?).ok()?;
+            Some(Image { config, layers: oci::blobs(facts, &find, &manifest.layers).ok()? })
         }
         Document::Index(platforms) if depth < MAX_DEPTH => platforms
             .iter()
             .filter(|descriptor| !descriptor.is_attestation)
-            .find_map(|descriptor| platform(facts, &descriptor.digest, depth + 1)),
-        Document::Index(_) | Document::Manifest { .. } => None,
+            .find_map(|descriptor| platform(facts, descriptor, depth + 1)),
+        Document::Index(_) | Document::Manifest(_) => None,
     }
 }
