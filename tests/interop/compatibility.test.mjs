@@ -10,7 +10,11 @@ import { has, skipUnless, skopeo, startPodman } from '../support/peers.mjs';
 import { lasting, temporary } from '../support/temp.mjs';
 
 // Docker leaves gzip to unpigz, which lets pass what follows the data. Without it, Docker refuses that.
-const BY_UNPIGZ = ['archive-gzip-junk', 'layers-gzip-junk', 'layers-gzip-zeros'];
+const BY_UNPIGZ = ['archive-gzip-junk', 'layers-gzip-junk', 'layers-gzip-zeros', 'oci-gzip-zeros'];
+
+// What Docker's engine lets its containerd do, and nerdctl, but not `ctr` of containerd 1.6. Of two images with one name it may
+// have collected the first by the time that it unpacks it.
+const NOT_BY_CTR = ['two-same-tag', 'arch-arm64', 'config-no-platform', 'os-plan9', 'os-windows', 'tag-ipv6'];
 
 // The readers have nothing in common, and each waits half of the time.
 describe('compatibility', { skip: skipUnless('dockerd', 'podman', 'skopeo'), concurrency: true }, () => {
@@ -18,6 +22,7 @@ describe('compatibility', { skip: skipUnless('dockerd', 'podman', 'skopeo'), con
   let variants;
   const files = {};
   let predicted;
+  let engine;
 
   before(async () => {
     const directory = await temporary(context);
@@ -25,6 +30,7 @@ describe('compatibility', { skip: skipUnless('dockerd', 'podman', 'skopeo'), con
     variants = JSON.parse(await readFile(join(directory, 'variants.json'), 'utf8'));
     for (const { name } of variants) files[name] = join(directory, `${name}.tar`);
     predicted = await predictions(Object.values(files));
+    engine = await startDocker(context);
   });
 
   /**
@@ -37,12 +43,12 @@ describe('compatibility', { skip: skipUnless('dockerd', 'podman', 'skopeo'), con
     for (const { name, row, expected } of variants.filter(({ name }) => !skipped.includes(name))) {
       const prediction = predicted[files[name]].find((one) => one.reader === reader);
       const { found, failure } = await load(files[name]).then((found) => ({ found }), (failure) => ({ failure }));
-      const told = prediction.verdict === 'refuses' ? undefined : lines(prediction.images).sort();
+      const told = prediction.verdict === 'loads' ? lines(prediction.images).sort() : undefined;
       try {
         // Where the ID could not be predicted, the name has to do.
         const hasIds = prediction.images.every(({ id }) => id);
         assert.deepEqual(hasIds ? found?.sort() : found?.map((line) => line.split(' ')[0]).sort(), told);
-        if (expected[reader]) assert.equal(found ? 'accepts' : 'refuses', expected[reader]);
+        if (expected[reader]) assert.equal(Boolean(found), expected[reader] === 'accepts');
       } catch (difference) {
         const why = [prediction.reason, failure?.message, difference.message];
         wrong.push(`${name} (${row}):\n${why.filter(Boolean).join('\n')}`);
@@ -54,7 +60,6 @@ describe('compatibility', { skip: skipUnless('dockerd', 'podman', 'skopeo'), con
   }
 
   it('docker load', async (t) => {
-    const engine = await startDocker(context);
     const load = async (file) => {
       // What came before a failure stays: it must not be there when the next archive is looked at.
       await engine.empty();
@@ -73,6 +78,18 @@ describe('compatibility', { skip: skipUnless('dockerd', 'podman', 'skopeo'), con
       return images.trim().split('\n').filter(Boolean);
     };
     t.diagnostic(await compare('podman', load, listed));
+  });
+
+  // It unpacks what it imports, and says where that fails. Names it has by rules of its own.
+  it('ctr images import', { skip: skipUnless('ctr') }, async (t) => {
+    const load = async (file) => {
+      const names = (await engine.ctr('images', 'list', '--quiet')).split('\n').filter(Boolean);
+      if (names.length > 0) await engine.ctr('images', 'remove', '--sync', ...names);
+      await engine.ctr('images', 'import', file);
+      return [];
+    };
+    const packed = variants.filter(({ outer }) => outer.length > 0).map(({ name }) => name);
+    t.diagnostic(await compare('containerd', load, () => [], [...NOT_BY_CTR, ...packed, ...(has('unpigz') ? [] : BY_UNPIGZ)]));
   });
 
   it('skopeo copy', async (t) => {

@@ -60,7 +60,7 @@ async function tryStart(directory, driver) {
   const deadline = Date.now() + START_LIMIT;
   while (process_.exitCode === null && process_.signalCode === null && Date.now() < deadline) {
     const ready = await docker(env, 'version').then(() => true, () => false);
-    if (ready) return new Engine(env, close);
+    if (ready) return new Engine(env, join(home, 'exec'), close);
     await sleep(100);
   }
   process_.kill();
@@ -94,14 +94,20 @@ async function processesWith(text) {
 }
 
 class Engine {
-  constructor(env, close) {
+  constructor(env, execRoot, close) {
     this.env = env;
+    this.execRoot = execRoot;
     this.close = close;
   }
 
   /** Runs the Docker client; resolves to what it printed. */
   docker(...args) {
     return docker(this.env, ...args);
+  }
+
+  /** Runs `ctr` with the engine's own containerd, in a namespace that the engine does not use. */
+  ctr(...args) {
+    return run('ctr', ['--address', join(this.execRoot, 'containerd', 'containerd.sock'), '--namespace', 'longshore', ...args]);
   }
 
   /** Names (or `<none>:<none>`) to image IDs, as `docker images` shows them. */

@@ -12,6 +12,7 @@ const PEERS = {
   dockerd: () => has('dockerd') && has(DOCKER) && process.getuid?.() === 0,
   skopeo: () => has('skopeo'),
   podman: () => has('podman'),
+  ctr: () => has('ctr'),
   umoci: () => has('umoci'),
   bzip2: () => has('bzip2'),
   xz: () => has('xz'),
