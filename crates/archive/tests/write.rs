@@ -427,6 +427,23 @@ fn a_layer_that_stays_keeps_its_annotations() {
 }
 
 #[test]
+fn a_compressed_layer_that_is_called_a_tar_gets_its_type() {
+    let mut variants = longshore_fixtures::variants::all().into_iter();
+    let archive = open(variants.find(|variant| variant.name == "oci-layer-gzip-as-tar").unwrap().bytes);
+    for target in [Target::Docker, Target::Oci] {
+        for packing in [None, Some(Packing::Gzip)] {
+            let written = open(save_some(&[(&archive, 0)], target, packing).unwrap());
+            assert_clean(&written, "a corrected type");
+            assert_eq!(
+                written.images()[0].layers[0].media_type,
+                "application/vnd.oci.image.layer.v1.tar+gzip"
+            );
+            assert_eq!(essence(&written), essence(&archive));
+        }
+    }
+}
+
+#[test]
 fn a_name_of_a_file_is_no_digest() {
     use longshore_fixtures::Entry;
     // Named by what it holds, not by what it is.

@@ -94,6 +94,9 @@ impl<S: Source + Clone> Packed<S> {
             stated.config.digest == id && digests.eq(layers.iter().map(|layer| &layer.digest))
         };
         let original = original.filter(|_| stated.as_ref().is_some_and(is_stated));
+        // What goes to a registry keeps its digests, and so its manifests, whatever these say.
+        let are_true = target == Target::Registry || layers.iter_mut().filter_map(correct_type).count() == 0;
+        let original = original.filter(|_| are_true);
         let manifest = original.unwrap_or_else(|| {
             for layer in &mut layers {
                 // In a manifest of the OCI's, Docker's own types are strangers.
@@ -228,6 +231,13 @@ fn blob<S: Source + Clone>(
         urls: sources.field(number, layer, "urls"),
         annotations: sources.field(number, layer, "annotations"),
     })
+}
+
+/// Corrects the type of a layer that is compressed and called a plain tar, which containerd takes at its word; `None` where
+/// nothing is to be corrected.
+fn correct_type<S>(layer: &mut Blob<S>) -> Option<()> {
+    let packing = layer.packing.filter(|&packing| packing != Packing::None)?;
+    (layer.media_type == OCI_LAYER).then(|| layer.media_type = media_type(packing))
 }
 
 /// Whether the layer's digest is one that verifying the archive proves. Outside of a layout, one in the name of a file
