@@ -14,7 +14,7 @@ const BY_UNPIGZ = ['archive-gzip-junk', 'layers-gzip-junk', 'layers-gzip-zeros',
 
 // What Docker's engine lets its containerd do, and nerdctl, but not `ctr` of containerd 1.6. Of two images with one name it may
 // have collected the first by the time that it unpacks it.
-const NOT_BY_CTR = ['two-same-tag', 'arch-arm64', 'config-no-platform', 'os-plan9', 'os-windows', 'tag-ipv6'];
+const NOT_BY_CTR = ['two-same-tag', 'arch-arm64', 'config-no-platform', 'os-plan9', 'os-windows', 'tag-ipv6', 'tag-long', 'tag-upper-registry'];
 
 // The readers have nothing in common, and each waits half of the time.
 describe('compatibility', { skip: skipUnless('dockerd', 'podman', 'skopeo'), concurrency: true }, () => {

@@ -15,7 +15,7 @@ use crate::tar::{Entry, EntryKind, beside, clean};
 use crate::write::{OCI_CONFIG, OCI_MANIFEST};
 
 use super::config::Config;
-use super::docker::{has_address, sha256_flaw};
+use super::docker::{sha256_flaw, was_always_one};
 use super::facts::{Facts, Item, distinct, items};
 use super::oci::{self, DOCKER_MANIFEST, Descriptor, Document, Kind, Manifest};
 use super::{Flaw, Loaded, Read, Reading, stored};
@@ -63,8 +63,8 @@ fn podman_archive<S: Source + Clone>(facts: &Facts<'_, S>) -> Result<Vec<Loaded>
             Ok(name) if name.tag().is_none() => {
                 return Err(Flaw::of_form(format!("The name \"{tag}\" has no tag.")));
             }
-            Ok(_) => {}
-            Err(_) => return Err(Flaw::of_image(format!("\"{tag}\" is no name for an image."))),
+            Ok(name) if was_always_one(&name) => {}
+            _ => return Err(Flaw::of_image(format!("\"{tag}\" is no name for an image."))),
         }
     }
     let mut images = Vec::new();
@@ -96,7 +96,7 @@ fn podman_name(text: &str, digest: Option<&str>) -> Result<String, Flaw> {
         text.split_once('/').is_some_and(|(first, _)| first == "localhost" || first.contains(['.', ':']));
     let full = if has_registry { text.to_owned() } else { format!("localhost/{text}") };
     let is_own = |name: &Reference| name.digest().is_none_or(|own| digest.is_none_or(|digest| own == digest));
-    let name = Reference::parse(&full).ok().filter(|name| !has_address(text) && is_own(name));
+    let name = Reference::parse(&full).ok().filter(|name| was_always_one(name) && is_own(name));
     name.map(|name| name.canonical())
         .ok_or_else(|| Flaw::of_image(format!("\"{text}\" is no name for an image.")))
 }

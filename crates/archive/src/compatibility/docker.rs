@@ -126,8 +126,9 @@ fn type_flaw<S: Source + Clone>(facts: &Facts<'_, S>) -> Option<Flaw> {
 /// A name has to have a tag; none is added.
 fn name(text: &str, reader: Reader) -> Result<String, Flaw> {
     match Reference::parse_bare(text) {
-        Ok(_) if has_address(text) && reader == Reader::Docker24 => {
-            Err(Flaw::of_image(format!("The name \"{text}\" begins with an IPv6 address.")))
+        Ok(name) if reader == Reader::Docker24 && !was_always_one(&name) => {
+            let sentence = format!("\"{text}\" was no name for an image before Docker 25.");
+            Err(Flaw::of_image(sentence))
         }
         Ok(reference) if reference.tag().is_some() => Ok(reference.to_string()),
         Ok(reference) => {
@@ -139,9 +140,12 @@ fn name(text: &str, reader: Reader) -> Result<String, Flaw> {
     }
 }
 
-/// What was not allowed in names for long.
-pub(super) fn has_address(name: &str) -> bool {
-    name.starts_with('[')
+/// Whether a name is one by the grammar of old, too: no registry was an IPv6 address, or was told by upper case alone, and its
+/// name counted for the longest that there may be.
+pub(super) fn was_always_one(name: &Reference) -> bool {
+    let domain = name.domain();
+    let is_told = domain == "localhost" || domain.contains(['.', ':']);
+    is_told && !domain.starts_with('[') && name.name().len() <= 255
 }
 
 /// Archives of Docker up to 1.9: every directory at the top is a layer, and `repositories` has the names. The engine writes

@@ -18,6 +18,9 @@ use super::Flaw;
 /// The largest layer that is looked into.
 const MAX_LOOKED_INTO: u64 = 16 << 20;
 
+/// The longest name of a file on Linux, in bytes.
+const MAX_FILE_NAME: usize = 255;
+
 /// The longest window of a zstd frame that Go's decoder takes, 512 MiB, as the frame's header states it.
 const MAX_ZSTD_WINDOW: u8 = 19 << 3;
 
@@ -103,8 +106,21 @@ impl<'a, S: Source + Clone> Facts<'a, S> {
     pub(super) fn unpacking_flaw(&self, any_path: bool) -> Option<Flaw> {
         let inside = |path: &str| clean(&format!("/{path}"));
         let mut seen = HashSet::new();
+        let mut files = HashSet::new();
         for entry in self.entries() {
             let path = &*entry.path;
+            let place = inside(path);
+            let directory = place.rsplit_once('/').map_or("", |(directory, _)| directory);
+            if files.contains(directory) || place.split('/').any(|name| name.len() > MAX_FILE_NAME) {
+                return Some(Flaw::of_form(format!(
+                    "The member \"{path}\" is below a file, or has a name that is too long for one."
+                )));
+            }
+            if entry.kind == EntryKind::File {
+                files.insert(place.clone());
+            } else {
+                files.remove(&place);
+            }
             if !any_path && leaves(path) {
                 return Some(Flaw::of_form(format!(
                     "The member \"{path}\" has a path that leaves the archive."
@@ -121,7 +137,7 @@ impl<'a, S: Source + Clone> Facts<'a, S> {
                     "The member \"{path}\" is a link to nothing in the archive."
                 )));
             }
-            seen.insert(inside(path));
+            seen.insert(place);
         }
         None
     }
