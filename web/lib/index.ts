@@ -54,7 +54,7 @@ export interface Saved {
   name: string;
   size: number;
   /**
-   * Names that the format has no place for, where it is `docker` or `docker-legacy`: a tag alone, or a name with a digest alone. Docker
+   * Names that the format has no place for, where it is `docker` or `docker-legacy`: a tag alone, or a name with a digest. Docker
    * does not know the images by them.
    */
   leftOut: string[];

@@ -15,7 +15,8 @@ use longshore_archive::{
     Archive, Code, Limits, Packing, Part, Selection, Source, Target, Verdict, left_out, needs, save, sha256,
 };
 use longshore_fixtures::{
-    ImageSpec, Layer, containerd, crane, docker_hybrid, docker_legacy, docker_v1, oci, oci_platforms, skopeo,
+    Content, ImageSpec, Layer, containerd, crane, docker_hybrid, docker_legacy, docker_legacy_entries,
+    docker_v1, oci, oci_platforms, skopeo, tar,
 };
 use proptest::prelude::*;
 use saving::{Open, all, packed, save_some};
@@ -194,6 +195,23 @@ fn names_that_docker_has_no_place_for_are_told() {
     assert_eq!((told(Target::Docker), told(Target::DockerLegacy)), (tag.clone(), tag));
     assert!(told(Target::Oci).is_empty() && told(Target::Registry).is_empty());
     assert!(left_out(&[select(1)], Target::Docker).is_empty());
+}
+
+#[test]
+fn a_name_with_a_tag_and_a_digest_is_not_the_tag() {
+    let name = format!("app:1@sha256:{}", "a".repeat(64));
+    let mut entries = docker_legacy_entries(&[ImageSpec::new("app:1")]);
+    for entry in entries.iter_mut().filter(|entry| entry.path == "manifest.json") {
+        let Content::Bytes(bytes) = &mut entry.content else { continue };
+        *bytes = String::from_utf8_lossy(bytes).replace("app:1", &name).into_bytes();
+    }
+    let archive = open(tar(&entries));
+    for target in [Target::Docker, Target::DockerLegacy, Target::Store] {
+        assert!(all(&archive, target).images()[0].names.is_empty(), "{target:?}");
+        let (measured, repacked) = (HashMap::new(), HashMap::new());
+        let selection = Selection { archive: &archive, image: 0, measured: &measured, repacked: &repacked };
+        assert_eq!(left_out(&[selection], target), [name.as_str()]);
+    }
 }
 
 #[test]

@@ -102,18 +102,18 @@ fn source<S>(layer: &Blob<S>) -> String {
     )
 }
 
-/// `RepoTags`: names as Docker prints them, `null` where there is none. Bare tags and digests have no place there.
+/// `RepoTags`: names as Docker prints them, `null` where there is none. Bare tags and names with a digest have no place there.
 pub(super) fn tags(names: &[Name]) -> String {
     let tags: Vec<_> =
         tagged(names).map(|(repository, tag)| json::string(&format!("{repository}:{tag}"))).collect();
     if tags.is_empty() { "null".to_owned() } else { json::array_of(tags) }
 }
 
-/// Repository and tag, as Docker prints them, of the names that have both.
+/// Repository and tag, as Docker prints them, of the names that have both. Where there is a digest, too, the tag says nothing.
 fn tagged(names: &[Name]) -> impl Iterator<Item = (String, &str)> {
     let mut seen = HashSet::new();
     names.iter().filter_map(move |name| {
-        let reference = name.reference()?;
+        let reference = name.reference().filter(|reference| reference.digest().is_none())?;
         let tag = reference.tag()?;
         let familiar = reference.familiar_name();
         seen.insert((familiar.clone(), tag)).then_some((familiar, tag))

@@ -31,6 +31,7 @@ use crate::error::{Code, Error, Result};
 use crate::measure::Measured;
 use crate::model::{Format, Name, is_encrypted};
 use crate::recipe::Recipe;
+use crate::reference::Reference;
 use crate::source::Source;
 
 /// The layouts that can be written.
@@ -194,16 +195,17 @@ fn refuse_encrypted<S>(images: &[Packed<S>]) -> Result<()> {
     Err(Error::new(Code::InvalidArgument, sentence).with("digest", layer.digest.as_str()))
 }
 
-/// The names of images that what Docker reads has no place for, each once: tags alone, and names with a digest alone. None, for
-/// layouts without `manifest.json`.
+/// The names of images that what Docker reads has no place for, each once: tags alone, names with a digest, and what is no name.
+/// None, for layouts without `manifest.json`.
 pub fn left_out<S: Source + Clone>(selections: &[Selection<'_, S>], target: Target) -> Vec<String> {
-    if !matches!(target, Target::Docker | Target::DockerLegacy) {
+    if matches!(target, Target::Oci | Target::Registry) {
         return Vec::new();
     }
     let mut seen = HashSet::new();
     let images = selections.iter().filter_map(|selection| selection.archive.images().get(selection.image));
     let names = images.flat_map(|image| &image.names);
-    let has_place = |name: &Name| name.reference().is_some_and(|reference| reference.tag().is_some());
+    let is_tag = |reference: &Reference| reference.tag().is_some() && reference.digest().is_none();
+    let has_place = |name: &Name| name.reference().is_some_and(is_tag);
     names.filter(|name| !has_place(name) && seen.insert(*name)).map(ToString::to_string).collect()
 }
 
