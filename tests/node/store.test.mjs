@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { fixtures, middleOfLayer } from '../support/fixtures.mjs';
 import { longshore } from '../support/longshore.mjs';
 import { run } from '../support/run.mjs';
-import { tar } from '../support/tars.mjs';
+import { tar, writeImages } from '../support/tars.mjs';
 import { lasting, temporary } from '../support/temp.mjs';
 
 const PROCESS = fileURLToPath(new URL('./store-process.mjs', import.meta.url));
@@ -144,6 +144,22 @@ describe('the store in Node', () => {
     await archive.tag('app:1', 'edited:2');
     assert.ok((await store.load(archive)).lines.includes('Loaded image: edited:2'));
     assert.deepEqual(archive.images[0].references, ['app:1', 'edited:2']);
+  });
+
+  it('tells of names that cannot be kept, and moves no tag for a name with a digest', async (t) => {
+    const store = await opened(t);
+    const both = `app:1@sha256:${'a'.repeat(64)}`;
+    const image = (text, names) => ({ names, layers: [{ step: 'a', tar: tar([{ path: 'a', content: text }]) }] });
+    const [first, second] = [join(directory, 'first.tar'), join(directory, 'second.tar')];
+    await writeImages(first, [image('first', ['app:1'])]);
+    await writeImages(second, [image('second', ['Upper:1', both, 'a:b:c', '', 'good:1'])]);
+    const [id] = (await store.load(first)).images;
+    const { refused, names: added, moves } = await store.plan(second);
+    assert.deepEqual([refused, added, moves], [['Upper:1', both, 'a:b:c', ''], ['good:1'], []]);
+    const loaded = await store.load(second);
+    assert.deepEqual([loaded.refused, loaded.lines], [refused, ['Loaded image: good:1']]);
+    assert.equal((await store.inspect('app:1')).Id, id);
+    assert.deepEqual((await store.load(first)).refused, []);
   });
 
   it('tags, removes and undoes as Docker would, image by image', async (t) => {

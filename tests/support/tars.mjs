@@ -47,10 +47,13 @@ function padded(data) {
   return Buffer.concat([data, Buffer.alloc((512 - (data.length % 512)) % 512)]);
 }
 
-/** Writes an archive as `docker save` of old does. Each image is `{ name, layers: [{ step, tar }], config }`. */
+/**
+ * Writes an archive as `docker save` of old does. Each image is `{ name, layers: [{ step, tar }], config }`, or has `names`; `top` is
+ * what its config says beside.
+ */
 export async function writeImages(file, images) {
   const members = new Map();
-  const manifest = images.map(({ name, layers, config = {} }) => {
+  const manifest = images.map(({ name, names = [name], layers, config = {}, top = {} }) => {
     const paths = layers.map(({ tar }) => {
       const path = `${sha256(tar)}/layer.tar`;
       members.set(path, tar);
@@ -63,10 +66,11 @@ export async function writeImages(file, images) {
       config,
       history: layers.map(({ step }) => ({ created: '2024-05-01T12:00:00Z', created_by: step })),
       rootfs: { type: 'layers', diff_ids: layers.map(({ tar }) => `sha256:${sha256(tar)}`) },
+      ...top,
     });
     const Config = `${sha256(text)}.json`;
     members.set(Config, text);
-    return { Config, RepoTags: [name], Layers: paths };
+    return { Config, RepoTags: names, Layers: paths };
   });
   members.set('manifest.json', JSON.stringify(manifest));
   await writeFile(file, tar([...members].map(([path, content]) => ({ path, content }))));

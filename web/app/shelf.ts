@@ -212,7 +212,8 @@ export async function shelf(section: HTMLElement, open: (archive: Archive) => Pr
         });
         if (!loaded) continue;
         problems.clear();
-        log.add(`docker load --input ${archive.name}`, loaded.lines);
+        const refused = loaded.refused.map((name) => h('span', {}, 'A name that cannot be kept: ', quoted(name)));
+        log.add(`docker load --input ${archive.name}`, loaded.lines, ...refused);
       } catch (thrown) {
         problems.show(thrown, archive.name);
       }

@@ -195,6 +195,8 @@ export interface Incoming {
   /** A document for it, too, where the archive is that of a whole store. */
   containers?: string | undefined;
   blobs: BlobToKeep[];
+  /** Names that a store has no place for. */
+  refused: string[];
 }
 
 /** A catalog as the shell has read it: `rows` are only needed where the session does not have that revision yet. */
@@ -210,7 +212,7 @@ export type Row = [key: string, value: string];
 
 /** What the engine can be asked: what it takes and what it gives. It changes nothing but by `apply`. */
 export interface Verbs {
-  plan: { args: [incoming: string, containers: string | undefined]; result: Omit<LoadPlan, 'knownBytes' | 'room'> & { blobs: KeptBlob[] } };
+  plan: { args: [incoming: string, containers: string | undefined]; result: Omit<LoadPlan, 'refused' | 'knownBytes' | 'room'> & { blobs: KeptBlob[] } };
   load: { args: [incoming: string, containers: string | undefined]; result: EngineChange };
   tagging: { args: [source: string, target: string]; result: Tagging };
   tag: { args: [source: string, target: string]; result: EngineChange };

@@ -143,10 +143,11 @@ export class Session {
       const archive = this.#archive(handle);
       const containers = archive.text(...carriedAt());
       const contents = containers === undefined ? [] : carried(containers).map(({ path, ...blob }) => ({ ...blob, layers: [], parts: archive.member(path) }));
-      const made = new Examination(this.#known(known).parts(), this.#readSync);
+      const begun = this.#known(known);
+      const made = new Examination(begun.parts(), this.#readSync);
       try {
         const { incoming, blobs } = made.incoming(rules);
-        return { incoming, containers, blobs: [...blobs, ...contents] };
+        return { incoming, containers, blobs: [...blobs, ...contents], refused: begun.leftOut() };
       } finally {
         made.free();
       }

@@ -12,6 +12,8 @@ export interface LoadOptions extends UnpackOptions {
 export interface LoadResult {
   /** What `docker load` prints. */
   lines: string[];
+  /** Names that could not be kept: tags alone, names with a digest, and what is no name to Docker. */
+  refused: string[];
   /** IDs of the images that were not here before. */
   images: string[];
   /** IDs of the working containers that were not: the archive of a whole store has such. */
@@ -41,7 +43,7 @@ export interface LoadPlan {
   moves: MovedName[];
   /** Names that the archive gives to several images, each from one to the next: the last would keep it. */
   repeated: { name: string; from: string; to: string }[];
-  /** Names that Docker has no word for, which would be left out. */
+  /** Names that could not be kept: tags alone, names with a digest, and what is no name to Docker. */
   refused: string[];
   /** Bytes of blobs that would have to be kept, and of those that need not. */
   bytes: number;

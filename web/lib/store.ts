@@ -131,12 +131,12 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
     const { limits, rules } = checkedLoad(options);
     return this.#running.run(options, (calls) =>
       this.#withArchive(input, calls, (archive) =>
-        archive.handOver(rules, { ...calls, limits }, async ({ incoming, containers, blobs: all }) => {
+        archive.handOver(rules, { ...calls, limits }, async ({ incoming, containers, blobs: all, refused }) => {
           const { blobs, ...plan } = await this.#catalog.ask('plan', [incoming, containers]);
           const missing = new Set(await this.#edge.keeping.missing(all));
           const room = await this.#edge.keeping.room();
           const bytes = sum(blobs.filter(({ digest }) => missing.has(digest)));
-          return { ...plan, bytes, knownBytes: sum(all) - bytes, ...(room !== undefined && { room }) };
+          return { ...plan, refused, bytes, knownBytes: sum(all) - bytes, ...(room !== undefined && { room }) };
         }),
       ),
     );
@@ -165,7 +165,7 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
           const { change, bytes } = await this.#keep(plan, limits, { ...calls, signal });
           // What undoing it would take away was not here before.
           const added = (kind: string) => change.inverse.delete.flatMap((key) => (key.startsWith(kind) ? key.slice(kind.length) : []));
-          return { lines: change.lines, images: added('image/'), containers: added('container/'), bytes };
+          return { lines: change.lines, refused: incoming.refused, images: added('image/'), containers: added('container/'), bytes };
         }),
       ),
     );

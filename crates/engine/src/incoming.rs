@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use longshore_archive::{Archive, Code, Error, ListedTarget, Reference, Result, Source};
+use longshore_archive::{Archive, Code, Error, ListedTarget, Name, Reference, Result, Source};
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::Target;
@@ -18,9 +18,6 @@ pub struct Incoming {
     pub indexes: Vec<Index>,
     /// What the archive lists and under which names, in its order.
     pub listed: Vec<Listed>,
-    /// Names that Docker has no word for; they are left out.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub refused: Vec<String>,
     /// Working containers, where the archive is that of a whole store.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub containers: Vec<Carried>,
@@ -40,7 +37,8 @@ impl Incoming {
     /// image with a manifest, every blob by its digest.
     ///
     /// Fails with `invalid-argument` where it is not, with `invalid-manifest`, in Docker's words, where `docker load`
-    /// would fail, and as reading configs does. A name without a tag gets `latest`, as in Docker's containerd store.
+    /// would fail, and as reading configs does. A name without a tag gets `latest`, as in Docker's containerd store; what has no
+    /// place in that form ([`left_out`](longshore_archive::left_out)) is left out here.
     pub fn of<S: Source + Clone>(archive: &Archive<S>) -> Result<Self> {
         let listing = archive.listing()?;
         let mut incoming = Self::default();
@@ -76,14 +74,9 @@ impl Incoming {
                 }
             };
             let Some(target) = target else { continue };
-            let mut names = Vec::new();
-            for name in &listed.names {
-                match name.reference().filter(|name| name.digest().is_none()) {
-                    Some(reference) => names.push(reference.to_string()),
-                    None => incoming.refused.push(name.text().to_owned()),
-                }
-            }
-            incoming.listed.push(Listed { target, names });
+            let references = listed.names.iter().filter_map(Name::reference);
+            let tags = references.filter(|name| name.digest().is_none());
+            incoming.listed.push(Listed { target, names: tags.map(ToString::to_string).collect() });
         }
         incoming.check()?;
         Ok(incoming)

@@ -29,8 +29,6 @@ pub struct Plan {
     pub moves: Vec<Move>,
     /// Names that the archive gives to several images, from each to the next: the last keeps them.
     pub repeated: Vec<Move>,
-    /// Names that Docker has no word for, which are left out.
-    pub refused: Vec<String>,
     /// The blobs to be kept: what the catalog needs afterwards and does not need, or lacks, before.
     pub blobs: Vec<Blob>,
     /// Bytes of these.
@@ -52,7 +50,7 @@ impl Catalog {
     /// What [`Self::load`] would do. Fails as it does.
     pub fn plan(&self, incoming: &Incoming) -> Result<Plan> {
         let loaded = self.loaded(incoming)?;
-        let mut plan = Plan { refused: incoming.refused.clone(), ..Plan::default() };
+        let mut plan = Plan::default();
         for image in &incoming.images {
             let list = match self.image(image.id()) {
                 None => &mut plan.added,

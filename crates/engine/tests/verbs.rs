@@ -442,3 +442,24 @@ fn thousands_of_images_are_no_trouble() {
     done(&mut catalog, |catalog| Ok(catalog.prune(&options)?.change));
     assert_eq!(catalog, Catalog::default());
 }
+
+/// An archive whose only image is given names that no tool writes.
+fn named(names: &[&str]) -> Vec<u8> {
+    let mut entries = fixtures::docker_legacy_entries(&[ImageSpec::new("app:1")]);
+    entries.retain(|entry| entry.path != "repositories");
+    for entry in entries.iter_mut().filter(|entry| entry.path == "manifest.json") {
+        let fixtures::Content::Bytes(bytes) = &mut entry.content else { continue };
+        let text = String::from_utf8(bytes.clone()).unwrap();
+        *bytes = text.replace(r#"["app:1"]"#, &serde_json::to_string(names).unwrap()).into_bytes();
+    }
+    fixtures::tar(&entries)
+}
+
+#[test]
+fn names_that_cannot_be_kept_are_left_out() {
+    let digest = format!("sha256:{}", "a".repeat(64));
+    let (both, pinned) = (format!("app:1@{digest}"), format!("app@{digest}"));
+    let names = ["Upper:1", &both, &pinned, "a:b:c", "", &"a".repeat(64), "1.0", "ok:1"];
+    let catalog = with(&[named(&names)]);
+    assert_eq!(shown(&catalog), ["1.0:latest amd64", "ok:1 amd64"]);
+}
