@@ -7,6 +7,7 @@ import { fixtures } from '../support/fixtures.mjs';
 import { longshore } from '../support/longshore.mjs';
 import { ROOT, besideDocker } from '../support/oracle.mjs';
 import { skipUnless } from '../support/peers.mjs';
+import { startRegistry } from '../support/registry.mjs';
 import { lasting, temporary } from '../support/temp.mjs';
 
 const STEPS = 2000;
@@ -42,5 +43,65 @@ describe('engine', { skip: skipUnless('dockerd', 'busybox') }, () => {
     assert.equal((await engine.images())['twin:1'], last);
     assert.equal((await store.inspect('twin:1')).Id, last);
     assert.equal((await store.images()).length, 3);
+  });
+
+  it('knows what was pulled by its digest, as Docker does', { skip: skipUnless('docker-registry') }, async (t) => {
+    const { openStore } = await longshore();
+    const { host } = await startRegistry(t);
+    const [one, two] = [`${host}/team/app`, `${host}/team/copy`];
+    const file = join(directory, 'pulled.tar');
+    await fixtures(['docker-legacy', '--images', '1', '--layers', '2', '--name', `${one}:1`, file]);
+    await engine.empty();
+    await engine.docker('load', '--input', file);
+    await engine.docker('tag', `${one}:1`, `${two}:1`);
+    const id = (await engine.images())[`${one}:1`];
+    const pushed = await engine.docker('push', `${one}:1`);
+    await engine.docker('push', `${two}:1`);
+    const digest = /sha256:[0-9a-f]{64}/.exec(pushed.trim().split('\n').at(-1))[0];
+
+    const rmi = (name) => ({
+      docker: () => engine.docker('rmi', name).then((text) => text.trim().split('\n'), ({ message }) => [/conflict: .*/.exec(message)[0]]),
+      ours: async (store) => (await store.rmi([name])).flatMap(({ lines, error }) => error?.message ?? lines),
+    });
+    const pull = (name) => ({
+      docker: () => engine.docker('pull', '--quiet', name).then(() => 'pulled'),
+      ours: (store) => store.pull(name).then(() => 'pulled'),
+    });
+    const row = ({ repository = '<none>', tag = '<none>', digest = '<none>' }) => `${repository} ${tag} ${digest}`;
+    const images = (...filters) => ({
+      docker: async () => {
+        const given = filters.flatMap((filter) => ['--filter', filter.join('=')]);
+        const text = await engine.docker('images', '--digests', '--format', '{{.Repository}} {{.Tag}} {{.Digest}}', ...given);
+        return text.trim().split('\n').sort();
+      },
+      ours: async (store) => {
+        const rows = (await store.images({ filters: Object.fromEntries(filters.map(([key, value]) => [key, [value]])) })).map(row);
+        return rows.length > 0 ? rows.sort() : [''];
+      },
+    });
+    const inspect = () => ({
+      docker: () => engine.docker('image', 'inspect', '--format', '{{json .RepoTags}} {{json .RepoDigests}}', id).then((text) => text.trim()),
+      ours: async (store) => {
+        const { RepoTags, RepoDigests } = await store.inspect(id);
+        return `${JSON.stringify(RepoTags)} ${JSON.stringify(RepoDigests)}`;
+      },
+    });
+    const walks = [
+      [pull(`${one}@${digest}`), images(), images(['dangling', 'true']), images(['dangling', 'false']), images(['reference', `${one}@*`]), inspect(), rmi(`${one}@${digest}`)],
+      [pull(`${one}:1`), images(), inspect(), pull(`${one}@${digest}`), images(), rmi(`${one}:1`)],
+      [pull(`${one}@${digest}`), pull(`${two}@${digest}`), images(), rmi(id), rmi(`${one}@${digest}`), images(), rmi(id)],
+      [pull(`${one}:1@${digest}`), images(), inspect(), rmi(id)],
+      [pull(`${one}:1`), rmi(`${one}@${digest}`), images(), rmi(id)],
+      [pull(`${one}:1`), pull(`${two}:1`), rmi(id), rmi(`${two}:1`), rmi(id)],
+    ];
+    for (const [number, walk] of walks.entries()) {
+      await engine.empty();
+      const store = await openStore(join(directory, `pulled-${number}`));
+      t.after(() => store.close());
+      for (const [step, { docker, ours }] of walk.entries()) {
+        assert.deepEqual(await ours(store), await docker(), `walk ${number}, step ${step}`);
+      }
+      assert.deepEqual(await store.images(), []);
+    }
   });
 });

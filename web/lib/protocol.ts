@@ -213,7 +213,7 @@ export type Row = [key: string, value: string];
 /** What the engine can be asked: what it takes and what it gives. It changes nothing but by `apply`. */
 export interface Verbs {
   plan: { args: [incoming: string, containers: string | undefined]; result: Omit<LoadPlan, 'refused' | 'knownBytes' | 'room'> & { blobs: KeptBlob[] } };
-  load: { args: [incoming: string, containers: string | undefined]; result: EngineChange };
+  load: { args: [incoming: string, containers: string | undefined, pulled: string | undefined]; result: EngineChange };
   tagging: { args: [source: string, target: string]; result: Tagging };
   tag: { args: [source: string, target: string]; result: EngineChange };
   rmi: { args: [images: string[], force: boolean, noPrune: boolean]; result: EngineChange & { items: Removed[] } };

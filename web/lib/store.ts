@@ -153,13 +153,18 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
    * and `aborted`.
    */
   async load(input: Input | A, options: LoadOptions = {}): Promise<LoadResult> {
+    return this.#load(input, options);
+  }
+
+  /** `pulled` is the name by which a registry was asked for it. */
+  async #load(input: Input | A, options: LoadOptions, pulled?: string): Promise<LoadResult> {
     const { limits, rules } = checkedLoad(options);
     this.#edge.keeping.persist();
     return this.#running.run(options, (calls) =>
       this.#withArchive(input, calls, (archive) =>
         archive.handOver(rules, { ...calls, limits }, async (incoming, signal) => {
           const plan = async () => {
-            const { revision, result: change } = await this.#catalog.asked('load', [incoming.incoming, incoming.containers]);
+            const { revision, result: change } = await this.#catalog.asked('load', [incoming.incoming, incoming.containers, pulled]);
             return { revision, change, blobs: incoming.blobs };
           };
           const { change, bytes } = await this.#keep(plan, limits, { ...calls, signal });
@@ -299,8 +304,9 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
   }
 
   /**
-   * `docker pull`: takes in what a registry has under a name, which it gets here too. Nothing of it is there before all of it
-   * is verified, diff IDs too. Fails as `pull` and {@link load} do.
+   * `docker pull`: takes in what a registry has under a name, which it gets here too, with the digest that it has there
+   * (`app@sha256:…`); asked for by its digest, that alone. Nothing of it is there before all of it is verified, diff IDs too. Fails
+   * as `pull` and {@link load} do.
    */
   async pull(reference: string, options: PullOptions = {}): Promise<LoadResult> {
     const limits = limitsOf(options.limits);
@@ -308,7 +314,7 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
       const archive = await this.#edge.pull(text(reference, 'reference'), calls);
       try {
         const { signal, onProgress } = calls;
-        return await this.load(archive, { limits, signal, ...(onProgress && { onProgress }) });
+        return await this.#load(archive, { limits, signal, ...(onProgress && { onProgress }) }, reference);
       } finally {
         await archive.close();
       }

@@ -28,7 +28,7 @@ pub struct Incoming {
 pub struct Listed {
     /// One of the images or indexes.
     pub target: Target,
-    /// Its names, each with a tag, as Docker prints them.
+    /// Its names, each with a tag or with a digest, as Docker prints them.
     pub names: Vec<String>,
 }
 
@@ -82,6 +82,26 @@ impl Incoming {
         Ok(incoming)
     }
 
+    /// Gives what a pull brought its names: the tag that was asked for, unless a digest was, and the digest that it has in the
+    /// registry (moby `distribution/pull_v2.go`).
+    ///
+    /// Fails with `invalid-reference`.
+    pub fn pulled(&mut self, reference: &str) -> Result<()> {
+        let asked = Reference::parse(reference)?;
+        let Some(listed) = self.listed.first_mut() else { return Ok(()) };
+        let digest = match &listed.target {
+            Target::Index(digest) => digest,
+            Target::Image(id) => {
+                let image = self.images.iter().find(|image| image.id() == id);
+                image.map_or(id, |image| &image.manifest().digest)
+            }
+        };
+        let pinned = format!("{}@{digest}", asked.familiar_name());
+        let tag = Some(asked).filter(|asked| asked.digest().is_none()).map(|asked| asked.to_string());
+        listed.names = tag.into_iter().chain([pinned]).collect();
+        Ok(())
+    }
+
     /// Every blob of it, each once.
     pub fn blobs(&self) -> BTreeMap<String, Blob> {
         let mut blobs = BTreeMap::new();
@@ -100,8 +120,7 @@ impl Incoming {
 
     /// The names, with what they lead to. Fails as [`Self::check`] does.
     pub(crate) fn references(&self) -> Result<Vec<(&Target, Vec<Reference>)>> {
-        let names =
-            |listed: &Listed| listed.names.iter().map(|name| tagged(name)).collect::<Result<Vec<_>>>();
+        let names = |listed: &Listed| listed.names.iter().map(|name| named(name)).collect::<Result<Vec<_>>>();
         self.listed.iter().map(|listed| Ok((&listed.target, names(listed)?))).collect()
     }
 
@@ -134,9 +153,9 @@ impl Incoming {
     }
 }
 
-fn tagged(name: &str) -> Result<Reference> {
+fn named(name: &str) -> Result<Reference> {
     let reference = Reference::parse(name)?;
-    if reference.digest().is_some() {
+    if reference.tag().is_some() && reference.digest().is_some() {
         let sentence = format!("invalid tag {name:?}");
         return Err(Error::new(Code::InvalidReference, sentence).with("reference", name));
     }

@@ -128,7 +128,7 @@ impl Catalog {
         match filters.dangling {
             Some(false) => rows,
             // What has children dangles only for as long as it is not asked for by that filter.
-            Some(true) if has_children || !rows.is_empty() => Vec::new(),
+            Some(true) if has_children || rows.iter().any(|row| row.tag.is_some()) => Vec::new(),
             _ if rows.is_empty() && filters.references.is_empty() && (all || !has_children) => {
                 vec![nameless(image)]
             }

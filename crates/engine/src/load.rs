@@ -138,8 +138,13 @@ impl Catalog {
         let listed = incoming.references()?;
         for (target, names) in &listed {
             is_last_named = !names.is_empty();
+            let is_tagged = names.iter().any(|name| name.tag().is_some());
             for name in names {
                 let before = self.name(name.clone(), (*target).clone());
+                // The digest of what was pulled goes without saying.
+                if is_tagged && name.tag().is_none() {
+                    continue;
+                }
                 if let Some(before) = before.filter(|before| before != *target) {
                     lines.push(format!(
                         "The image {name} already exists, renaming the old one with ID {} to empty string",

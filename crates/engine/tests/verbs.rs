@@ -463,3 +463,44 @@ fn names_that_cannot_be_kept_are_left_out() {
     let catalog = with(&[named(&names)]);
     assert_eq!(shown(&catalog), ["1.0:latest amd64", "ok:1 amd64"]);
 }
+
+#[test]
+fn what_is_pulled_is_known_by_its_digest_too() {
+    let pull = |catalog: &mut Catalog, reference: &str| {
+        let mut pulled = incoming(fixtures::oci(&[ImageSpec::new("registry.local/app:1")]));
+        pulled.pulled(reference).unwrap();
+        done(catalog, |catalog| catalog.load(&pulled))
+    };
+    let mut catalog = Catalog::default();
+    assert_eq!(pull(&mut catalog, "registry.local/app:1"), ["Loaded image: registry.local/app:1"]);
+    let row = catalog.images(&ListOptions::default()).unwrap().remove(0);
+    let digest = row.digest.unwrap();
+    let pinned = format!("registry.local/app@{digest}");
+    assert_eq!(digest, catalog.image(&row.id).unwrap().manifest().digest);
+    assert_eq!(catalog.inspect(&pinned).unwrap().repo_digests, [pinned.as_str()]);
+    assert_eq!(catalog.save(std::slice::from_ref(&pinned), &[]).unwrap().blobs.len(), 3);
+
+    // Another repository stands against removing it by its ID; with the last tag of one its digest goes.
+    pull(&mut catalog, &format!("registry.local/copy:2@{digest}"));
+    let options = RmiOptions::default();
+    assert_eq!(removed(&mut catalog, &row.id, &options).unwrap_err().code(), Code::ImageInUse);
+    assert_eq!(
+        removed(&mut catalog, "registry.local/app:1", &options).unwrap(),
+        ["Untagged: registry.local/app:1".to_owned(), format!("Untagged: {pinned}")]
+    );
+    let copy = format!("registry.local/copy@{digest}");
+    let asked = |dangling: &str| {
+        let filters = vec![("dangling".to_owned(), dangling.to_owned())];
+        catalog.images(&ListOptions { filters, ..ListOptions::default() }).unwrap()
+    };
+    for rows in [asked("true"), asked("false")] {
+        assert_eq!(rows[0].repository.as_deref(), Some("registry.local/copy"));
+        assert_eq!((rows.len(), &rows[0].tag, &rows[0].digest), (1, &None, &Some(digest.clone())));
+    }
+    let pruned = catalog.prune(&PruneOptions::default()).unwrap();
+    assert_eq!(pruned.change.lines[1], format!("untagged: {copy}"));
+
+    // Asked for by its digest alone, it is told by that.
+    let mut catalog = Catalog::default();
+    assert_eq!(pull(&mut catalog, &format!("copy@{digest}")), [format!("Loaded image: copy@{digest}")]);
+}

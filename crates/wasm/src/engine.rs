@@ -128,10 +128,13 @@ impl Catalog {
         to_js(&plan.map_err(to_throw)?)
     }
 
-    /// `docker load`. The arguments are those of [`Self::plan`].
+    /// `docker load`. The arguments are those of [`Self::plan`], and what was asked of a registry, if that is where it came from.
     #[wasm_bindgen(unchecked_return_type = "Verbs['load']['result']")]
-    pub fn load(&self, incoming: &str, containers: Option<String>) -> JsResult {
-        let incoming = with(incoming, containers).map_err(to_throw)?;
+    pub fn load(&self, incoming: &str, containers: Option<String>, pulled: Option<String>) -> JsResult {
+        let mut incoming = with(incoming, containers).map_err(to_throw)?;
+        if let Some(reference) = pulled {
+            incoming.pulled(&reference).map_err(to_throw)?;
+        }
         let change = self.core.load(&incoming).map_err(to_throw)?;
         // Also what the store should have: it may have been lost.
         self.planned(change, Nothing {}, &incoming.blobs().into_keys().collect())
