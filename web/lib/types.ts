@@ -345,6 +345,7 @@ export interface ImageInspect {
   Architecture: string;
   Variant?: string;
   Os: string;
+  OsVersion?: string;
   Size: number;
   RootFS: { Type: string; Layers: string[] };
 }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::config;
+use crate::config::{self, Config};
 use crate::digest::hex;
 use crate::error::{Code, Error, Finding, FindingCode, Result, Severity};
 use crate::findings::{index_findings, name_findings, tar_findings, two_listings};
@@ -273,24 +273,12 @@ impl<S: Source + Clone> Archive<S> {
         let found = self.find(image)?;
         let image = self.images.get(found).ok_or_else(|| no_such_image(image))?;
         let bytes = self.members.document(image.config_entry)?;
-        let comment = image.history.last().and_then(|entry| entry.comment.clone());
         Ok(Inspect {
-            id: image.id.clone(),
             repo_tags: image.names.iter().map(ToString::to_string).collect(),
-            repo_digests: Vec::new(),
             parent: image.parent.clone(),
-            comment: comment.unwrap_or_default(),
-            created: image.created.clone(),
-            author: image.author.clone().unwrap_or_default(),
-            config: config::container_value(&bytes, &image.id)?,
-            architecture: image.platform.architecture.clone(),
-            variant: image.platform.variant.clone(),
-            os: image.platform.os.clone(),
             size: image.size,
-            root_fs: RootFs {
-                kind: "layers",
-                layers: image.layers.iter().filter_map(|layer| layer.diff_id.clone()).collect(),
-            },
+            root_fs: RootFs::of(image.layers.iter().filter_map(|layer| layer.diff_id.clone()).collect()),
+            ..Inspect::of(&image.id, &bytes)?
         })
     }
 
@@ -393,9 +381,37 @@ pub struct Inspect {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub variant: Option<String>,
     pub os: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub os_version: Option<String>,
     pub size: u64,
     #[serde(rename = "RootFS")]
     pub root_fs: RootFs,
+}
+
+impl Inspect {
+    /// What an image's config says. It has no names, no parent and no size.
+    ///
+    /// Fails with `invalid-config`.
+    pub fn of(id: &str, config: &[u8]) -> Result<Self> {
+        let Config { platform, created, author, comment, os_version, diff_ids, .. } =
+            Config::read(config, id)?;
+        Ok(Self {
+            id: id.to_owned(),
+            repo_tags: Vec::new(),
+            repo_digests: Vec::new(),
+            parent: None,
+            comment: comment.unwrap_or_default(),
+            created,
+            author: author.unwrap_or_default(),
+            config: config::container_value(config, id)?,
+            architecture: platform.architecture,
+            variant: platform.variant,
+            os: Some(platform.os).filter(|os| !os.is_empty()).unwrap_or_else(|| "linux".to_owned()),
+            os_version,
+            size: 0,
+            root_fs: RootFs::of(diff_ids),
+        })
+    }
 }
 
 /// The layers of an [`Inspect`].
@@ -407,4 +423,10 @@ pub struct RootFs {
     pub kind: &'static str,
     /// Diff IDs, bottom first.
     pub layers: Vec<String>,
+}
+
+impl RootFs {
+    fn of(layers: Vec<String>) -> Self {
+        Self { kind: "layers", layers }
+    }
 }

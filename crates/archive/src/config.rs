@@ -18,6 +18,10 @@ pub struct Config {
     pub created: Option<String>,
     /// Who made it.
     pub author: Option<String>,
+    /// A message: its own, or else that of its last step.
+    pub comment: Option<String>,
+    /// The version of Windows that it was built for.
+    pub os_version: Option<String>,
     /// Digests of the uncompressed layers, bottom first.
     pub diff_ids: Vec<String>,
     /// Oldest first.
@@ -32,6 +36,8 @@ impl Config {
         let object = object(bytes, path)?;
         let text = |key: &str| object.read::<String>(key).filter(|text| !text.is_empty());
         let diff_ids = object.object("rootfs").and_then(|rootfs| rootfs.read("diff_ids")).unwrap_or_default();
+        let history = history(&object);
+        let comment = text("comment").or_else(|| history.last()?.comment.clone());
         Ok(Self {
             platform: Platform {
                 os: text("os").unwrap_or_default(),
@@ -40,8 +46,10 @@ impl Config {
             },
             created: text("created"),
             author: text("author"),
+            comment,
+            os_version: text("os.version"),
             diff_ids,
-            history: history(&object),
+            history,
             container: object.object("config").map(|config| container(&config)).unwrap_or_default(),
         })
     }
@@ -55,7 +63,7 @@ impl Config {
 /// The `config` object of an image's config, as it stands: what `docker image inspect` prints under `Config`.
 ///
 /// `path` is for the error, which has the code `invalid-config`.
-pub fn container_value(bytes: &[u8], path: &str) -> Result<Box<RawValue>> {
+pub(crate) fn container_value(bytes: &[u8], path: &str) -> Result<Box<RawValue>> {
     let text = object(bytes, path)?.text("config").map(str::to_owned);
     Ok(text.and_then(|text| RawValue::from_string(text).ok()).unwrap_or_else(|| RawValue::NULL.to_owned()))
 }

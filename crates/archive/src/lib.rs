@@ -62,7 +62,7 @@ pub use changes::{Change, ConfigChanges};
 pub use commit::{Commit, CommitChanges};
 pub use compatibility::{Compatibility, LoadVerdict, Loaded, Reader, compatibility};
 pub use compression::Compression;
-pub use config::{Config, container_value};
+pub use config::Config;
 pub use digest::{Algorithm, Hasher, Hashing, blob_path, hex, sha256};
 pub use edit::{Edit, NameChange, RenameRule};
 pub use error::{Code, Detail, Error, Fact, Finding, FindingCode, Result, Severity};

@@ -1,6 +1,6 @@
 //! `docker image inspect`.
 
-use longshore_archive::{Inspect, Result, RootFs, container_value};
+use longshore_archive::{Inspect, Result};
 
 use crate::catalog::{Catalog, Target};
 
@@ -15,25 +15,15 @@ impl Catalog {
             .chain(indexes)
             .flat_map(|target| self.names_of(&target).cloned().collect::<Vec<_>>())
             .collect();
-        let config = image.config();
-        let comment = config.history.last().and_then(|step| step.comment.clone());
         let texts = |digests: bool| {
             names.iter().filter(|name| name.digest().is_some() == digests).map(ToString::to_string).collect()
         };
         Ok(Inspect {
-            id: image.id().to_owned(),
             repo_tags: texts(false),
             repo_digests: texts(true),
             parent: image.parent().map(str::to_owned),
-            comment: comment.unwrap_or_default(),
-            created: config.created.clone(),
-            author: config.author.clone().unwrap_or_default(),
-            config: container_value(image.config_text().as_bytes(), image.id())?,
-            architecture: config.platform.architecture.clone(),
-            variant: config.platform.variant.clone(),
-            os: config.platform.os.clone(),
             size: image.size(),
-            root_fs: RootFs { kind: "layers", layers: config.diff_ids.clone() },
+            ..Inspect::of(image.id(), image.config_text().as_bytes())?
         })
     }
 }

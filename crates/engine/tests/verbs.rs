@@ -465,6 +465,27 @@ fn names_that_cannot_be_kept_are_left_out() {
 }
 
 #[test]
+fn inspecting_tells_what_the_config_says_and_linux_where_it_does_not() {
+    let inspected = |from: &str, to: &str| {
+        let mut entries = fixtures::docker_legacy_entries(&[ImageSpec::new("app:1")]);
+        for entry in &mut entries {
+            let fixtures::Content::Bytes(bytes) = &mut entry.content else { continue };
+            let Ok(text) = String::from_utf8(bytes.clone()) else { continue };
+            *bytes = text.replace(from, to).into_bytes();
+        }
+        let catalog = with(&[fixtures::tar(&entries)]);
+        let inspect = catalog.inspect("app:1").unwrap();
+        (inspect.os, inspect.os_version, inspect.comment)
+    };
+    let linux = || "linux".to_owned();
+    let comment = r#""comment":"its own","os":"linux""#;
+    assert_eq!(inspected(r#""os":"linux""#, comment), (linux(), None, "its own".to_owned()));
+    assert_eq!(inspected(r#""os":"linux""#, r#""os":"""#), (linux(), None, String::new()));
+    let windows = inspected(r#""os":"linux""#, r#""os":"windows","os.version":"10.0""#);
+    assert_eq!(windows, ("windows".to_owned(), Some("10.0".to_owned()), String::new()));
+}
+
+#[test]
 fn what_is_pulled_is_known_by_its_digest_too() {
     let pull = |catalog: &mut Catalog, reference: &str| {
         let mut pulled = incoming(fixtures::oci(&[ImageSpec::new("registry.local/app:1")]));

@@ -29,7 +29,7 @@ struct Identity {
 /// Puts an image together, and notes where config and layers do not agree.
 fn image(identity: Identity, config: Config, layers: Vec<Layer>, findings: &mut Vec<Finding>) -> Image {
     let Identity { id, digest, names, config_entry } = identity;
-    let Config { platform, created, author, mut history, container, diff_ids } = config;
+    let Config { platform, created, author, mut history, container, diff_ids, .. } = config;
     if layers.len() != diff_ids.len() {
         findings.push(
             Finding::new(
