@@ -162,6 +162,32 @@ describe('the store in Node', () => {
     assert.deepEqual((await store.load(first)).refused, []);
   });
 
+  it('takes nothing of an image that Docker does not load, though it opens', async (t) => {
+    const store = await opened(t);
+    const layers = [{ step: 'a', tar: tar([{ path: 'a', content: 'a' }]) }];
+    const time = (text) => `parsing time ${text} as "2006-01-02T15:04:05Z07:00"`;
+    for (const [number, [top, sentence]] of [
+      [{ rootfs: undefined }, 'invalid image JSON, no RootFS key'],
+      [{ rootfs: null }, 'invalid image JSON, no RootFS key'],
+      [{ created: 'yesterday' }, time('"yesterday"')],
+      [{ created: '' }, time('""')],
+      [{ history: [{ created: '2020-02-30T00:00:00Z', created_by: 'a' }] }, time('"2020-02-30T00:00:00Z"')],
+    ].entries()) {
+      const file = join(directory, `odd-${number}.tar`);
+      await writeImages(file, [{ name: 'odd:1', layers, top }]);
+      await assert.rejects(store.load(file), { code: 'invalid-config', message: sentence });
+      const archive = await api.openArchive(file);
+      t.after(() => archive.close());
+      assert.deepEqual(archive.images[0].references, ['odd:1']);
+    }
+    const plain = join(directory, 'plain.tar');
+    await writeImages(plain, [{ name: 'plain:1', layers, top: { created: null, os: undefined, 'os.version': '10.0', comment: 'its own' } }]);
+    await store.load(plain);
+    const { Os, OsVersion, Comment } = await store.inspect('plain:1');
+    assert.deepEqual({ Os, OsVersion, Comment }, { Os: 'linux', OsVersion: '10.0', Comment: 'its own' });
+    assert.deepEqual(await names(store), ['plain:1']);
+  });
+
   it('tags, removes and undoes as Docker would, image by image', async (t) => {
     const store = await opened(t);
     const told = [];

@@ -8,6 +8,7 @@ use crate::error::{Code, Error, Result};
 use crate::json::{self, Object};
 use crate::model::{ContainerConfig, HealthCheck, HistoryEntry};
 use crate::platform::Platform;
+use crate::time::Timestamp;
 
 /// What a config says about an image, apart from its bytes' digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +53,26 @@ impl Config {
             history,
             container: object.object("config").map(|config| container(&config)).unwrap_or_default(),
         })
+    }
+
+    /// Reads a config that Docker would load: with a `rootfs`, and times that are some (moby `image.NewFromJSON`).
+    ///
+    /// Fails with `invalid-config`, in Docker's words.
+    pub fn loadable(bytes: &[u8], path: &str) -> Result<Self> {
+        let object = object(bytes, path)?;
+        let fail = |sentence: String| Err(Error::new(Code::InvalidConfig, sentence).with("entry", path));
+        let history = object.array("history").unwrap_or_default().into_iter().filter_map(Object::parse);
+        for dated in [object.clone()].into_iter().chain(history) {
+            let Some(created) = dated.get("created").filter(|created| *created != "null") else { continue };
+            let time: String = serde_json::from_str(created).unwrap_or_default();
+            if Timestamp::parse(&time).is_none() {
+                return fail(format!("parsing time {created} as \"2006-01-02T15:04:05Z07:00\""));
+            }
+        }
+        if object.object("rootfs").is_none() {
+            return fail("invalid image JSON, no RootFS key".to_owned());
+        }
+        Self::read(bytes, path)
     }
 
     /// How many things of the model it becomes.

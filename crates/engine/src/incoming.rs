@@ -37,7 +37,7 @@ impl Incoming {
     /// image with a manifest, every blob by its digest.
     ///
     /// Fails with `invalid-argument` where it is not, with `invalid-manifest`, in Docker's words, where `docker load`
-    /// would fail, and as reading configs does. A name without a tag gets `latest`, as in Docker's containerd store; what has no
+    /// would fail, and as [`Config::loadable`](longshore_archive::Config::loadable) does. A name without a tag gets `latest`, as in Docker's containerd store; what has no
     /// place in that form ([`left_out`](longshore_archive::left_out)) is left out here.
     pub fn of<S: Source + Clone>(archive: &Archive<S>) -> Result<Self> {
         let listing = archive.listing()?;
@@ -170,7 +170,7 @@ fn image<S: Source + Clone>(archive: &Archive<S>, number: usize) -> Result<Image
     let image = archive.images().get(number).ok_or_else(unprepared)?;
     let manifest = archive.manifest(number).ok_or_else(unprepared)?;
     let config = String::from_utf8(archive.config(number)?.to_vec()).map_err(|_| unprepared())?;
-    let diff_ids = longshore_archive::Config::read(config.as_bytes(), &image.id)?.diff_ids;
+    let diff_ids = longshore_archive::Config::loadable(config.as_bytes(), &image.id)?.diff_ids;
     let mut layers = Vec::with_capacity(image.layers.len());
     for (place, layer) in image.layers.iter().enumerate() {
         layers.push(Layer {

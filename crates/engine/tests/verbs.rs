@@ -465,6 +465,27 @@ fn names_that_cannot_be_kept_are_left_out() {
 }
 
 #[test]
+fn times_that_are_none_are_refused_in_dockers_words() {
+    let time = |text: &str| format!("parsing time {text} as \"2006-01-02T15:04:05Z07:00\"");
+    for (from, to, sentence) in [
+        ("1970-01-01T00:00:00Z", "1970-01-01 00:00:00Z", time("\"1970-01-01 00:00:00Z\"")),
+        ("1970-01-01T00:00:00Z", "", time("\"\"")),
+        ("created_by", "created", time("\"step\"")),
+    ] {
+        let step = fixtures::HistoryStep { created_by: "step".to_owned(), empty_layer: false };
+        let spec = ImageSpec { created: 0, history: Some(vec![step]), ..ImageSpec::new("app:1") };
+        let mut entries = fixtures::docker_legacy_entries(&[spec]);
+        for entry in &mut entries {
+            let fixtures::Content::Bytes(bytes) = &mut entry.content else { continue };
+            let Ok(text) = String::from_utf8(bytes.clone()) else { continue };
+            *bytes = text.replace(from, to).into_bytes();
+        }
+        let error = Incoming::of(&kept(fixtures::tar(&entries))).unwrap_err();
+        assert_eq!((error.code(), error.message()), (Code::InvalidConfig, sentence.as_str()), "{from}");
+    }
+}
+
+#[test]
 fn inspecting_tells_what_the_config_says_and_linux_where_it_does_not() {
     let inspected = |from: &str, to: &str| {
         let mut entries = fixtures::docker_legacy_entries(&[ImageSpec::new("app:1")]);
