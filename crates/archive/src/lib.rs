@@ -74,7 +74,7 @@ pub use pack::{Packer, Repacking};
 pub use platform::Platform;
 pub use recipe::{Part, Recipe};
 pub use reconfigure::Reconfigured;
-pub use reference::{Reference, aliases};
+pub use reference::{Reference, aliases, is_unfinished};
 pub use relayer::NewLayer;
 pub use repair::{Proposal, Repair};
 #[cfg(any(unix, windows))]

@@ -203,12 +203,9 @@ pub fn aliases(tag: &str) -> Vec<String> {
     };
     let numbers: Vec<&str> = numbers.split('.').collect();
     let is_number = |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    let unfinished = ["rc", "alpha", "beta", "dev", "pre", "preview", "snapshot", "nightly", "canary"];
     // `1-` and `1--x` are tags too, but what follows their first dash is none.
     if !numbers.iter().all(is_number)
-        || flavour.is_some_and(|flavour| {
-            !is_tag(flavour) || unfinished.iter().any(|word| flavour.to_lowercase().starts_with(word))
-        })
+        || flavour.is_some_and(|flavour| !is_tag(flavour) || is_unfinished(flavour))
     {
         return Vec::new();
     }
@@ -217,6 +214,13 @@ pub fn aliases(tag: &str) -> Vec<String> {
         Some(flavour.map_or_else(|| format!("{prefix}{head}"), |flavour| format!("{prefix}{head}-{flavour}")))
     });
     shorter.chain([flavour.unwrap_or(DEFAULT_TAG).to_owned()]).collect()
+}
+
+/// Whether what follows a version's dash says that it comes before that version: `rc1`, `beta.2`.
+pub fn is_unfinished(flavour: &str) -> bool {
+    let words = ["rc", "alpha", "beta", "dev", "pre", "snapshot", "nightly", "canary"];
+    let flavour = flavour.to_lowercase();
+    words.iter().any(|word| flavour.starts_with(word))
 }
 
 fn is_hex(text: &str, len: usize) -> bool {

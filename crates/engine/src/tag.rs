@@ -1,6 +1,6 @@
 //! `docker tag`, and what people mean by it.
 
-use longshore_archive::{Algorithm, Error, Reference, Result, Timestamp, aliases};
+use longshore_archive::{Algorithm, Error, Reference, Result, Timestamp, aliases, is_unfinished};
 use serde::Serialize;
 
 use crate::catalog::{Catalog, Target};
@@ -57,7 +57,7 @@ impl Catalog {
     /// What to say of `docker tag SOURCE TARGET` beforehand. Fails as [`Self::tag`] does.
     ///
     /// Whether a tag would move back is told by versions: that of the target, or of the source's tags in the same
-    /// repository, against those of what has the tag now. Where either has none, by when the images were created.
+    /// repository, against those of what has the tag now. Where either has none, or both have one, by when the images were created.
     pub fn tagging(&self, source: &str, target: &str) -> Result<Tagging> {
         let (found, name) = self.to_be_tagged(source, target)?;
         let tag = name.tag().unwrap_or_default().to_owned();
@@ -66,7 +66,7 @@ impl Catalog {
         let is_newer = |other: &Reference| {
             let Some(there) = self.get(other).filter(|there| **there != found) else { return false };
             match (&own, self.version_of(there, other)) {
-                (Some(own), Some(there)) => there > *own,
+                (Some(own), Some(there)) if there != *own => there > *own,
                 _ => self.created(there) > self.created(&found),
             }
         };
@@ -90,7 +90,7 @@ impl Catalog {
     }
 
     /// The highest version among the tags that something has in a repository.
-    fn version_of(&self, target: &Target, repository: &Reference) -> Option<Vec<u64>> {
+    fn version_of(&self, target: &Target, repository: &Reference) -> Option<Version> {
         let same = self
             .names_of(target)
             .filter(|name| name.domain() == repository.domain() && name.path() == repository.path());
@@ -102,17 +102,20 @@ impl Catalog {
     }
 }
 
-/// The numbers of a version tag: `2.1.10`, `v1.2-alpine`. One number alone may be anything.
-fn version(tag: &str) -> Option<Vec<u64>> {
-    let numbers = tag.strip_prefix('v').unwrap_or(tag);
-    let numbers = numbers.split_once('-').map_or(numbers, |(numbers, _)| numbers);
+/// A version's numbers, and whether it is the release of that version: what comes before that is less.
+type Version = (Vec<u64>, bool);
+
+/// The version in a tag: `2.1.10`, `v1.2-alpine`, `2.0.0-rc1`. One number alone may be anything.
+fn version(tag: &str) -> Option<Version> {
+    let text = tag.strip_prefix('v').unwrap_or(tag);
+    let (numbers, flavour) = text.split_once('-').unwrap_or((text, ""));
     let numbers: Vec<u64> = numbers.split('.').map(|part| part.parse().ok()).collect::<Option<_>>()?;
-    (numbers.len() > 1).then_some(numbers)
+    (numbers.len() > 1).then(|| (numbers, !is_unfinished(flavour)))
 }
 
 /// Whether a tag is a release's own, in three numbers or more, rather than one that moves from release to release.
 fn is_fixed(tag: &str) -> bool {
-    version(tag).is_some_and(|numbers| numbers.len() > 2)
+    version(tag).is_some_and(|(numbers, _)| numbers.len() > 2)
 }
 
 fn is_whole_id(text: &str) -> bool {

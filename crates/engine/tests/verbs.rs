@@ -339,6 +339,34 @@ fn tags_follow_the_habit_and_do_not_move_back_unseen() {
 }
 
 #[test]
+fn what_comes_before_a_release_is_older_and_equal_versions_go_by_date() {
+    let spec = |names: &[&str], created: u64| ImageSpec {
+        created,
+        names: names.iter().map(|name| (*name).to_owned()).collect(),
+        layers: vec![Layer::files(&[("made", &created.to_string())])],
+        ..ImageSpec::untagged()
+    };
+    let catalog = with(&[fixtures::docker_legacy(&[
+        spec(&["app:2.0.0", "app:latest"], 2000),
+        spec(&["app:2.0.0-rc1"], 3000),
+        spec(&["app:2.0.0-alpine"], 1000),
+        spec(&["app:2.0.0-debian"], 4000),
+        spec(&["next:1.0.0-rc2", "next:latest"], 2000),
+        spec(&["next:1.0.0-rc1"], 1000),
+        spec(&["next:1.0.0"], 500),
+    ])]);
+    for (source, target, is_back) in [
+        ("app:2.0.0-rc1", "app", true),
+        ("app:2.0.0-alpine", "app", true),
+        ("app:2.0.0-debian", "app", false),
+        ("next:1.0.0-rc1", "next", true),
+        ("next:1.0.0", "next", false),
+    ] {
+        assert_eq!(!catalog.tagging(source, target).unwrap().backwards.is_empty(), is_back, "{source}");
+    }
+}
+
+#[test]
 fn what_is_older_than_a_day_is_found_by_who_knows_the_time() {
     let made = ImageSpec { created: 1_577_934_245, ..ImageSpec::new("app:1") };
     let catalog = with(&[fixtures::docker_legacy(&[made])]);
