@@ -14,9 +14,7 @@ pub(crate) fn until(value: &str, now: Option<Timestamp>) -> Result<Timestamp> {
         instant(nanoseconds - i128::from(duration(value).ok()?))
     };
     before().or_else(|| date(value)).or_else(|| instant(decimal(value)?)).ok_or_else(|| {
-        let sentence = format!(
-            "invalid value for 'until' filter: {value:?} is neither a duration nor a time in RFC 3339"
-        );
+        let sentence = format!("failed to parse value as time or duration: {value:?}");
         Error::new(Code::InvalidArgument, sentence).with("filter", "until")
     })
 }

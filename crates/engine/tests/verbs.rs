@@ -379,6 +379,8 @@ fn what_is_older_than_a_day_is_found_by_who_knows_the_time() {
     assert_eq!(rows("24h", Some("2020-01-03T03:04:05Z")), Ok(1));
     assert_eq!(rows("2020-01-02T03:04:05Z", None), Ok(1));
     assert_eq!(rows("24h", None).unwrap_err().code(), Code::InvalidArgument);
+    let sentence = "failed to parse value as time or duration: \"soon\"";
+    assert_eq!(rows("soon", None).unwrap_err().message(), sentence);
     let filters = ["1", "0", "1"].map(|value| ("dangling".to_owned(), value.to_owned())).to_vec();
     let error = catalog.images(&ListOptions { filters, ..ListOptions::default() }).unwrap_err();
     assert_eq!(error.message(), "invalid filter 'dangling=[0 1]'");
