@@ -152,6 +152,9 @@ fn a_remedy_where_another_format_helps() {
     assert_eq!(remedy("layer-symlink-first", Reader::Podman), Some(Target::Docker));
     assert_eq!(remedy("hybrid-layer-corrupt", Reader::Docker24), None);
     assert_eq!(remedy("layer-absent", Reader::Skopeo), None);
+    assert_eq!(remedy("oci-layer-gzip-as-tar", Reader::Docker25Containerd), Some(Target::Docker));
+    assert_eq!(remedy("oci-layer-encrypted", Reader::Docker24), None);
+    assert_eq!(remedy("layers-xz-window", Reader::Crane), None);
     assert_eq!(remedy("legacy", Reader::Skopeo), None);
 }
 

@@ -205,8 +205,8 @@ fn manifest_flaw<S: Source + Clone>(facts: &Facts<'_, S>, manifest: &Manifest) -
         }
         let config = oci::document(facts, &find, &manifest.config.digest)?;
         let blobs = oci::blobs(facts, &find, &manifest.layers)?;
-        let typed = manifest.layers.iter().zip(&blobs);
-        if let Some(flaw) = typed.into_iter().find_map(|(layer, &blob)| type_flaw(facts, layer, blob)) {
+        let mut layers = manifest.layers.iter().zip(&blobs);
+        if let Some(flaw) = layers.find_map(|(layer, &blob)| type_flaw(facts, layer, blob)) {
             return Err(flaw);
         }
         Ok::<_, Flaw>(content_flaw(facts, &Config::read_as_oci(&config)?, &blobs))
@@ -217,32 +217,23 @@ fn manifest_flaw<S: Source + Clone>(facts: &Facts<'_, S>, manifest: &Manifest) -
 /// Why a layer of that media type cannot be unpacked. What a type says of gzip or zstd is not believed, and what Docker's types
 /// say, either; but the OCI's plain tar is no more than that.
 fn type_flaw<S: Source + Clone>(facts: &Facts<'_, S>, layer: &Descriptor, blob: usize) -> Option<Flaw> {
-    const DOCKERS: &str = "application/vnd.docker.image.rootfs.";
-    const OCIS: &str = "application/vnd.oci.image.layer.";
+    const OCIS: [&str; 2] =
+        ["application/vnd.oci.image.layer.v1.tar", "application/vnd.oci.image.layer.nondistributable.v1.tar"];
+    const DOCKERS: [&str; 2] = [
+        "application/vnd.docker.image.rootfs.diff.tar",
+        "application/vnd.docker.image.rootfs.foreign.diff.tar",
+    ];
     let media_type = layer.media_type.as_str();
-    let is_plain = match (media_type.strip_prefix(DOCKERS), media_type.strip_prefix(OCIS)) {
-        (
-            Some(
-                "diff.tar" | "diff.tar.gzip" | "diff.tar.zstd" | "foreign.diff.tar" | "foreign.diff.tar.gzip",
-            ),
-            _,
-        )
-        | (
-            _,
-            Some(
-                "v1.tar+gzip"
-                | "v1.tar+zstd"
-                | "nondistributable.v1.tar+gzip"
-                | "nondistributable.v1.tar+zstd",
-            ),
-        ) => false,
-        (_, Some("v1.tar" | "nondistributable.v1.tar")) => true,
-        _ => {
-            return Some(Flaw::of_image(format!(
-                "containerd unpacks no layer of the type \"{media_type}\"."
-            )));
-        }
+    let is_one_of = |bases: [&str; 2], suffixes: &[&str]| {
+        let mut found = bases.into_iter().filter_map(|base| media_type.strip_prefix(base));
+        found.any(|suffix| suffixes.contains(&suffix))
     };
-    (is_plain && facts.compression(blob).is_some())
-        .then(|| Flaw::of_form("A layer is compressed, and its media type says that it is not."))
+    if is_one_of(OCIS, &["+gzip", "+zstd"]) || is_one_of(DOCKERS, &["", ".gzip", ".zstd"]) {
+        return None;
+    }
+    if !is_one_of(OCIS, &[""]) {
+        return Some(Flaw::of_image(format!("containerd unpacks no layer of the type \"{media_type}\".")));
+    }
+    let is_compressed = facts.compression(blob).is_some();
+    is_compressed.then(|| Flaw::of_form("A layer is compressed, and its media type says that it is not."))
 }
