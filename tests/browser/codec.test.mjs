@@ -157,6 +157,28 @@ for (const browser of ['chromium', 'firefox']) {
       });
     });
 
+    it('stops packing at once, and cleans up', async () => {
+      const file = join(directory, `large-${browser}.tar`);
+      await fixtures(['docker-legacy', '--layers', '4', '--size', '100000000', '--name', 'large:1', file]);
+      await onPage(browser, file, async (page) => {
+        const told = await page.evaluate(async () => {
+          const { openArchive, chosen, emptied } = globalThis.test;
+          const opened = await openArchive(chosen());
+          const control = new AbortController();
+          let since;
+          const onProgress = ({ done }) => {
+            if (done === 0 || since !== undefined) return;
+            since = performance.now();
+            control.abort();
+          };
+          const code = await opened.save({ gzip: true, signal: control.signal, onProgress }).then(() => 'none', (error) => error.code);
+          return { code, took: performance.now() - since, left: await emptied() };
+        });
+        assert.deepEqual([told.code, told.left], ['aborted', []]);
+        assert.ok(told.took < 1500, `took ${told.took} ms`);
+      });
+    });
+
     it('removes what a tab that crashed left behind, and nothing that is in use', async () => {
       await onPage(browser, plain, async (page) => {
         const left = await page.evaluate(async () => {
