@@ -234,6 +234,7 @@ for (const browser of ['chromium', 'firefox']) {
             bytes[1000] ^= 1;
             await request(opened.transaction('data', 'readwrite').objectStore('data').put(new Blob([bytes]), at));
           });
+          const packed = await failure(store.save(['app:1'], { layers: 'gzip' }));
           const report = await store.verify();
           const marked = (await store.images()).filter(({ damaged }) => damaged).map(({ repository }) => repository);
           const refused = await failure(store.save(['app:1']));
@@ -243,8 +244,9 @@ for (const browser of ['chromium', 'firefox']) {
           await database((opened) => request(opened.transaction('data', 'readwrite').objectStore('data').delete(lost)));
           const gone = await failure(store.save(['app:1']));
           const stays = await failure(store.save(['db:1']));
-          return { digest, report, marked, refused, mended: mended.verdict, gone, stays, rows: await store.images() };
+          return { digest, packed, report, marked, refused, mended: mended.verdict, gone, stays, rows: await store.images() };
         });
+        assert.deepEqual([told.packed.code, told.packed.detail.digest], ['damaged-blob', told.digest]);
         assert.deepEqual(told.report.damaged, [told.digest]);
         assert.deepEqual(told.marked, ['app']);
         assert.equal(told.refused.code, 'damaged-image');
