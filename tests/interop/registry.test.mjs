@@ -591,7 +591,7 @@ describe('a store', { skip: skipUnless('docker-registry') }, () => {
     const bytes = await readFile(join(blobs, layer));
     bytes[bytes.length >> 1] ^= 1;
     await writeFile(join(blobs, layer), bytes);
-    await fails(push(`${three.host}/app:1`), 'digest-mismatch');
+    await fails(push(`${three.host}/app:1`), 'damaged-blob');
     await fails((await api.registry(three.host)).tags('app'), 'not-found');
     assert.equal(temporaries(), before);
   });
