@@ -37,8 +37,8 @@ impl Incoming {
     /// image with a manifest, every blob by its digest.
     ///
     /// Fails with `invalid-argument` where it is not, with `invalid-manifest`, in Docker's words, where `docker load`
-    /// would fail, and as [`Config::loadable`](longshore_archive::Config::loadable) does. A name without a tag gets `latest`, as in Docker's containerd store; what has no
-    /// place in that form ([`left_out`](longshore_archive::left_out)) is left out here.
+    /// would fail, and as [`Config::loadable`](longshore_archive::Config::loadable) does. A name without a tag gets `latest`, as in
+    /// Docker's containerd store; what has no place in that form ([`left_out`](longshore_archive::left_out)) is left out here.
     pub fn of<S: Source + Clone>(archive: &Archive<S>) -> Result<Self> {
         let listing = archive.listing()?;
         let mut incoming = Self::default();
