@@ -49,6 +49,30 @@ async function changeByte(file, offset) {
 
 const sha256 = (bytes) => `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
 
+describe('compatibility', () => {
+  it('knows what layers hold once they were verified, until the next edit', async (t) => {
+    const folder = await temporary(t);
+    await fixtures(['variants', folder]);
+    const readers = { 'diff-id-other': 'crane', 'oci-layer-corrupt': 'containerd' };
+    for (const [name, reader] of Object.entries(readers)) {
+      const archive = await opened(t, join(folder, `${name}.tar`));
+      const loads = async () => (await archive.compatibility()).find((one) => one.reader === reader).verdict === 'loads';
+      assert.equal(await loads(), true, name);
+      await archive.verify();
+      assert.equal(await loads(), false, name);
+      await archive.tag(archive.images[0].id, 'another:1');
+      assert.equal(await loads(), true, name);
+      // Of what is edited while it is verified, nothing is known either.
+      let edited;
+      await archive.verify({ onProgress: () => (edited ??= archive.undo()) });
+      await edited;
+      assert.equal(await loads(), true, name);
+      await archive.verify();
+      assert.equal(await loads(), false, name);
+    }
+  });
+});
+
 describe('verify', () => {
   for (const kind of KINDS) {
     it(`finds ${kind} intact, and a changed byte in it`, async (t) => {

@@ -12,7 +12,7 @@ export function fixtures(args, { release = false } = {}) {
   return run('cargo', ['run', '--quiet', ...profile, '--package', 'longshore-fixtures', '--', ...args], { cwd: root });
 }
 
-/** What is predicted of these files: for each, a list with one prediction for each reader. */
+/** What is predicted of these files, which need not be archives that can be opened: for each, a list with one prediction for each reader. */
 export async function predictions(files) {
   const args = ['run', '--quiet', '--package', 'longshore-archive', '--example', 'compatibility', '--', ...files];
   return JSON.parse(await run('cargo', args, { cwd: root }));

@@ -17,8 +17,8 @@ const VERDICTS: Record<Compatibility['verdict'], string> = { loads: 'Loads', bro
 
 export interface Readers {
   element: HTMLElement;
-  /** What was said is of an archive that is no longer this one. */
-  outdate(): void;
+  /** More is known, or what was said is of an archive that is no longer this one. */
+  refresh(): void;
 }
 
 /** `choose` sets the format that the archive will be saved in. */
@@ -39,6 +39,7 @@ export function readers(archive: Archive, choose: (format: WriteFormat) => void)
         rows,
       ),
     ),
+    h('p', { className: 'hint' }, 'What layers hold only counts after “Verify every byte”.'),
   );
   let round = 0;
 
@@ -55,7 +56,7 @@ export function readers(archive: Archive, choose: (format: WriteFormat) => void)
   details.ontoggle = () => {
     if (details.open) void show();
   };
-  return { element: details, outdate: () => details.open && void show() };
+  return { element: details, refresh: () => details.open && void show() };
 }
 
 function row({ reader, verdict, images, reason, remedy }: Compatibility, choose: (format: WriteFormat) => void): HTMLElement {

@@ -34,7 +34,8 @@ export interface Verifying {
   stop(): void;
 }
 
-export function verifying(archive: Archive): Verifying {
+/** `verified` is called when there is a report. */
+export function verifying(archive: Archive, verified: () => void): Verifying {
   const button = h('button', { type: 'button' }, 'Verify every byte');
   const result = h('div', { className: 'report' });
   const work = task('Verifying', button);
@@ -47,6 +48,7 @@ export function verifying(archive: Archive): Verifying {
       const report = await work.run((options) => archive.verify(options));
       const note = own !== round && h('p', { className: 'hint' }, 'This is of the archive as it was before it was edited.');
       result.replaceChildren(...(note ? [note] : []), ...reportNodes(archive, report));
+      verified();
       problems.clear();
       announce(`${WORDS[report.verdict]}. ${SENTENCES[report.verdict]}`);
     } catch (thrown) {

@@ -52,7 +52,7 @@ export class ArchiveView implements Editor {
         this.#showState('');
       };
     });
-    this.#verifying = verifying(archive);
+    this.#verifying = verifying(archive, () => this.#readers.refresh());
     this.#readers = readers(archive, this.#saving.choose);
     this.#repairs = repairs(archive, ({ repair, message }) =>
       this.change(async () => {
@@ -151,7 +151,7 @@ export class ArchiveView implements Editor {
         this.#saving.outdate();
         this.#rename.outdate();
         this.#verifying.outdate();
-        this.#readers.outdate();
+        this.#readers.refresh();
         this.#repairs.outdate();
       }
       this.#showState(text);

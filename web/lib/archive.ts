@@ -324,7 +324,8 @@ export abstract class BaseArchive {
 
   /**
    * What each of the readers at the other end would do with the archive, if it were saved as it is now and packed as it
-   * came. Layers are taken to be what their digests say.
+   * came. What layers hold is only known after {@link verify}, until the next edit: before, they are taken to be what their
+   * digests say, and to hold nothing that a reader refuses.
    */
   async compatibility(): Promise<Compatibility[]> {
     const { packing, findings } = this.#outer;

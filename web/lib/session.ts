@@ -4,7 +4,7 @@ import type * as Core from './core.js';
 import type * as Engine from './engine.js';
 import { LongshoreError, aborted, lost, type ErrorCode } from './errors.js';
 import type { Modules } from './modules.js';
-import type { LayerNeed, Operation, Operations, Part, ReadSync, SessionFolder, SessionSource } from './protocol.js';
+import type { Found, LayerNeed, Operation, Operations, Part, ReadSync, SessionFolder, SessionSource } from './protocol.js';
 import { SessionFiles } from './session-files.js';
 import type { ArchiveView, Progress } from './types.js';
 
@@ -12,6 +12,11 @@ import type { ArchiveView, Progress } from './types.js';
 export interface Context {
   readonly cancelled: boolean;
   onProgress(progress: Progress): void;
+}
+
+/** What is known of an archive as it is until the next edit: what was found when it was verified. */
+interface State {
+  found: readonly Found[];
 }
 
 /** How long a stretch of synchronous work may last before cancellations and timers get their turn. */
@@ -30,9 +35,11 @@ export class Session {
   readonly #modules: Modules;
   readonly #readSync: ReadSync | undefined;
   readonly #archives = new Map<number, Core.Archive>();
-  readonly #examinations = new Map<number, Codec.Examination>();
+  readonly #examinations = new Map<number, { begun: Codec.Examination; state: State }>();
   readonly #writings = new Map<number, Codec.Writing>();
   readonly #catalogs = new Map<number, { revision: number; catalog: Engine.Catalog }>();
+  /** The states in which archives are now. */
+  readonly #states = new Map<number, State>();
   /** Numbers for what archives are read from: a copy that went to another thread is not known again there. */
   readonly #sources = new WeakMap<object, number>();
   #lastSource = 0;
@@ -71,44 +78,45 @@ export class Session {
       this.#files.close(handle);
       this.#archives.get(handle)?.free();
       this.#archives.delete(handle);
+      this.#states.delete(handle);
       return undefined;
     },
     tag: ({ handle, source, target }) => this.#edit(handle, (archive) => archive.tag(source, target)),
     untag: ({ handle, reference }) => this.#edit(handle, (archive) => archive.untag(reference)),
     rename: ({ handle, rules }) => this.#edit(handle, (archive) => archive.rename(rules)),
     undo: ({ handle }) => {
-      this.#edits += 1;
+      this.#changed(handle);
       this.#archive(handle).undo();
       return this.#archive(handle).view();
     },
     redo: ({ handle }) => {
-      this.#edits += 1;
+      this.#changed(handle);
       this.#archive(handle).redo();
       return this.#archive(handle).view();
     },
     inspect: ({ handle, image }) => this.#archive(handle).inspect(image),
     parts: ({ handle }) => this.#archive(handle).parts(),
     jobs: async ({ handle, examination }) => {
+      const state = this.#state(handle);
       const begun = await this.#examine(handle);
-      this.#examinations.set(examination, begun);
+      this.#examinations.set(examination, { begun, state });
       return begun.jobs();
     },
     report: ({ examination, found }) => {
-      const begun = this.#examinations.get(examination);
-      if (!begun) throw lost();
-      for (const { entry, digest, size, compression, content, error } of found) {
-        begun.found(entry, digest, size, compression);
-        if (content) begun.holds(entry, content.digest, content.size, content.trailing);
-        if (error) begun.failed(entry, error.code, error.message);
-      }
-      return begun.report();
+      const known = this.#examinations.get(examination);
+      if (!known) throw lost();
+      known.state.found = found;
+      return informed(known.begun, found).report();
     },
     forget: ({ examination }) => {
-      this.#examinations.get(examination)?.free();
+      this.#examinations.get(examination)?.begun.free();
       this.#examinations.delete(examination);
       return undefined;
     },
-    compatibility: ({ handle, packing, trailing }) => this.#examined(handle, (archive) => archive.compatibility(packing, trailing)),
+    compatibility: ({ handle, packing, trailing }) => {
+      const { found } = this.#state(handle);
+      return this.#examined(handle, (archive) => informed(archive, found).compatibility(packing, trailing));
+    },
     repairs: ({ handle }) => this.#examined(handle, (archive) => archive.repairs()),
     repair: ({ handle, repairs }) => this.#replace(handle, (archive) => archive.repair(repairs)),
     remove: ({ handle, image }) => this.#replace(handle, (archive) => archive.without(image)),
@@ -236,6 +244,18 @@ export class Session {
     return this.#core.openFile(source.fd, source.size, source.readSync);
   }
 
+  #state(handle: number): State {
+    this.#archive(handle);
+    const state = this.#states.get(handle) ?? { found: [] };
+    this.#states.set(handle, state);
+    return state;
+  }
+
+  #changed(handle: number): void {
+    this.#edits += 1;
+    this.#states.delete(handle);
+  }
+
   /** The archive as it is now, opened once more where bytes are known: edits that follow are none of its business. */
   async #examine(handle: number): Promise<Codec.Examination> {
     const parts = this.#archive(handle).parts();
@@ -260,7 +280,7 @@ export class Session {
     const examined = new Examination(archive.parts(), this.#readSync);
     try {
       archive.replace(edit(examined), this.#readSync);
-      this.#edits += 1;
+      this.#changed(handle);
       return archive.view();
     } finally {
       examined.free();
@@ -321,7 +341,17 @@ export class Session {
   #edit(handle: number, edit: (archive: Core.Archive) => Operations['tag']['result']['changes']) {
     const archive = this.#archive(handle);
     const changes = edit(archive);
-    this.#edits += 1;
+    this.#changed(handle);
     return { changes, view: archive.view() };
   }
+}
+
+/** The archive, told what was found of it. */
+function informed(archive: Codec.Examination, found: readonly Found[]): Codec.Examination {
+  for (const { entry, digest, size, compression, content, error } of found) {
+    archive.found(entry, digest, size, compression);
+    if (content) archive.holds(entry, content.digest, content.size, content.trailing);
+    if (error) archive.failed(entry, error.code, error.message);
+  }
+  return archive;
 }

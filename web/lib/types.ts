@@ -244,7 +244,10 @@ export interface SaveOptions<A = unknown> extends UnpackOptions {
   add?: readonly A[];
 }
 
-/** What one reader at the other end does with the archive. */
+/**
+ * What one reader at the other end does with the archive. That a layer is damaged, or holds what the reader refuses, is only
+ * known after {@link Archive.verify}.
+ */
 export interface Compatibility {
   /**
    * `docker-24`: Docker up to 24; `docker-25`: Docker 25 and later with the graph-driver store; `containerd`: containerd,

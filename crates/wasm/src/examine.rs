@@ -2,7 +2,6 @@
 
 #![allow(clippy::needless_pass_by_value)] // what wasm-bindgen gives is owned
 
-use std::collections::HashMap;
 use std::rc::Rc;
 
 use js_sys::{Array, Function, Object, Reflect};
@@ -90,7 +89,7 @@ impl Examination {
         to_js(&self.core.report(&self.found.0).map_err(to_throw)?)
     }
 
-    /// What every reader at the other end would do with the archive. `packing` is what was around it, from outside in, and
+    /// What every reader at the other end would do with the archive, by what was found. `packing` is what was around it, from outside in, and
     /// `trailing` whether bytes follow that.
     #[wasm_bindgen(unchecked_return_type = "Compatibility[]")]
     pub fn compatibility(
@@ -99,7 +98,7 @@ impl Examination {
         trailing: bool,
     ) -> JsResult {
         let packing: Vec<Compression> = packing.iter().filter_map(|name| Compression::named(name)).collect();
-        to_js(&self.core.compatibility(&packing, trailing, &HashMap::new()))
+        to_js(&self.core.compatibility(&packing, trailing, &self.found.0))
     }
 
     /// The repairs that the archive can have.
