@@ -53,7 +53,7 @@ describe('compatibility', () => {
   it('knows what layers hold once they were verified, until the next edit', async (t) => {
     const folder = await temporary(t);
     await fixtures(['variants', folder]);
-    const readers = { 'diff-id-other': 'crane', 'oci-layer-corrupt': 'containerd' };
+    const readers = { 'diff-id-other': 'crane', 'oci-layer-corrupt': 'containerd', 'layer-below-file': 'docker-24', 'layer-twice-gzip': 'podman' };
     for (const [name, reader] of Object.entries(readers)) {
       const archive = await opened(t, join(folder, `${name}.tar`));
       const loads = async () => (await archive.compatibility()).find((one) => one.reader === reader).verdict === 'loads';

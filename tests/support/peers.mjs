@@ -63,11 +63,13 @@ export async function skopeoNames(file) {
   return JSON.parse(await skopeo('list-tags', `docker-archive:${file}`)).Tags.sort();
 }
 
-/** A podman with an image store of its own: a function that runs it. */
-export async function startPodman(t) {
+/** A podman with an image store of its own: a function that runs it. Of the storage drivers the first that works is used. */
+export async function startPodman(t, [driver, ...others] = ['vfs']) {
   const store = await temporary(t);
-  const global = ['--root', join(store, 'root'), '--runroot', join(store, 'run'), '--storage-driver', 'vfs'];
-  return (...args) => run('podman', [...global, ...args]);
+  const global = ['--root', join(store, 'root'), '--runroot', join(store, 'run'), '--storage-driver', driver];
+  const podman = (...args) => run('podman', [...global, ...args]);
+  if (others.length === 0) return podman;
+  return podman('info').then(() => podman, () => startPodman(t, others));
 }
 
 /** A buildah with an image store of its own: a function that runs it. */

@@ -127,15 +127,17 @@ export async function isPlain({ codec, read }: Platform, parts: Part[]): Promise
 }
 
 /** Reads and hashes at the same time. */
-async function hashPlain(platform: Platform, { parts, size, stored }: Job, tell: Tell): Promise<Measured> {
+async function hashPlain(platform: Platform, { parts, size, stored, unpack }: Job, tell: Tell): Promise<Measured> {
   const hasher = platform.hash(stored);
+  const look = unpack ? new platform.codec.Look() : undefined;
   let done = 0;
   for await (const piece of platform.stream(parts)) {
     hasher.update(piece);
+    look?.update(piece);
     done += piece.length;
     tell(done);
   }
-  return { digest: hasher.finish(), size };
+  return { digest: hasher.finish(), size, odd: look?.finish() ?? [] };
 }
 
 async function unpack(platform: Platform, { parts, limits, into }: Tasks['unpack']['args'], tell: Tell): Promise<Unpacked> {

@@ -150,6 +150,14 @@ export interface Measured {
   content?: { digest: string; size: number; trailing: number };
   /** Why they cannot be unpacked. */
   error?: { code: string; message: string };
+  /** What in a layer makes readers refuse it. */
+  odd?: FoundOdd[];
+}
+
+/** Something odd in a layer: what, as the codec names it, and at which path. */
+export interface FoundOdd {
+  what: string;
+  path: string;
 }
 
 /** What was found of the member of that number. */

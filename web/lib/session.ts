@@ -348,10 +348,11 @@ export class Session {
 
 /** The archive, told what was found of it. */
 function informed(archive: Codec.Examination, found: readonly Found[]): Codec.Examination {
-  for (const { entry, digest, size, compression, content, error } of found) {
+  for (const { entry, digest, size, compression, content, error, odd } of found) {
     archive.found(entry, digest, size, compression);
     if (content) archive.holds(entry, content.digest, content.size, content.trailing);
     if (error) archive.failed(entry, error.code, error.message);
+    for (const { what, path } of odd ?? []) archive.odd(entry, what, path);
   }
   return archive;
 }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use crate::compression::Compression;
 use crate::digest::{Algorithm, Hasher};
 use crate::error::Result;
+use crate::files::{Looking, Odd};
 use crate::source::Source;
 use crate::unpack::{Limits, Stream, Unpacked};
 
@@ -22,6 +23,8 @@ pub struct Measured {
     pub compression: Option<Compression>,
     /// What they hold; an error where they cannot be unpacked.
     pub content: Result<Content>,
+    /// What in it makes readers refuse it as a layer. Looked at where it is unpacked.
+    pub odd: Vec<Odd>,
 }
 
 /// What a blob holds, unpacked if it is compressed.
@@ -45,6 +48,9 @@ pub struct Measuring<S: Source> {
     /// Of the content, where it is not hashed as the bytes are read.
     hasher: Option<Hasher>,
     content: Option<Result<Content>>,
+    /// At the content, while it goes by.
+    looking: Option<Looking>,
+    odd: Vec<Odd>,
 }
 
 #[derive(Debug)]
@@ -89,7 +95,8 @@ impl<S: Source + Clone> Measuring<S> {
             _ => (Work::Reading(stream), stored != content && limits.is_some()),
         };
         let hasher = hashed_twice.then(|| hasher(content));
-        Ok(Self { source, range, compression, work, hasher, content: None })
+        let looking = limits.map(|_| Looking::default());
+        Ok(Self { source, range, compression, work, hasher, content: None, looking, odd: Vec::new() })
     }
 
     /// Goes on for about `bytes` bytes, as read or as unpacked, whichever are more; `true` at the end.
@@ -106,8 +113,12 @@ impl<S: Source + Clone> Measuring<S> {
                         self.end_unpacking(Ok(Content { digest, size, trailing }));
                     }
                     Ok(count) => {
+                        let piece = buffer.get(..count).unwrap_or_default();
                         if let Some(hasher) = &mut self.hasher {
-                            hasher.update(buffer.get(..count).unwrap_or_default());
+                            hasher.update(piece);
+                        }
+                        if let Some(looking) = &mut self.looking {
+                            looking.push(piece);
                         }
                         done += count as u64;
                     }
@@ -122,6 +133,9 @@ impl<S: Source + Clone> Measuring<S> {
                     if let Some(hasher) = &mut self.hasher {
                         hasher.update(chunk);
                     }
+                    if let Some(looking) = &mut self.looking {
+                        looking.push(chunk);
+                    }
                     done += chunk.len() as u64;
                 }
             }
@@ -131,6 +145,7 @@ impl<S: Source + Clone> Measuring<S> {
 
     /// The rest counts for the digest of the stored bytes all the same.
     fn end_unpacking(&mut self, content: Result<Content>) {
+        self.odd = self.looking.take().filter(|_| content.is_ok()).map(Looking::finish).unwrap_or_default();
         self.content = Some(content);
         self.hasher = None;
         if let Work::Unpacking(unpacked, _) = &self.work {
@@ -157,7 +172,8 @@ impl<S: Source + Clone> Measuring<S> {
             let digest = self.hasher.map_or_else(|| digest.clone(), Hasher::finish);
             Ok(Content { digest, size, trailing: 0 })
         });
-        Measured { digest, size, compression: self.compression, content }
+        let odd = self.looking.map_or(self.odd, Looking::finish);
+        Measured { digest, size, compression: self.compression, content, odd }
     }
 }
 

@@ -3,6 +3,7 @@
 //! The `tar` crate reads the headers. The walk over them is done here because an edit has to know the first byte of
 //! a member, extension headers included, and because every length is bounded before it is believed.
 
+pub(crate) mod extensions;
 pub(crate) mod header;
 mod walk;
 

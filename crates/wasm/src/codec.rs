@@ -6,7 +6,8 @@ use std::rc::Rc;
 
 use js_sys::{Array, Function, Uint8Array};
 use longshore_archive::{
-    Algorithm, Compression, Hasher, Hashing, Limits, Measured, Measuring, ReadAhead, Recipe, Source, Unpacked,
+    Algorithm, Compression, Hasher, Hashing, Limits, Looking, Measured, Measuring, Odd, ReadAhead, Recipe,
+    Source, Unpacked,
 };
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
@@ -158,6 +159,8 @@ struct Found<'a> {
     content: Option<FoundContent<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<Failure<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    odd: Vec<FoundOdd<'a>>,
 }
 
 #[derive(Serialize)]
@@ -165,6 +168,12 @@ struct FoundContent<'a> {
     digest: &'a str,
     size: u64,
     trailing: u64,
+}
+
+#[derive(Serialize)]
+struct FoundOdd<'a> {
+    what: &'static str,
+    path: &'a str,
 }
 
 #[derive(Serialize)]
@@ -212,7 +221,7 @@ impl Measure {
     /// What was found.
     #[wasm_bindgen(unchecked_return_type = "Measured")]
     pub fn finish(self) -> JsResult {
-        let Measured { digest, size, compression, content } = self.measuring.finish();
+        let Measured { digest, size, compression, content, odd } = self.measuring.finish();
         to_js(&Found {
             digest: &digest,
             size,
@@ -226,7 +235,50 @@ impl Measure {
                 .as_ref()
                 .err()
                 .map(|error| Failure { code: error.code().as_str(), message: error.message() }),
+            odd: found_odd(&odd),
         })
+    }
+}
+
+fn found_odd(odd: &[Odd]) -> Vec<FoundOdd<'_>> {
+    odd.iter().map(|odd| FoundOdd { what: odd.what.name(), path: &odd.path }).collect()
+}
+
+/// What in a layer makes readers refuse it, of bytes that JavaScript reads.
+#[wasm_bindgen]
+#[derive(Default)]
+pub struct Look {
+    looking: Looking,
+    buffer: Vec<u8>,
+}
+
+#[wasm_bindgen]
+impl Look {
+    /// Begins.
+    #[wasm_bindgen(constructor)]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Looks at the next bytes, of which only the headers are copied.
+    #[allow(clippy::cast_possible_truncation)] // all are within the length of the bytes
+    pub fn update(&mut self, bytes: &Uint8Array) {
+        let len = bytes.length();
+        let mut done = 0;
+        while done < len {
+            done += self.looking.pass((len - done) as usize) as u32;
+            let end = len.min(done + self.looking.wanted() as u32);
+            self.buffer.resize((end - done) as usize, 0);
+            bytes.subarray(done, end).copy_to(&mut self.buffer);
+            self.looking.push(&self.buffer);
+            done = end;
+        }
+    }
+
+    /// What was odd.
+    #[wasm_bindgen(unchecked_return_type = "FoundOdd[]")]
+    pub fn finish(self) -> JsResult {
+        to_js(&found_odd(&self.looking.finish()))
     }
 }
 

@@ -83,6 +83,11 @@ impl Examination {
         self.found.failed(entry, code, message);
     }
 
+    /// Notes something odd in what a member holds.
+    pub fn odd(&mut self, entry: u32, what: &str, path: String) {
+        self.found.odd(entry, what, path);
+    }
+
     /// What follows from what was found.
     #[wasm_bindgen(unchecked_return_type = "VerifyReport")]
     pub fn report(&self) -> JsResult {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use longshore_archive::{Code, Compression, Content, Error, Measured};
+use longshore_archive::{Code, Compression, Content, Error, Measured, Odd, Oddity};
 
 use crate::values::whole;
 
@@ -16,13 +16,20 @@ impl Found {
         let compression = compression.and_then(Compression::named);
         let size = whole(size);
         let content = Ok(Content { digest: digest.clone(), size, trailing: 0 });
-        self.0.insert(entry as usize, Measured { digest, size, compression, content });
+        self.0.insert(entry as usize, Measured { digest, size, compression, content, odd: Vec::new() });
     }
 
     /// Notes what a member holds.
     pub(crate) fn holds(&mut self, entry: u32, digest: String, size: f64, trailing: f64) {
         if let Some(measured) = self.0.get_mut(&(entry as usize)) {
             measured.content = Ok(Content { digest, size: whole(size), trailing: whole(trailing) });
+        }
+    }
+
+    /// Notes something odd in what a member holds.
+    pub(crate) fn odd(&mut self, entry: u32, what: &str, path: String) {
+        if let (Some(measured), Some(what)) = (self.0.get_mut(&(entry as usize)), Oddity::named(what)) {
+            measured.odd.push(Odd { what, path });
         }
     }
 

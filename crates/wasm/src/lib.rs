@@ -39,7 +39,7 @@ mod write;
 #[cfg(feature = "core")]
 pub use crate::archive::{Archive, Opening, open_blob, open_bytes, open_file, open_folder};
 #[cfg(feature = "codec")]
-pub use crate::codec::{Hash, Measure, Unpack, compression_of, read_failure};
+pub use crate::codec::{Hash, Look, Measure, Unpack, compression_of, read_failure};
 #[cfg(feature = "engine")]
 pub use crate::engine::{Catalog, carried, carried_at};
 #[cfg(feature = "codec")]
@@ -68,7 +68,7 @@ const CORE_TYPES: &str = "import type { ArchiveView, ImageInspect, NameChange, R
 
 #[cfg(all(feature = "codec", not(feature = "core")))]
 #[wasm_bindgen(typescript_custom_section)]
-const CODEC_TYPES: &str = "import type { Compatibility, FilePage, LayerPacking, Limits, Packing, RenameRule, RepairKind, RepairProposal, VerifyReport, WriteFormat } from './types.js';\nimport type { Difference, Hashing, Incoming, Job, Later, LayerNeed, LayerPart, Measured, NewLayers, OverlayStep, Part, ReadSync, SessionSource, Shipment } from './protocol.js';";
+const CODEC_TYPES: &str = "import type { Compatibility, FilePage, LayerPacking, Limits, Packing, RenameRule, RepairKind, RepairProposal, VerifyReport, WriteFormat } from './types.js';\nimport type { Difference, FoundOdd, Hashing, Incoming, Job, Later, LayerNeed, LayerPart, Measured, NewLayers, OverlayStep, Part, ReadSync, SessionSource, Shipment } from './protocol.js';";
 
 #[cfg(all(feature = "registry", not(any(feature = "core", feature = "codec", feature = "engine"))))]
 #[wasm_bindgen(typescript_custom_section)]

@@ -104,7 +104,7 @@ fn content_flaw<S: Source + Clone>(facts: &Facts<'_, S>, config: &Config, layers
         sha256_flaw(diff_id)
             .or_else(|| facts.layer_flaw(layer, diff_id, KNOWN))
             .or_else(|| facts.trailing_flaw(layer, BY_PROGRAM))
-            .or_else(|| facts.content_flaw(layer, true))
+            .or_else(|| facts.content_flaw(layer, Reader::Docker25Containerd))
     };
     config.count_flaw(layers.len()).or_else(|| layers.iter().zip(&config.diff_ids).find_map(layer_flaw))
 }

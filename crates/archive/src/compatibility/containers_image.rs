@@ -18,7 +18,7 @@ use super::config::Config;
 use super::docker::{sha256_flaw, was_always_one};
 use super::facts::{Facts, Item, distinct, items};
 use super::oci::{self, DOCKER_MANIFEST, Descriptor, Document, Kind, Manifest};
-use super::{Flaw, Loaded, Read, Reading, stored};
+use super::{Flaw, Loaded, Read, Reader, Reading, stored};
 
 const KNOWN: &[Compression] = &[Gzip, Bzip2, Xz, Zstd];
 const MAX_MANIFEST: u64 = 1 << 20;
@@ -41,7 +41,7 @@ fn podman_layout<S: Source + Clone>(facts: &Facts<'_, S>) -> Reading {
     for &layer in &layout.layers {
         let flaw = unpacking_flaw(facts, layer)
             .or_else(|| facts.trailing_flaw(layer, None))
-            .or_else(|| facts.graph_flaw(layer, true));
+            .or_else(|| facts.content_flaw(layer, Reader::Podman));
         if let Some(flaw) = flaw {
             return Err(flaw);
         }
@@ -75,7 +75,7 @@ fn podman_archive<S: Source + Clone>(facts: &Facts<'_, S>) -> Result<Vec<Loaded>
         let config = config.without_shell_form()?;
         known.extend(config.diff_ids);
         for layer in layers {
-            if let Some(flaw) = facts.graph_flaw(layer, true) {
+            if let Some(flaw) = facts.content_flaw(layer, Reader::Podman) {
                 return Err(flaw);
             }
         }

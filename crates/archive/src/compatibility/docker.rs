@@ -90,7 +90,7 @@ fn image<S: Source + Clone>(facts: &Facts<'_, S>, item: &Item, reader: Reader) -
         let flaw = sha256_flaw(diff_id)
             .or_else(|| facts.layer_flaw(layer, diff_id, known(reader)))
             .or_else(|| facts.trailing_flaw(layer, BY_PROGRAM))
-            .or_else(|| facts.graph_flaw(layer, reader == Reader::Docker24));
+            .or_else(|| facts.content_flaw(layer, reader));
         if let Some(flaw) = flaw {
             return Err(flaw);
         }

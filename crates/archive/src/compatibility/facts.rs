@@ -1,22 +1,19 @@
 //! What the readers share: the members by name, `manifest.json`, and what is known of layers.
 
-use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use crate::compression::Compression;
 use crate::digest::digest;
 use crate::error::Code;
+use crate::files::{Odd, Oddity};
 use crate::json::{self, Object};
 use crate::measure::Measured;
 use crate::members::Members;
-use crate::source::{Source, read_vec};
-use crate::tar::{BLOCK, Entry, EntryKind, TarIndex, beside, clean};
+use crate::source::Source;
+use crate::tar::{BLOCK, Entry, EntryKind, beside, clean};
 
-use super::Flaw;
-
-/// The largest layer that is looked into.
-const MAX_LOOKED_INTO: u64 = 16 << 20;
+use super::{Flaw, Reader};
 
 /// The longest name of a file on Linux, in bytes.
 const MAX_FILE_NAME: usize = 255;
@@ -38,18 +35,6 @@ pub(super) struct Facts<'a, S> {
     last: HashMap<String, usize>,
     /// The last symbolic link of each name, as it is written.
     links: HashMap<Rc<str>, usize>,
-    /// What was found in layers.
-    looked_into: RefCell<HashMap<usize, Inside>>,
-}
-
-/// What a layer holds.
-#[derive(Debug, Clone)]
-struct Inside {
-    is_tar: bool,
-    /// A member whose path leaves the image.
-    above: Option<Rc<str>>,
-    /// A member whose path an earlier one has.
-    twice: Option<Rc<str>>,
 }
 
 impl<'a, S: Source + Clone> Facts<'a, S> {
@@ -64,16 +49,7 @@ impl<'a, S: Source + Clone> Facts<'a, S> {
             }
             first.entry(name).or_insert(number);
         }
-        Self {
-            members,
-            measured,
-            packing: Vec::new(),
-            trailing: false,
-            first,
-            last,
-            links,
-            looked_into: RefCell::default(),
-        }
+        Self { members, measured, packing: Vec::new(), trailing: false, first, last, links }
     }
 
     pub(super) fn entries(&self) -> &[Entry] {
@@ -226,54 +202,42 @@ impl<'a, S: Source + Clone> Facts<'a, S> {
         self.measured.get(&number).is_some_and(|measured| differ(&measured.digest, digest))
     }
 
-    /// Why a layer cannot be unpacked. `any_path` is whether its members may have paths that leave the image.
-    pub(super) fn content_flaw(&self, number: usize, any_path: bool) -> Option<Flaw> {
-        let inside = self.inside(number)?;
-        if !inside.is_tar {
-            return Some(Flaw::of_image("A layer is no tar archive."));
-        }
-        let above = inside.above.filter(|_| !any_path)?;
-        Some(Flaw::of_image(format!("A layer has a member \"{above}\", which leaves the image.")))
+    /// Why a reader cannot unpack a layer, by what was noted of its entries.
+    pub(super) fn content_flaw(&self, number: usize, reader: Reader) -> Option<Flaw> {
+        let odd = &self.measured.get(&number)?.odd;
+        odd.iter().find(|odd| refuses(reader, odd.what)).map(|odd| Flaw::of_image(sentence(odd)))
     }
+}
 
-    /// As [`Self::content_flaw`], for the stores of Docker and podman: they keep the layer's headers, one for each path.
-    pub(super) fn graph_flaw(&self, number: usize, any_path: bool) -> Option<Flaw> {
-        self.content_flaw(number, any_path).or_else(|| {
-            let twice = self.inside(number)?.twice?;
-            Some(Flaw::of_image(format!("A layer has the path \"{twice}\" more than once.")))
-        })
+/// Whether a reader refuses layers that have it.
+fn refuses(reader: Reader, what: Oddity) -> bool {
+    let is_docker = matches!(reader, Reader::Docker24 | Reader::Docker25);
+    match what {
+        // These do not look into layers.
+        _ if matches!(reader, Reader::Skopeo | Reader::Crane) => false,
+        // The others unpack in a place of which nothing is above.
+        Oddity::Above => reader == Reader::Docker25,
+        // Their stores keep the layer's headers, one for each path.
+        Oddity::Twice => is_docker || reader == Reader::Podman,
+        // podman unpacks what it is given, and once more when it stores that.
+        Oddity::Packed => reader != Reader::Podman,
+        _ => true,
     }
+}
 
-    /// What a layer holds. Only a small layer that was measured, and is not compressed, is looked into.
-    fn inside(&self, number: usize) -> Option<Inside> {
-        let layer = self.entries().get(number)?;
-        let is_small = (1..=MAX_LOOKED_INTO).contains(&layer.size);
-        if !self.measured.contains_key(&number) || self.compression(number).is_some() || !is_small {
-            return None;
-        }
-        let known = self.looked_into.borrow().get(&number).cloned();
-        let inside = known.unwrap_or_else(|| self.look_into(layer));
-        self.looked_into.borrow_mut().insert(number, inside.clone());
-        Some(inside)
-    }
-
-    fn look_into(&self, layer: &Entry) -> Inside {
-        let len = usize::try_from(layer.size).unwrap_or_default();
-        let index = read_vec(&self.members.data, layer.data, len).and_then(|bytes| TarIndex::read(&bytes));
-        match index {
-            Ok(index) => {
-                let mut seen = HashSet::new();
-                let path = |found: Option<&Entry>| found.map(|entry| entry.path.clone());
-                Inside {
-                    is_tar: true,
-                    above: path(index.entries().iter().find(|entry| leaves(&entry.path))),
-                    twice: path(index.entries().iter().find(|entry| !seen.insert(clean(&entry.path)))),
-                }
-            }
-            Err(error) => {
-                let is_tar = !matches!(error.code(), Code::NotATar | Code::InvalidTar | Code::Truncated);
-                Inside { is_tar, above: None, twice: None }
-            }
+fn sentence(odd: &Odd) -> String {
+    let path = &odd.path;
+    match odd.what {
+        Oddity::Above => format!("A layer has a member \"{path}\", which leaves the image."),
+        Oddity::Twice => format!("A layer has the path \"{path}\" more than once."),
+        Oddity::NoTar => "A layer is no tar archive, or ends early.".to_owned(),
+        Oddity::Packed => "A layer is compressed twice.".to_owned(),
+        Oddity::Type => format!("A layer has a member \"{path}\" of a type that is not unpacked."),
+        Oddity::TooLong => format!("A layer has a name that is too long for Linux: \"{path}\"."),
+        Oddity::BelowFile => format!("A layer has a member \"{path}\" below what is no directory."),
+        Oddity::DeadLink => format!("A layer has a hard link \"{path}\" to no file of that layer."),
+        Oddity::Whiteout => {
+            format!("A layer has a whiteout \"{path}\" that has no name, or hides what the layer has itself.")
         }
     }
 }

@@ -38,13 +38,10 @@ fn would_load<S: Source + Clone>(facts: &Facts<'_, S>, reader: Reader, image: &I
     let Image { config, layers } = image;
     let is_docker = matches!(reader, Reader::Docker24 | Reader::Docker25);
     let is_sound = |(&layer, diff_id): (&usize, &String)| {
-        let any_path = reader != Reader::Docker25;
-        let is_kept = is_docker || reader == Reader::Podman;
         sha256_flaw(diff_id).is_none()
             && facts.layer_flaw(layer, diff_id, &[Gzip, Bzip2, Xz, Zstd, Lz4]).is_none()
             && !facts.is_too_much(layer)
-            && facts.content_flaw(layer, any_path).is_none()
-            && (!is_kept || facts.graph_flaw(layer, any_path).is_none())
+            && facts.content_flaw(layer, reader).is_none()
     };
     config.count_flaw(layers.len()).is_none()
         && layers.iter().zip(&config.diff_ids).all(is_sound)

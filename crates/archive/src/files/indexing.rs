@@ -405,7 +405,7 @@ pub(super) fn normal(path: &[u8]) -> Vec<u8> {
 }
 
 /// Whether `..` goes up from the root, which [`normal`] stays in.
-fn leads_out(path: &[u8]) -> bool {
+pub(super) fn leads_out(path: &[u8]) -> bool {
     let mut depth = 0_usize;
     components(path).any(|component| {
         let next = if component == b".." { depth.checked_sub(1) } else { Some(depth + 1) };

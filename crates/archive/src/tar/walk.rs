@@ -2,10 +2,8 @@
 
 use tar::{EntryType, Header};
 
-use super::header::{
-    MAX_EXTENSION, PaxRecords, bounded, checksum_holds, invalid, is_old_directory, long_name, pax_number,
-    stated_size, too_long,
-};
+use super::extensions::{Described, Extensions};
+use super::header::{MAX_EXTENSION, bounded, checksum_holds, invalid, stated_size, too_long};
 use super::{BLOCK, Entry, EntryKind, TarIndex};
 use crate::compression::Compression;
 use crate::error::{Code, Error, Result};
@@ -24,27 +22,6 @@ const OTHERS: [(&[u8], &str); 3] = [
     (b"PK\x03\x04", "zip"),
 ];
 
-/// What extension headers say about the member that follows them.
-#[derive(Debug, Default)]
-struct Extensions {
-    start: Option<u64>,
-    /// Those of GNU tar, which count for more than pax records, wherever they stand.
-    path: Option<Vec<u8>>,
-    link: Option<Vec<u8>>,
-    pax: Pax,
-}
-
-/// What the last pax header says: one more takes its place as a whole.
-#[derive(Debug, Default)]
-struct Pax {
-    path: Option<Vec<u8>>,
-    link: Option<Vec<u8>>,
-    size: Option<u64>,
-    sparse: bool,
-    /// The name of a sparse file, which counts for more than all others.
-    name: Option<Vec<u8>>,
-}
-
 /// Walks a tar from header to header, a bounded number of members at a time.
 #[derive(Debug, Default)]
 pub struct Indexer {
@@ -53,6 +30,8 @@ pub struct Indexer {
     /// How long their paths are together.
     names: u64,
     extensions: Extensions,
+    /// Where the first of the extension headers stands that belong to the next member.
+    start: Option<u64>,
     end_blocks: bool,
 }
 
@@ -91,7 +70,7 @@ impl Indexer {
     fn member(&mut self, source: &impl Source) -> Result<bool> {
         let at = self.at;
         if at >= source.len() {
-            if self.extensions.start.is_some() {
+            if self.start.is_some() {
                 return Err(past_end(at, 512, source.len()));
             }
             return Ok(true);
@@ -136,29 +115,8 @@ impl Indexer {
             return Err(too_long(at, size));
         }
         let payload = read_vec(source, at + BLOCK, bounded(size, at)?)?;
-        let extensions = &mut self.extensions;
-        extensions.start.get_or_insert(at);
-        match kind {
-            EntryType::GNULongName => extensions.path = long_name(&payload),
-            EntryType::GNULongLink => extensions.link = long_name(&payload),
-            _ => {
-                let mut pax = Pax::default();
-                for record in PaxRecords(&payload) {
-                    let (key, value) = record.ok_or_else(|| invalid("A pax header is malformed", at))?;
-                    match key {
-                        // As Go's reader has it: then the header's own counts.
-                        _ if value.is_empty() => {}
-                        b"path" => pax.path = Some(value.to_vec()),
-                        b"GNU.sparse.name" => pax.name = Some(value.to_vec()),
-                        b"linkpath" => pax.link = Some(value.to_vec()),
-                        b"size" => pax.size = Some(pax_number(value, at)?),
-                        _ if key.starts_with(b"GNU.sparse.") => pax.sparse = true,
-                        _ => {}
-                    }
-                }
-                extensions.pax = pax;
-            }
-        }
+        self.start.get_or_insert(at);
+        self.extensions.read(kind, &payload, at)?;
         self.at = at + BLOCK + size.next_multiple_of(BLOCK);
         Ok(())
     }
@@ -166,24 +124,8 @@ impl Indexer {
     /// Notes a member and goes past its content.
     fn entry(&mut self, source: &impl Source, header: &Header, stated: u64) -> Result<()> {
         let at = self.at;
-        let Extensions { start, path, link, pax } = std::mem::take(&mut self.extensions);
-        let Pax { path: pax_path, link: pax_link, size: pax_size, sparse, name } = pax;
-        let path = name.or(path).or(pax_path).unwrap_or_else(|| header.path_bytes().into_owned());
-        let link = link.or(pax_link).or_else(|| header.link_name_bytes().map(std::borrow::Cow::into_owned));
-        let kind = match header.entry_type() {
-            EntryType::GNUSparse => EntryKind::Sparse,
-            EntryType::Regular | EntryType::Continuous if sparse => EntryKind::Sparse,
-            EntryType::Regular if is_old_directory(header, &path) => EntryKind::Directory,
-            EntryType::Regular | EntryType::Continuous => EntryKind::File,
-            EntryType::Directory => EntryKind::Directory,
-            EntryType::Symlink => EntryKind::Symlink,
-            EntryType::Link => EntryKind::HardLink,
-            _ => EntryKind::Other,
-        };
-        // As Go's reader has it: links, directories and devices have no content, whatever their headers say.
-        let is_bare = matches!(header.entry_type(), EntryType::Char | EntryType::Block | EntryType::Fifo)
-            || matches!(kind, EntryKind::Directory | EntryKind::Symlink | EntryKind::HardLink);
-        let size = if is_bare { 0 } else { pax_size.unwrap_or(stated) };
+        let Described { path, link, kind, size, overruled } =
+            std::mem::take(&mut self.extensions).describe(header, stated);
         let mut data = at + BLOCK;
         if kind == EntryKind::Sparse {
             data = past_sparse_map(source, header, data)?;
@@ -214,15 +156,13 @@ impl Indexer {
             utf8: matches!(path_text, std::borrow::Cow::Borrowed(_)),
             path: path_text.into(),
             kind,
-            link: link
-                .filter(|_| matches!(kind, EntryKind::Symlink | EntryKind::HardLink))
-                .map(|link| String::from_utf8_lossy(&link).into()),
-            start: start.unwrap_or(at),
+            link: link.map(|link| String::from_utf8_lossy(&link).into()),
+            start: self.start.take().unwrap_or(at),
             header: at,
             data,
             size,
             magic: first,
-            overruled: pax_size.map(|_| stated),
+            overruled,
         };
         self.at = entry.end();
         self.entries.push(entry);
