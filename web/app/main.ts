@@ -4,7 +4,7 @@ import { isTyped } from './asking.js';
 import { byId, h, visible } from './dom.js';
 import { listenForFiles, type Consent } from './opening.js';
 import * as problems from './problems.js';
-import { pulling } from './pulling.js';
+import { unfolding } from './unfolding.js';
 import { ArchiveView } from './view.js';
 
 // So that the page is there without its server, too. Where that is not to be had, nothing is lost.
@@ -27,7 +27,7 @@ const open = listenForFiles(
   (dropped) => void keep(dropped),
 );
 
-byId('pulling', HTMLElement).append(pulling(open));
+byId('pulling', HTMLElement).append(unfolding('pulling', 'Pull from a registry', async () => (await import('./registry/pull-form.js')).pullForm(open)));
 
 /** The shelf comes after the rest: an archive can be opened without it. */
 const shelf = import('./shelf.js').then(({ shelf }) => shelf(byId('shelf', HTMLElement), open));

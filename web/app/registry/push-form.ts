@@ -5,7 +5,7 @@ import { bytes, count, shortDigest } from '../format.js';
 import { journal } from '../journal.js';
 import * as problems from '../problems.js';
 import type { Origin, Pushing } from '../pushing.js';
-import { assertAllowed, hostOf, login } from '../registries.js';
+import { assertAllowed, hostOf, login } from './registries.js';
 import { task } from '../task.js';
 
 export function pushForm(origin: Origin): Pushing {

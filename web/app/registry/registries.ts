@@ -1,6 +1,6 @@
 /** What the page's parts that talk to registries share: who asks, and whether this page may ask at all. */
-import { LongshoreError, parseReference, type Credentials } from '../lib/index.js';
-import { h, newId } from './dom.js';
+import { LongshoreError, parseReference, type Credentials } from '../../lib/index.js';
+import { h, newId } from '../dom.js';
 
 /** Who asks. It is kept nowhere but in these fields, and goes with the page. */
 export interface Login {

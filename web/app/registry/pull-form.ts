@@ -1,13 +1,13 @@
-/** Pulling an image from a registry, and looking at what a registry has. */
-import { LongshoreError, pull, registry, type Archive, type CallOptions, type Registry } from '../lib/index.js';
-import { announce, fill, h, newId, quoted, renew } from './dom.js';
-import { count } from './format.js';
-import * as problems from './problems.js';
+/** The form that pulls an image from a registry, and looks at what a registry has. */
+import { LongshoreError, pull, registry, type Archive, type CallOptions, type Registry } from '../../lib/index.js';
+import { announce, fill, h, newId, quoted, renew } from '../dom.js';
+import { count } from '../format.js';
+import * as problems from '../problems.js';
 import { assertAllowed, hostOf, login } from './registries.js';
-import { task } from './task.js';
+import { task } from '../task.js';
 
 /** `opened` takes what was pulled. */
-export function pulling(opened: (archive: Archive) => Promise<void>): HTMLElement {
+export function pullForm(opened: (archive: Archive) => Promise<void>): HTMLElement {
   const who = login();
   const off = { spellcheck: false, autocomplete: 'off' } as const;
   const name = h('input', { id: newId(), type: 'text', placeholder: 'registry.local/team/app:1', ...off });
@@ -103,9 +103,8 @@ export function pulling(opened: (archive: Archive) => Promise<void>): HTMLElemen
   }
 
   return h(
-    'details',
-    { className: 'pulling' },
-    h('summary', {}, 'Pull from a registry'),
+    'div',
+    {},
     h('p', { className: 'hint' }, 'Without Docker, if the registry lets pages talk to it. Everything is held against its digest. Passwords stay in this page’s memory, and go to that registry only.'),
     who.element,
     form,
