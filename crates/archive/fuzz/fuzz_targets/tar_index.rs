@@ -1,10 +1,13 @@
-//! Any bytes as a tar: in steps or at once, its members stand in order, apart from each other, and inside the file.
+//! Any bytes as a tar: in steps or at once, its members stand in order, apart from each other, and inside the file; and as a layer,
+//! what is odd about it does not depend on how its bytes come.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use longshore_archive::{EntryKind, Indexer, TarIndex};
+use longshore_archive::{EntryKind, Indexer, Looking, Odd, TarIndex};
 
 fuzz_target!(|data: &[u8]| {
+    let piece = data.first().map_or(1, |&first| 1 + usize::from(first) * 5);
+    assert_eq!(odd(data, piece), odd(data, data.len().max(1)));
     let at_once = TarIndex::read(&data);
     let in_steps = in_steps(data);
     let index = match (at_once, in_steps) {
@@ -38,4 +41,10 @@ fn in_steps(data: &[u8]) -> longshore_archive::Result<TarIndex> {
         at = indexer.position();
     }
     Ok(indexer.finish())
+}
+
+fn odd(layer: &[u8], piece: usize) -> Vec<Odd> {
+    let mut looking = Looking::default();
+    layer.chunks(piece).for_each(|piece| looking.push(piece));
+    looking.finish()
 }
