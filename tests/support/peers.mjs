@@ -68,6 +68,8 @@ export async function startPodman(t, [driver, ...others] = ['vfs']) {
   const store = await temporary(t);
   const global = ['--root', join(store, 'root'), '--runroot', join(store, 'run'), '--storage-driver', driver];
   const podman = (...args) => run('podman', [...global, ...args]);
+  // That driver mounts its own folder, so that it could not be removed.
+  if (driver === 'overlay') t.after(() => run('umount', [join(store, 'root', driver)]).catch(() => {}));
   if (others.length === 0) return podman;
   return podman('info').then(() => podman, () => startPodman(t, others));
 }
