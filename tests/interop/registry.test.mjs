@@ -645,11 +645,12 @@ describe('a store', { skip: skipUnless('docker-registry') }, () => {
     const bytes = await readFile(layer);
     bytes[bytes.length >> 1] ^= 1;
     await writeFile(layer, bytes);
-    await fails(store.push('app:1', { to: `${host}/app:1` }), 'digest-mismatch');
+    await fails(store.push('app:1', { to: `${host}/app:1` }), 'damaged-blob');
     await fails((await api.registry(host)).tags('app'), 'not-found');
-    // Nor is anything remembered of it.
+    // Nor is anything remembered of it, once it is right again.
     bytes[bytes.length >> 1] ^= 1;
     await writeFile(layer, bytes);
+    assert.deepEqual((await store.verify()).images, []);
     await store.push('app:1', { to: `${host}/app:1` });
   });
 });
