@@ -33,6 +33,22 @@ export function newId(): string {
 }
 let ids = 0;
 
+/** A table that is scrolled by itself where it is wider than the page; `more` comes below its rows. */
+export function table(
+  label: string,
+  heads: readonly (string | HTMLTableCellElement)[],
+  rows: HTMLTableSectionElement,
+  { className, more }: { className?: string; more?: Node | undefined } = {},
+): HTMLElement {
+  const cells = heads.map((head) => (typeof head === 'string' ? h('th', { scope: 'col' }, head) : head));
+  return h(
+    'div',
+    { className: 'scroll', tabIndex: 0, role: 'region', ariaLabel: label },
+    h('table', className === undefined ? {} : { className }, h('thead', {}, h('tr', {}, ...cells)), rows),
+    more,
+  );
+}
+
 /** Text of an archive, kept from turning the direction of the text around it. */
 export function quoted(text: string): HTMLElement {
   return h('bdi', {}, visible(text));

@@ -1,6 +1,6 @@
 /** Layers and history as one table: what each step ran, and how much it added. */
 import type { Image, Layer } from '../lib/index.js';
-import { digest, fill, h, quoted, visible } from './dom.js';
+import { digest, fill, h, quoted, table, visible } from './dom.js';
 import { bytes } from './format.js';
 
 /** A longer command is shown in part until it is asked for. */
@@ -16,21 +16,8 @@ export function layerTable(image: Image, shortId: string): HTMLElement {
   ];
   const body = h('tbody');
   const more = fill(body, rows, ({ text, layer }, index) => row(index + 1, text, layer, largest));
-  return h(
-    'div',
-    { className: 'scroll', tabIndex: 0, role: 'region', ariaLabel: `Layers and history of ${shortId}` },
-    h(
-      'table',
-      { className: 'layers' },
-      h('thead', {}, h('tr', {}, ...['', 'Step', 'Size', 'Digest'].map((name) => heading(name)))),
-      body,
-    ),
-    more,
-  );
-}
-
-function heading(name: string): HTMLElement {
-  return name === '' ? h('th', { scope: 'col', ariaLabel: 'Number' }, '#') : h('th', { scope: 'col' }, name);
+  const number = h('th', { scope: 'col', ariaLabel: 'Number' }, '#');
+  return table(`Layers and history of ${shortId}`, [number, 'Step', 'Size', 'Digest'], body, { className: 'layers', more });
 }
 
 function row(number: number, text: string, layer: Layer | undefined, largest: number): HTMLElement {

@@ -1,6 +1,6 @@
 /** Which of the readers at the other end would load the archive. */
 import type { Archive, Compatibility, WriteFormat } from '../lib/index.js';
-import { h, quoted, renew } from './dom.js';
+import { h, quoted, renew, table } from './dom.js';
 import { shortDigest } from './format.js';
 import * as problems from './problems.js';
 
@@ -29,16 +29,7 @@ export function readers(archive: Archive, choose: (format: WriteFormat) => void)
     'details',
     { className: 'readers' },
     summary,
-    h(
-      'div',
-      { className: 'scroll', tabIndex: 0, role: 'region', ariaLabel: 'Who would load it' },
-      h(
-        'table',
-        {},
-        h('thead', {}, h('tr', {}, ...['Reader', 'Verdict', 'As'].map((name) => h('th', { scope: 'col' }, name)))),
-        rows,
-      ),
-    ),
+    table('Who would load it', ['Reader', 'Verdict', 'As'], rows),
     h('p', { className: 'hint' }, 'What layers hold only counts after “Verify every byte”.'),
   );
   let round = 0;

@@ -1,6 +1,6 @@
 /** The shelf's images as Docker's table, and which of them are chosen. */
 import type { ImageRow } from '../lib/index.js';
-import { digest, fill, h, quoted, renew, visible } from './dom.js';
+import { digest, fill, h, quoted, renew, table, visible } from './dom.js';
 import { ago, bytes, isId, platform, shortened } from './format.js';
 
 export interface ShelfTable {
@@ -26,13 +26,8 @@ export function shelfTable(changed: () => void, heir: HTMLElement): ShelfTable {
   const all = h('input', { type: 'checkbox', ariaLabel: 'Choose all' });
   const body = h('tbody');
   const more = h('div');
-  const headings = ['Repository', 'Tag', 'Image ID', 'Created', 'Size'].map((name) => h('th', { scope: 'col' }, name));
-  const element = h(
-    'div',
-    { className: 'scroll', tabIndex: 0, role: 'region', ariaLabel: 'Images on the shelf' },
-    h('table', { className: 'shelf' }, h('thead', {}, h('tr', {}, h('th', { scope: 'col' }, all), ...headings)), body),
-    more,
-  );
+  const heads = [h('th', { scope: 'col' }, all), 'Repository', 'Tag', 'Image ID', 'Created', 'Size'];
+  const element = table('Images on the shelf', heads, body, { className: 'shelf', more });
 
   /** The same name may stand for several platforms: then only the ID tells the rows apart. */
   const keyOf = (row: ImageRow) => `${nameOf(row)} ${row.id}`;

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { damagedBlob, type LongshoreError } from './errors.js';
 import { SMALL, type Freed, type Keeping, type Outcome } from './keeping.js';
 import { blobPath, makeFolder, newAttempt, nextCatalog, readCatalog, readNote, removePartials, storing, writeNote } from './node-folder.js';
-import { FileSource, hashOf } from './node-source.js';
+import { FileSource, hashOf, isOf } from './node-source.js';
 import type { KeptBlob, Row, RowChange, ShelfPlace } from './protocol.js';
 
 /** How long to wait for whoever removes blobs. */
@@ -110,7 +110,7 @@ class FolderKeeping implements Keeping<FileSource> {
     } catch (thrown) {
       throw damagedBlob(digest, thrown);
     }
-    const isRight = () => size > SMALL || hashOf(digest).update(readFileSync(source.path)).digest('hex') === digest.split(':')[1];
+    const isRight = () => size > SMALL || isOf(digest, hashOf(digest).update(readFileSync(source.path)));
     if (source.size === size && isRight()) return source;
     source.close();
     throw damagedBlob(digest);

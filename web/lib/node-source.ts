@@ -28,6 +28,11 @@ export function hashOf(digest: string): Hash {
   return createHash(digest.slice(0, digest.indexOf(':')));
 }
 
+/** Whether what was hashed has that digest. */
+export function isOf(digest: string, hash: Hash): boolean {
+  return hash.digest('hex') === digest.slice(digest.indexOf(':') + 1);
+}
+
 /** An open file, and what it was like when it was opened. */
 export class FileSource {
   readonly path: string;

@@ -4,7 +4,7 @@ import { open, readlink, realpath, rename, stat, unlink, type FileHandle } from 
 import { dirname, resolve } from 'node:path';
 import { LongshoreError, aborted } from './errors.js';
 import { pageBuffer } from './node-buffers.js';
-import { hashOf, type Expected, type FileSource } from './node-source.js';
+import { hashOf, isOf, type Expected, type FileSource } from './node-source.js';
 import { cut, readAhead } from './parts.js';
 import type { Part } from './protocol.js';
 import type { CallOptions } from './types.js';
@@ -140,6 +140,6 @@ export function pieces(
     if (state?.done !== offset) return;
     state.hash.update(piece);
     state.done += piece.length;
-    if (state.done === file.size && state.hash.digest('hex') !== digest.split(':')[1]) throw await wrong();
+    if (state.done === file.size && !isOf(digest, state.hash)) throw await wrong();
   }
 }

@@ -177,12 +177,15 @@ impl<S: Source + Clone> Archive<S> {
         &self.members.index
     }
 
-    /// The bytes of the regular file at a path, as they are stored.
-    pub fn member(&self, path: &str) -> Option<Recipe<S>> {
-        let entry = self.members.entry(self.members.index.find(path)?)?;
+    /// The bytes of the member at a path, as they are stored. Fails with `missing-entry`.
+    pub fn member(&self, path: &str) -> Result<Recipe<S>> {
+        let found = self.members.index.find(path).and_then(|number| self.members.entry(number));
+        let entry = found.ok_or_else(|| {
+            Error::new(Code::MissingEntry, format!("The archive does not hold {path}.")).with("entry", path)
+        })?;
         let mut recipe = Recipe::default();
         recipe.push_slice(&self.members.data, entry.data..entry.data + entry.size);
-        Some(recipe)
+        Ok(recipe)
     }
 
     /// Checks that the source still holds what was indexed, before it is copied; fails with `source-changed`.

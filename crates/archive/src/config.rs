@@ -34,12 +34,15 @@ pub struct Config {
 impl Config {
     /// Reads a config; `path` is for the error, which has the code `invalid-config`.
     pub fn read(bytes: &[u8], path: &str) -> Result<Self> {
-        let object = object(bytes, path)?;
+        Ok(Self::of(&object(bytes, path)?))
+    }
+
+    fn of(object: &Object<'_>) -> Self {
         let text = |key: &str| object.read::<String>(key).filter(|text| !text.is_empty());
         let diff_ids = object.object("rootfs").and_then(|rootfs| rootfs.read("diff_ids")).unwrap_or_default();
-        let history = history(&object);
+        let history = history(object);
         let comment = text("comment").or_else(|| history.last()?.comment.clone());
-        Ok(Self {
+        Self {
             platform: Platform {
                 os: text("os").unwrap_or_default(),
                 architecture: text("architecture").unwrap_or_default(),
@@ -52,7 +55,7 @@ impl Config {
             diff_ids,
             history,
             container: object.object("config").map(|config| container(&config)).unwrap_or_default(),
-        })
+        }
     }
 
     /// Reads a config that Docker would load: with a `rootfs`, and times that are some (moby `image.NewFromJSON`).
@@ -72,7 +75,7 @@ impl Config {
         if object.object("rootfs").is_none() {
             return fail("invalid image JSON, no RootFS key".to_owned());
         }
-        Self::read(bytes, path)
+        Ok(Self::of(&object))
     }
 
     /// How many things of the model it becomes.

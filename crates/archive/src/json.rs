@@ -8,11 +8,18 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 
+use base64::Engine;
+use base64::alphabet::STANDARD;
+use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::source::MAX_LEN;
+
+/// Go is not strict about the last bits.
+const BASE64: GeneralPurpose =
+    GeneralPurpose::new(&STANDARD, GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true));
 
 /// An object: its keys in order, each with its value as JSON text.
 #[derive(Debug, Clone, Default)]
@@ -198,6 +205,11 @@ impl<'de> Visitor<'de> for Search<'_> {
     fn visit_unit<E>(self) -> Result<(), E> {
         Ok(())
     }
+}
+
+/// A string's bytes, which Go writes as base64; `None` for what is none.
+pub(crate) fn bytes(text: &str) -> Option<Vec<u8>> {
+    BASE64.decode(serde_json::from_str::<String>(text).ok()?).ok()
 }
 
 /// A string as JSON text.

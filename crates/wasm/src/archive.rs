@@ -207,17 +207,13 @@ impl Archive {
     /// What a member is made of. Throws `missing-entry`.
     #[wasm_bindgen(unchecked_return_type = "Part[]")]
     pub fn member(&self, path: &str) -> JsResult<Array> {
-        let member = self.core()?.member(path);
-        parts_of(&member.ok_or_else(|| {
-            let sentence = format!("The archive does not hold {path}.");
-            to_throw(Error::new(Code::MissingEntry, sentence).with("entry", path))
-        })?)
+        parts_of(&self.core()?.member(path).map_err(to_throw)?)
     }
 
     /// The text of a member, where there is one. Throws `limit-exceeded` for one that is longer than `limit`, and `invalid-json` for one
     /// that is no text.
     pub fn text(&self, path: &str, limit: f64) -> JsResult<Option<String>> {
-        let Some(recipe) = self.core()?.member(path) else { return Ok(None) };
+        let Ok(recipe) = self.core()?.member(path) else { return Ok(None) };
         let refused = |code, sentence: &str| {
             to_throw(Error::new(code, format!("{path} {sentence}.")).with("entry", path))
         };

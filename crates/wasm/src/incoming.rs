@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use js_sys::{Array, Object, Reflect};
-use longshore_archive::{Code, Error, RenameRule, blob_path};
+use longshore_archive::{RenameRule, blob_path};
 use longshore_engine::Incoming;
 use wasm_bindgen::prelude::*;
 
@@ -17,7 +17,7 @@ use crate::values::from_js;
 #[wasm_bindgen]
 impl Examination {
     /// What the archive, which is in the form `docker`, brings to a store, with its names changed by rules.
-    #[wasm_bindgen(unchecked_return_type = "Incoming")]
+    #[wasm_bindgen(unchecked_return_type = "Pick<Incoming, 'incoming' | 'blobs'>")]
     pub fn incoming(
         &self,
         #[wasm_bindgen(unchecked_param_type = "RenameRule[]")] rules: JsValue,
@@ -40,7 +40,7 @@ impl Examination {
         let blobs = Array::new();
         for blob in incoming.blobs().into_values() {
             let path = blob_path(&blob.digest).unwrap_or_default();
-            let recipe = core.member(&path).ok_or_else(|| missing(&path))?;
+            let recipe = core.member(&path).map_err(to_throw)?;
             let stated = Array::new();
             for (number, diff_id) in layers.get(blob.digest.as_str()).into_iter().flatten() {
                 let layer = Object::new();
@@ -68,9 +68,4 @@ impl Examination {
         Reflect::set(&given, &"blobs".into(), &blobs)?;
         Ok(given.into())
     }
-}
-
-fn missing(path: &str) -> JsValue {
-    let sentence = format!("The archive does not hold {path}.");
-    to_throw(Error::new(Code::MissingEntry, sentence).with("entry", path))
 }

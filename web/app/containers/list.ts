@@ -1,7 +1,7 @@
 /** Working containers, as `docker ps --all` lists them, and the one that is open. */
 import type { ContainerRow, Store } from '../../lib/index.js';
 import { ask, field } from '../asking.js';
-import { digest, fill, h, quoted, renew, visible } from '../dom.js';
+import { digest, fill, h, quoted, renew, table, visible } from '../dom.js';
 import { ago, bytes, count, shortened } from '../format.js';
 import { refusal, type Journal } from '../journal.js';
 import * as problems from '../problems.js';
@@ -18,21 +18,16 @@ export async function containerList(store: Store, log: Journal): Promise<Contain
   const none = h('p', { className: 'hint', tabIndex: -1 }, 'There are none. Choose one image on the shelf to make one: nothing of it runs, but its files can be changed, and committed as a new image.');
   const body = h('tbody');
   const more = h('div');
-  const headings = ['Name', 'Image', 'Container ID', 'Created', 'Changes', 'Actions'].map((name) => h('th', { scope: 'col' }, name));
-  const table = h(
-    'div',
-    { className: 'scroll', tabIndex: 0, role: 'region', ariaLabel: 'Working containers' },
-    h('table', { className: 'shelf' }, h('thead', {}, h('tr', {}, ...headings)), body),
-    more,
-  );
+  const heads = ['Name', 'Image', 'Container ID', 'Created', 'Changes', 'Actions'];
+  const list = table('Working containers', heads, body, { className: 'shelf', more });
   const place = h('div');
-  const element = h('div', { className: 'container-list' }, none, table, place);
+  const element = h('div', { className: 'container-list' }, none, list, place);
   let open: { id: string; bench: Workbench } | undefined;
   let rounds = 0;
   let openings = 0;
 
   /** What gets the focus of what goes. */
-  const heir = () => (table.hidden ? none : table);
+  const heir = () => (list.hidden ? none : list);
 
   async function refresh(): Promise<void> {
     const round = ++rounds;
@@ -40,7 +35,7 @@ export async function containerList(store: Store, log: Journal): Promise<Contain
       const rows = await store.ps({ all: true });
       if (round !== rounds) return;
       none.hidden = rows.length > 0;
-      table.hidden = rows.length === 0;
+      list.hidden = rows.length === 0;
       renew(body, [], heir());
       const rest = fill(body, rows, rowOf);
       more.replaceChildren(...(rest ? [rest] : []));

@@ -1,7 +1,7 @@
 /** Two images side by side: files, config and layers. */
 import { openArchive, type Archive, type Comparison, type FileDifference, type Image } from '../../lib/index.js';
 import { identity } from '../choosing.js';
-import { announce, fill, h, newId, quoted } from '../dom.js';
+import { announce, fill, h, newId, quoted, table } from '../dom.js';
 import { WORDS, differences } from './differences.js';
 import { download } from './downloads.js';
 import { count, platform, shortDigest } from '../format.js';
@@ -132,20 +132,11 @@ function nodes(comparison: Comparison, name: string): Node[] {
   const moreFields = fill(fields, config, ({ field, before, after }) =>
     h('tr', {}, h('th', { scope: 'row' }, quoted(field)), h('td', {}, value(before)), h('td', {}, value(after))),
   );
-  const heads = ['Field', 'This image', 'The other'].map((text) => h('th', { scope: 'col' }, text));
+  const differing = () => table('Differences of the config', ['Field', 'This image', 'The other'], fields, { className: 'fields-differ', more: moreFields });
   return [
     h('p', {}, summary(comparison)),
     ...(files.length > 0 ? [differences(files)] : []),
-    ...(config.length > 0
-      ? [
-          h(
-            'div',
-            { className: 'scroll', tabIndex: 0, role: 'region', ariaLabel: 'Differences of the config' },
-            h('table', { className: 'fields-differ' }, h('thead', {}, h('tr', {}, ...heads)), fields),
-            moreFields,
-          ),
-        ]
-      : []),
+    ...(config.length > 0 ? [differing()] : []),
     h('div', { className: 'row' }, save),
   ];
 }

@@ -1,7 +1,7 @@
 /** Layers squashed, and files taken out of all layers: what that changes is shown before it is done. */
 import type { Archive, CallOptions, Image, RewritePlan } from '../../lib/index.js';
 import { ask } from '../asking.js';
-import { fill, h, newId, quoted } from '../dom.js';
+import { fill, h, newId, quoted, table } from '../dom.js';
 import { bytes, count, shortDigest } from '../format.js';
 import * as problems from '../problems.js';
 import { task } from '../task.js';
@@ -92,13 +92,7 @@ function layers({ layers }: RewritePlan): HTMLElement {
       h('td', {}, `${entriesBefore.toLocaleString('en')} → ${entriesAfter.toLocaleString('en')}`),
     ),
   );
-  const heads = ['Layer', 'Unpacked', 'Entries'].map((text) => h('th', { scope: 'col' }, text));
-  return h(
-    'div',
-    { className: 'scroll', tabIndex: 0, role: 'region', ariaLabel: 'Layers that change' },
-    h('table', {}, h('thead', {}, h('tr', {}, ...heads)), rows),
-    more,
-  );
+  return table('Layers that change', ['Layer', 'Unpacked', 'Entries'], rows, { more });
 }
 
 function gone(what: string, { gone, goneCount, goneBytes }: RewritePlan): Node[] {

@@ -1,6 +1,6 @@
 /** How much of an image's layers nobody sees. */
 import type { Archive, Efficiency } from '../../lib/index.js';
-import { announce, fill, h, quoted } from '../dom.js';
+import { announce, fill, h, quoted, table } from '../dom.js';
 import { bytes, count } from '../format.js';
 import * as problems from '../problems.js';
 import { task } from '../task.js';
@@ -46,8 +46,6 @@ function nodes(efficiency: Efficiency, shortId: string): Node[] {
   const more = fill(rows, paths, ({ path, bytes: size, copies }) =>
     h('tr', {}, h('td', { className: 'size' }, bytes(size)), h('td', { className: 'number' }, String(copies)), h('td', {}, h('code', {}, quoted(`/${path}`)))),
   );
-  const heads = ['Wasted', 'Copies', 'Path'].map((name) => h('th', { scope: 'col' }, name));
   const label = `What is wasted in ${shortId}, ${count(paths.length, 'path')}`;
-  const table = h('table', { className: 'wasted' }, h('thead', {}, h('tr', {}, ...heads)), rows);
-  return [line, h('div', { className: 'scroll', tabIndex: 0, role: 'region', ariaLabel: label }, table, more)];
+  return [line, table(label, ['Wasted', 'Copies', 'Path'], rows, { className: 'wasted', more })];
 }

@@ -1,6 +1,6 @@
 /** What the images on the shelf take of the disk, as `docker system df -v` has it. */
 import type { DiskUsage, ImageUsage, Store } from '../../lib/index.js';
-import { digest, fill, h, quoted, renew } from '../dom.js';
+import { digest, fill, h, quoted, renew, table } from '../dom.js';
 import { bytes, count } from '../format.js';
 import * as problems from '../problems.js';
 
@@ -9,13 +9,8 @@ export async function diskUsage(store: Store): Promise<HTMLElement> {
   const sum = h('p', { className: 'hint' });
   const body = h('tbody');
   const more = h('div');
-  const headings = ['Image', 'Image ID', 'Size', 'Shared', 'Unique', 'Containers'].map((name) => h('th', { scope: 'col' }, name));
-  const table = h(
-    'div',
-    { className: 'scroll', tabIndex: 0, role: 'region', ariaLabel: 'Disk usage of each image' },
-    h('table', { className: 'shelf' }, h('thead', {}, h('tr', {}, ...headings)), body),
-    more,
-  );
+  const heads = ['Image', 'Image ID', 'Size', 'Shared', 'Unique', 'Containers'];
+  const list = table('Disk usage of each image', heads, body, { className: 'shelf', more });
   let rounds = 0;
 
   async function refresh(): Promise<void> {
@@ -24,8 +19,8 @@ export async function diskUsage(store: Store): Promise<HTMLElement> {
       const usage = await store.df();
       if (round !== rounds) return;
       sum.textContent = sentence(usage);
-      table.hidden = usage.images.length === 0;
-      renew(body, [], table);
+      list.hidden = usage.images.length === 0;
+      renew(body, [], list);
       const rest = fill(body, usage.images, rowOf);
       more.replaceChildren(...(rest ? [rest] : []));
     } catch (thrown) {
@@ -35,7 +30,7 @@ export async function diskUsage(store: Store): Promise<HTMLElement> {
 
   store.addEventListener('change', () => void refresh());
   await refresh();
-  return h('div', { className: 'usage' }, sum, table);
+  return h('div', { className: 'usage' }, sum, list);
 }
 
 function sentence({ total, active, size, reclaimable }: DiskUsage): string {

@@ -1,6 +1,6 @@
 /** What a verification found, image by image and blob by blob. */
 import type { Archive, BlobReport, Verdict, VerifyReport } from '../../lib/index.js';
-import { digest, fill, h, quoted, visible } from '../dom.js';
+import { digest, fill, h, quoted, table, visible } from '../dom.js';
 import { download } from '../files/downloads.js';
 import { findingList } from '../findings.js';
 import { bytes, count } from '../format.js';
@@ -61,17 +61,7 @@ export function reportNodes(archive: Archive, report: VerifyReport): Node[] {
       'details',
       {},
       h('summary', {}, `Each of ${count(blobs.length, 'blob')}`),
-      h(
-        'div',
-        { className: 'scroll', tabIndex: 0, role: 'region', ariaLabel: 'Verdict on each blob' },
-        h(
-          'table',
-          {},
-          h('thead', {}, h('tr', {}, ...['Verdict', 'Member', 'Size', 'Digest'].map((name) => h('th', { scope: 'col' }, name)))),
-          rows,
-        ),
-        moreBlobs,
-      ),
+      table('Verdict on each blob', ['Verdict', 'Member', 'Size', 'Digest'], rows, { more: moreBlobs }),
     ),
     h('div', { className: 'row' }, save),
   ];

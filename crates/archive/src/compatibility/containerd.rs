@@ -5,6 +5,7 @@
 use std::collections::HashSet;
 
 use crate::compression::Compression::{self, Gzip, Zstd};
+use crate::formats::oci::LAYOUT;
 use crate::formats::{manifest_json, oci_index};
 use crate::json::{self, Object};
 use crate::reference::Reference;
@@ -17,7 +18,6 @@ use super::facts::{Facts, Item, items};
 use super::oci::{self, Descriptor, Document, Kind, Manifest};
 use super::{Flaw, Loaded, Read, Reader, Reading, stored};
 
-const LAYOUT: &str = "oci-layout";
 const VERSION: &str = "1.0.0";
 const KNOWN: &[Compression] = &[Gzip, Zstd];
 const MAX_DOCUMENT: u64 = 20 << 20;

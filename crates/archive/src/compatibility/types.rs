@@ -43,12 +43,8 @@ pub(super) fn is_map(text: &str) -> bool {
     holds(text, is_string)
 }
 
-/// Bytes are base64.
 pub(super) fn is_bytes(text: &str) -> bool {
-    let Some(text) = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')) else { return false };
-    let data = text.trim_end_matches('=');
-    let is_digit = |byte: u8| byte.is_ascii_alphanumeric() || b"+/".contains(&byte);
-    text.len() % 4 == 0 && text.len() - data.len() <= 2 && data.bytes().all(is_digit)
+    json::bytes(text).is_some()
 }
 
 pub(super) fn is_set(text: &str) -> bool {

@@ -74,7 +74,7 @@ impl Descriptor {
     fn has_wrong_data(&self) -> bool {
         let object = self.object();
         let Some(data) = object.get("data").filter(|data| *data != "null") else { return false };
-        let data = serde_json::from_str(data).ok().and_then(|text: String| base64(&text));
+        let data = json::bytes(data);
         let is_right = |data: &Vec<u8>| {
             Algorithm::of(&self.digest).is_none_or(|algorithm| algorithm.digest(data) == self.digest)
         };
@@ -367,29 +367,6 @@ pub(crate) fn layout_of(bytes: &[u8]) -> String {
     let mut layout = document.and_then(|document| Object::parse(document.value)).unwrap_or_default();
     layout.set(VERSION_KEY, &json::string(VERSION));
     layout.to_json()
-}
-
-/// Bytes as JSON has them; `None` where the text is none.
-fn base64(text: &str) -> Option<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let (mut bits, mut count) = (0_u32, 0);
-    for byte in text.trim_end_matches('=').bytes() {
-        let six = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        bits = bits << 6 | u32::from(six);
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            bytes.push((bits >> count & 0xff) as u8);
-        }
-    }
-    Some(bytes)
 }
 
 /// What a manifest is of.

@@ -9,6 +9,7 @@ use super::packed::{Blob, Packed};
 use super::tarball::{Content, Members, Meta, Tarball};
 use super::v1;
 use crate::digest::{blob_path, hex, sha256};
+use crate::formats::oci::LAYOUT;
 use crate::formats::oci_index::Style;
 use crate::json;
 use crate::model::Name;
@@ -43,7 +44,7 @@ pub(super) fn write<S: Source + Clone>(groups: &[Group<'_, S>]) -> Recipe<S> {
     let manifest = json::array_of(items.iter().map(|(image, names)| item(image, names, &there)));
     tarball.push("manifest.json", listing, &Content::Bytes((manifest + "\n").into_bytes()));
     let layout = br#"{"imageLayoutVersion": "1.0.0"}"#;
-    tarball.push("oci-layout", listing, &Content::Bytes(layout.to_vec()));
+    tarball.push(LAYOUT, listing, &Content::Bytes(layout.to_vec()));
     let tops = items.iter().map(|(image, names)| {
         let top = image.layers.last().map_or("", |layer| hex(&layer.diff_id));
         (names.as_slice(), top.to_owned())

@@ -6,6 +6,7 @@ use super::groups::Group;
 use super::packed::Packed;
 use super::tarball::{Content, Members, Meta, Tarball, bytes_of};
 use crate::digest::{blob_path, sha256};
+use crate::formats::oci::LAYOUT;
 use crate::formats::oci_index::{Style, annotations_of};
 use crate::json;
 use crate::recipe::Recipe;
@@ -25,7 +26,7 @@ pub(super) fn write<S: Source + Clone>(groups: &[Group<'_, S>]) -> Recipe<S> {
     let index = index_json(groups, Style::Both);
     tarball.push("index.json", file, &Content::Bytes(index.into_bytes()));
     let layout = br#"{"imageLayoutVersion":"1.0.0"}"#;
-    tarball.push("oci-layout", file, &Content::Bytes(layout.to_vec()));
+    tarball.push(LAYOUT, file, &Content::Bytes(layout.to_vec()));
     tarball.finish()
 }
 
