@@ -91,7 +91,8 @@ impl Catalog {
     /// is changed in containers.
     pub fn save_all(&self) -> Result<Export> {
         let mut all = self.clone();
-        for base in self.bases() {
+        // What was loaded again counts, not what a container kept before: that knows no parent.
+        for base in self.bases().filter(|base| self.image(base.id()).is_none()) {
             all.put_image(base.clone());
         }
         let mut chosen = Chosen::default();
