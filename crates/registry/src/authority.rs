@@ -69,7 +69,7 @@ pub(crate) struct Authority {
     tokens: HashMap<Scope, Secret>,
 }
 
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[derive(Debug, Default)]
 enum Way {
     /// It has not said yet.
     #[default]
@@ -105,7 +105,8 @@ impl Authority {
         }
     }
 
-    /// Learns from a refusal. Returns the scope that is asked for now, or `None` where there is nothing better to show.
+    /// Learns from the refusal of a request that showed `shown`; others may have learnt since it was sent. Returns the scope
+    /// that is asked for now, or `None` where there is nothing better to show.
     ///
     /// Fails where the token service that it names may not be trusted with anything.
     pub(crate) fn refused(
@@ -113,6 +114,7 @@ impl Authority {
         host: &Host,
         challenge: Option<Challenge>,
         scope: &Scope,
+        shown: Option<&str>,
         credentials: &Credentials,
     ) -> Result<Option<Scope>> {
         if matches!(credentials, Credentials::Bearer(_)) {
@@ -124,15 +126,18 @@ impl Authority {
                 self.way = Way::Bearer { realm, service };
                 let wanted =
                     challenged.iter().fold(scope.clone(), |scope, challenged| scope.with(challenged));
-                // What was shown is worth nothing any more.
-                self.tokens.remove(&wanted);
+                // What was shown is worth nothing any more. Another token for the same is newer than the request.
+                let is_newer = |token: &Secret| shown != Some(bearer(token.expose()).expose());
+                if wanted != *scope || !self.tokens.get(&wanted).is_some_and(is_newer) {
+                    self.tokens.remove(&wanted);
+                }
                 Ok(Some(wanted))
             }
             // A browser does not show what is wanted where the registry does not expose it: the password it is, then.
             Some(Challenge::Basic) | None => {
-                let is_new = self.way != Way::Basic;
                 self.way = Way::Basic;
-                Ok((is_new && credentials.basic().is_some()).then(|| scope.clone()))
+                let password = credentials.basic().filter(|password| shown != Some(password.expose()));
+                Ok(password.map(|_| scope.clone()))
             }
         }
     }

@@ -233,12 +233,18 @@ impl Exchange {
         credentials: &Credentials,
     ) -> Result<()> {
         let origin = Url::parse(&answer.url).map_or_else(|_| Origin::new_opaque(), |url| url.origin());
+        // Elsewhere nothing is shown, whoever answers in the end.
+        let may_show =
+            !is_token && origin == request.url.origin() && origin == self.session.borrow().host.origin();
         match answer.status {
             301 | 302 | 303 | 307 | 308 => self.redirected(request, is_token, answer),
-            401 if !is_token && origin == self.session.borrow().host.origin() => {
+            401 if may_show => {
+                let mut headers = request.headers.iter();
+                let shown =
+                    headers.find(|(name, _)| *name == "authorization").map(|(_, value)| value.expose());
                 // Where nothing was shown, it only asks.
-                self.refusals += u32::from(request.headers.iter().any(|(name, _)| *name == "authorization"));
-                self.refused(answer, credentials)
+                self.refusals += u32::from(shown.is_some());
+                self.refused(answer, shown, credentials)
             }
             408 | 425 | 429 | 500 | 502 | 503 | 504 => {
                 if !is_token {
@@ -287,13 +293,13 @@ impl Exchange {
         Ok(())
     }
 
-    fn refused(&mut self, answer: &Answer, credentials: &Credentials) -> Result<()> {
+    fn refused(&mut self, answer: &Answer, shown: Option<&str>, credentials: &Credentials) -> Result<()> {
         let about = self.operation.about();
         let mut session = self.session.borrow_mut();
         let Session { host, authority, .. } = &mut *session;
         let challenge = challenge::best(answer.all("www-authenticate"));
         let scope = self.scope.clone().unwrap_or_else(Scope::none);
-        match authority.refused(host, challenge, &scope, credentials)? {
+        match authority.refused(host, challenge, &scope, shown, credentials)? {
             Some(scope) if self.refusals < MAX_REFUSALS => {
                 self.scope = Some(scope);
                 Ok(())

@@ -65,6 +65,64 @@ fn who_is_not_let_in_is_told_so() {
     assert!(outcome.is_ok() && asked[1].contains("Basic"), "{asked:?}");
 }
 
+/// The next request, and what it shows.
+fn next(exchange: &mut Exchange) -> (String, Option<String>) {
+    let Step::Send(request) = exchange.step(&password()).unwrap() else { panic!() };
+    let shown = request.headers.iter().find(|(name, _)| *name == "authorization");
+    (request.url.to_string(), shown.map(|(_, value)| value.expose().to_owned()))
+}
+
+fn tell(exchange: &mut Exchange, url: &str, answer: Answer) {
+    exchange.answered(&Answer { url: url.to_owned(), ..answer }, &password()).unwrap();
+}
+
+#[test]
+fn what_was_refused_to_all_at_once_is_shown_by_each() {
+    let session = session(Settings::default());
+    let mut all = ["a", "b", "c"].map(|repository| Exchange::tags(&session, repository));
+    let sent = all.each_mut().map(next);
+    for (one, (url, shown)) in all.iter_mut().zip(&sent) {
+        assert_eq!(*shown, None);
+        tell(one, url, reply(401).with("WWW-Authenticate", "Basic realm=x"));
+    }
+    for one in &mut all {
+        let (url, shown) = next(one);
+        assert_eq!(shown.unwrap(), "Basic bWU6aHVudGVyMmh1bnRlcjI=");
+        tell(one, &url, reply(200).with_body(b"{}"));
+    }
+}
+
+#[test]
+fn a_token_that_another_fetched_meanwhile_serves() {
+    let session = session(Settings::default());
+    let challenge = || reply(401).with("WWW-Authenticate", BEARER);
+    // Without a token, then with one that has expired.
+    for name in ["first", "second"] {
+        let mut both = ["a", "a"].map(|repository| Exchange::tags(&session, repository));
+        let sent = both.each_mut().map(next);
+        let [one, other] = &mut both;
+        tell(one, &sent[0].0, challenge());
+        let (realm, _) = next(one);
+        assert!(realm.starts_with("https://auth.io/token"), "{realm}");
+        tell(one, &realm, token(name));
+        tell(other, &sent[1].0, challenge());
+        for one in [one, other] {
+            assert_eq!(next(one).1.unwrap(), format!("Bearer {name}"));
+        }
+    }
+}
+
+#[test]
+fn who_asks_again_elsewhere_is_not_answered_without_end() {
+    // A browser follows redirects by itself: an upload elsewhere may end up at the registry, which wants what is not shown there.
+    for challenge in ["Basic realm=x", BEARER] {
+        let mut push = Exchange::push_blob(&session(Settings::default()), "a", &digest(), 10);
+        let refused = Answer::new(401, "https://r.io/v2/").with("WWW-Authenticate", challenge);
+        let answers = vec![reply(404), reply(202).with("Location", "https://cdn.io/x"), refused];
+        assert_eq!(code(drive(&mut push, &password(), with(answers)).1), Code::Unauthorized);
+    }
+}
+
 #[test]
 fn a_token_service_is_named_over_the_registrys_own_scheme() {
     for realm in
