@@ -140,6 +140,13 @@ impl Referrers {
     }
 }
 
+/// The tag that stands in for the API. (Specification, "Referrers Tag Schema")
+fn tag_of(digest: &str) -> String {
+    let (algorithm, encoded) = digest.split_once(':').unwrap_or_default();
+    // What no tag may have.
+    format!("{algorithm:.32}-{encoded:.64}").replace(['+', '='], "-")
+}
+
 impl Operation for Referrers {
     fn about(&self) -> String {
         format!("what refers to {}@{}", self.repository, self.digest)
@@ -152,7 +159,7 @@ impl Operation for Referrers {
     fn request(&mut self, session: &Session) -> Result<Request> {
         let first = || {
             if self.by_tag {
-                session.host.url(&[&self.repository, "manifests", &self.digest.replace(':', "-")])
+                session.host.url(&[&self.repository, "manifests", &tag_of(&self.digest)])
             } else {
                 session.host.url(&[&self.repository, "referrers", &self.digest])
             }
@@ -171,7 +178,7 @@ impl Operation for Referrers {
         match answer.status {
             200..300 => {}
             404 if self.by_tag => return Ok(Flow::Done(Outcome::Referrers(Vec::new()))),
-            400 | 404 | 405 if self.found.is_empty() => {
+            400 | 404 | 405 if !self.by_tag && self.found.is_empty() => {
                 self.by_tag = true;
                 return Ok(Flow::Next);
             }

@@ -3,7 +3,7 @@
 use longshore_archive::Code;
 use longshore_registry::{Answer, Credentials, Exchange, Outcome, Settings, Step};
 
-use super::{drive, reply, session, with};
+use super::{code, drive, reply, session, with};
 
 #[test]
 fn lists_are_read_to_their_end() {
@@ -67,4 +67,13 @@ fn referrers_by_the_api_or_by_the_tag() {
     let mut referrers = Exchange::referrers(&session(Settings::default()), "a", "sha256:1");
     let (_, outcome) = drive(&mut referrers, &Credentials::Anonymous, with(vec![reply(404), reply(404)]));
     assert_eq!(outcome.unwrap(), Outcome::Referrers(vec![]));
+    // The tag is as short as the specification has it, and what it is refused with is the end.
+    let sha512 = format!("sha512:{}", "a".repeat(128));
+    for status in [400, 405] {
+        let mut referrers = Exchange::referrers(&session(Settings::default()), "a", &sha512);
+        let answers = with(vec![reply(404), reply(status)]);
+        let (asked, outcome) = drive(&mut referrers, &Credentials::Anonymous, answers);
+        assert_eq!(asked[1], format!("GET a/manifests/sha512-{}", "a".repeat(64)));
+        assert_eq!(code(outcome), Code::RegistryRefused);
+    }
 }
