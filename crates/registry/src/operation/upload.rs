@@ -95,13 +95,13 @@ impl Upload {
         Flow::Done(Outcome::Blob(outcome))
     }
 
-    /// The registry has lost the upload, or never had it.
+    /// The registry has lost the upload, never had it, or is done with it: the answer that said so may be what was lost.
     fn restart(&mut self, why: Error) -> Result<Flow> {
         self.restarts += 1;
         if self.restarts > MAX_RESTARTS {
             return Err(why);
         }
-        self.stage = Stage::Begin { from: None };
+        self.stage = Stage::Look;
         Ok(Flow::Again(why))
     }
 
@@ -257,6 +257,8 @@ impl Operation for Upload {
     fn answer(&mut self, session: &mut Session, answer: &Answer) -> Result<Flow> {
         match self.stage.clone() {
             Stage::Look => match answer.status {
+                // What was sent has arrived.
+                200..300 if self.restarts > 0 => Ok(self.done(session, BlobOutcome::Pushed)),
                 200..300 => Ok(self.done(session, BlobOutcome::Exists)),
                 401 | 403 => Err(refused(answer, &self.about())),
                 _ => {

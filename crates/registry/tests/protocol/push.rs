@@ -125,6 +125,7 @@ fn an_upload_that_the_registry_has_lost_begins_anew() {
         Reply::With(reply(202).with("Location", "/up/1")),
         Reply::Not(Failure::Network),
         Reply::With(lost),
+        Reply::With(reply(404)),
         Reply::With(reply(202).with("Location", "/up/2")),
         Reply::With(reply(201)),
     ];
@@ -134,6 +135,25 @@ fn an_upload_that_the_registry_has_lost_begins_anew() {
         asked.last().unwrap().contains("/up/2") && asked.last().unwrap().ends_with("[0..100]"),
         "{asked:?}"
     );
+}
+
+#[test]
+fn an_upload_whose_last_answer_is_lost_is_done() {
+    let session = session(Settings::default());
+    for end in [Reply::With(reply(504)), Reply::Not(Failure::Network)] {
+        let mut push = Exchange::push_blob(&session, "a", &digest(), 100);
+        let replies = vec![
+            Reply::With(reply(404)),
+            Reply::With(reply(202).with("Location", "/up/1")),
+            end,
+            Reply::With(reply(404)),
+            Reply::With(reply(200)),
+        ];
+        let (asked, outcome) = drive(&mut push, &Credentials::Anonymous, replies);
+        let look = format!("HEAD a/blobs/{}", digest());
+        assert_eq!(asked[4..], ["GET https://r.io/up/1".to_owned(), "wait 1000".to_owned(), look]);
+        assert_eq!(outcome.unwrap(), Outcome::Blob(BlobOutcome::Pushed));
+    }
 }
 
 #[test]
