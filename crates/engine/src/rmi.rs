@@ -211,7 +211,7 @@ impl<'a> Remover<'a> {
         let mut removed = Vec::new();
         let indexes: Vec<Index> = self.catalog.listings(id).cloned().collect();
         for index in indexes {
-            let index = without(&self.catalog, index, id);
+            let index = self.catalog.part(&index, |image| image.id() != id);
             if index.images().next().is_some() {
                 self.catalog.put_index(index);
                 continue;
@@ -374,25 +374,6 @@ impl<'a> Remover<'a> {
         let one = self.options.in_use.iter().find(|one| ids.contains(one.image.as_str()))?;
         Some((one.id.clone(), one.image.clone()))
     }
-}
-
-/// An index without one of its images.
-fn without(catalog: &Catalog, mut index: Index, id: &str) -> Index {
-    for manifest in index.manifests.iter_mut().filter(|manifest| manifest.image.as_deref() == Some(id)) {
-        manifest.image = None;
-    }
-    let others: BTreeSet<String> = index
-        .images()
-        .filter_map(|id| catalog.image(id))
-        .flat_map(Image::blobs)
-        .map(|blob| blob.digest)
-        .collect();
-    let own: BTreeSet<String> =
-        catalog.image(id).into_iter().flat_map(Image::blobs).map(|blob| blob.digest).collect();
-    let is_gone = |digest: &String| own.contains(digest) && !others.contains(digest);
-    index.blobs.retain(|blob| !is_gone(&blob.digest));
-    index.damaged.retain(|digest| !is_gone(digest));
-    index
 }
 
 /// Whether all names are of one repository, with one tag at most; none are not.

@@ -3,9 +3,9 @@
 
 mod common;
 
-use common::{blobs_of, folder, kept, line, platforms, saved};
+use common::{blobs_of, folder, kept, line, platform, platforms, saved};
 use longshore_archive::{Code, Result};
-use longshore_engine::{Catalog, Change, Incoming, ListOptions, PruneOptions, RmiOptions, Use};
+use longshore_engine::{Catalog, Change, Image, Incoming, ListOptions, PruneOptions, RmiOptions, Use};
 use longshore_fixtures::{self as fixtures, ImageSpec, Layer};
 
 fn incoming(bytes: Vec<u8>) -> Incoming {
@@ -125,6 +125,42 @@ fn an_image_for_several_platforms_is_one() {
     assert_eq!(removed(&mut catalog, "multi:2", &RmiOptions::default()).unwrap(), ["Untagged: multi:2"]);
     // The name, the index, two images, a layer of each.
     assert_eq!(removed(&mut catalog, "multi:1", &RmiOptions::default()).unwrap().len(), 6);
+    assert_eq!(catalog, Catalog::default());
+}
+
+/// An image for three platforms, which share a layer, in a store that has the first of them already: packed otherwise. With what
+/// its archive has.
+fn packed_otherwise() -> (Catalog, Incoming) {
+    let shared = [Layer::files(&[("b", "two")])];
+    let all = ["amd64", "arm64", "s390x"].map(|one| platform("multi:1", one, &shared));
+    let packed = fixtures::containerd(&[ImageSpec { gzip: true, names: vec![], ..all[0].clone() }]);
+    let whole = fixtures::oci_platforms(&all);
+    (with(&[packed, whole.clone()]), incoming(whole))
+}
+
+#[test]
+fn what_an_index_lists_packed_otherwise_than_it_is_kept_goes_with_it() {
+    let (mut catalog, whole) = packed_otherwise();
+    let [packed, arm, other] = whole.images.as_slice() else { panic!() };
+    let index = whole.indexes[0].digest.as_str();
+    assert_ne!(catalog.image(packed.id()).unwrap().manifest(), packed.manifest());
+    let has = |catalog: &Catalog, image: &Image| {
+        let blobs = catalog.index(index).unwrap().blobs.iter();
+        let there: Vec<&String> = blobs.map(|blob| &blob.digest).collect();
+        image.blobs().map(|blob| there.contains(&&blob.digest)).collect::<Vec<_>>()
+    };
+    let force = RmiOptions { force: true, ..RmiOptions::default() };
+    // What is shared stays, for the listed manifest needs it, and so does what may be shared.
+    let before = catalog.clone();
+    for gone in [arm, other] {
+        removed(&mut catalog, gone.id(), &force).unwrap();
+    }
+    assert_eq!((has(&catalog, packed), has(&catalog, arm)), (vec![true; 4], vec![false, false, true, true]));
+    // What is not known to be a layer of the image that goes stays for as long as the index does.
+    catalog = before;
+    removed(&mut catalog, packed.id(), &force).unwrap();
+    assert_eq!((has(&catalog, packed), has(&catalog, arm)), (vec![false, false, true, true], vec![true; 4]));
+    removed(&mut catalog, "multi:1", &RmiOptions::default()).unwrap();
     assert_eq!(catalog, Catalog::default());
 }
 

@@ -108,6 +108,36 @@ impl Catalog {
         self.indexes.get(digest).map(|index| &**index)
     }
 
+    /// An index with some of its images alone. What only the others need goes, as far as that is known: an image may be kept
+    /// packed otherwise than the index lists it, and which of the index's blobs are its layers is not known then.
+    pub(crate) fn part(&self, index: &Index, is_wanted: impl Fn(&Image) -> bool) -> Index {
+        let mut part = index.clone();
+        let (mut needed, mut layers, mut gone) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        let mut is_known = true;
+        for manifest in &mut part.manifests {
+            let Some(image) = manifest.image.as_deref().and_then(|id| self.image(id)) else { continue };
+            let is_as_listed = image.manifest().digest == manifest.digest;
+            let blobs = image.blobs().map(|blob| blob.digest);
+            if is_wanted(image) {
+                is_known &= is_as_listed;
+                needed.extend(blobs.chain([manifest.digest.clone()]));
+            } else {
+                if is_as_listed {
+                    layers.extend(blobs);
+                }
+                gone.extend([manifest.digest.clone(), image.id().to_owned()]);
+                manifest.image = None;
+            }
+        }
+        if is_known {
+            gone.append(&mut layers);
+        }
+        let is_there = |digest: &String| !gone.contains(digest) || needed.contains(digest);
+        part.blobs.retain(|blob| is_there(&blob.digest));
+        part.damaged.retain(is_there);
+        part
+    }
+
     /// Every image, by ID.
     pub fn all_images(&self) -> impl Iterator<Item = &Image> {
         self.images.values().map(|image| &**image)

@@ -56,12 +56,17 @@ pub(crate) fn blobs_of(archive: &Archive<Bytes>) -> HashMap<String, Vec<u8>> {
 
 /// An image for several platforms, each with an attestation.
 pub(crate) fn platforms(name: &str, architectures: &[&str]) -> Vec<u8> {
-    let spec = |architecture: &&str| ImageSpec {
-        architecture: (*architecture).to_owned(),
-        layers: vec![Layer::files(&[("arch", architecture)])],
+    fixtures::oci_platforms(&architectures.iter().map(|one| platform(name, one, &[])).collect::<Vec<_>>())
+}
+
+/// An image for one platform.
+pub(crate) fn platform(name: &str, architecture: &str, layers: &[Layer]) -> ImageSpec {
+    let own = Layer::files(&[("arch", architecture)]);
+    ImageSpec {
+        architecture: architecture.to_owned(),
+        layers: [&[own], layers].concat(),
         ..ImageSpec::new(name)
-    };
-    fixtures::oci_platforms(&architectures.iter().map(spec).collect::<Vec<_>>())
+    }
 }
 
 /// A line of images, each made from the one before; the archive says so. Names go to each in turn.
