@@ -185,23 +185,24 @@ impl Catalog {
         let is_for =
             |image: &Image| platforms.is_empty() || platforms.iter().any(|one| image.platform().matches(one));
         for (target, names) in &chosen.targets {
-            let whole = match target {
-                Target::Index(digest) => self.index(digest),
+            let part = match target {
+                Target::Index(digest) => self.index(digest).map(|index| self.part(index, is_for)),
                 Target::Image(_) => None,
             };
-            let ids: Vec<&str> = match (target, whole) {
-                (Target::Image(id), _) => vec![id],
-                (_, index) => index.into_iter().flat_map(Index::images).collect(),
+            let ids: Vec<&str> = match target {
+                Target::Image(id) => vec![id],
+                Target::Index(_) => part.iter().flat_map(Index::images).collect(),
             };
-            let images: Vec<&Image> =
-                ids.iter().filter_map(|id| self.image(id)).filter(|image| is_for(image)).collect();
+            let images: Vec<&Image> = ids.iter().filter_map(|id| self.image(id)).collect();
             for image in &images {
                 whole_or_error(image.id(), image.damaged())?;
                 blobs.extend(image.blobs().map(|blob| (blob.digest, blob.size)));
             }
             let mut preferred = images.first().copied();
             let mut top = preferred.map(|image| image.manifest().clone());
-            if let Some(index) = whole {
+            if let Some(index) = &part {
+                whole_or_error(&index.digest, &index.damaged)?;
+                blobs.extend(index.all_blobs().map(|blob| (blob.digest, blob.size)));
                 top = Some(Descriptor {
                     digest: index.digest.clone(),
                     size: index.size,
@@ -209,15 +210,6 @@ impl Catalog {
                 });
                 let common = images.iter().find(|image| image.platform().is_common());
                 preferred = common.copied().or(preferred);
-                if platforms.is_empty() {
-                    whole_or_error(&index.digest, &index.damaged)?;
-                    blobs.extend(index.all_blobs().map(|blob| (blob.digest, blob.size)));
-                } else {
-                    let own =
-                        index.damaged.iter().filter(|digest| **digest == index.digest).cloned().collect();
-                    whole_or_error(&index.digest, &own)?;
-                    blobs.insert(index.digest.clone(), index.size);
-                }
             }
             let Some(top) = top else { continue };
             if names.is_empty() {

@@ -4,12 +4,13 @@
 mod common;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
 
-use common::{blobs_of, folder, kept, line, platforms};
-use longshore_archive::Code;
+use common::{blobs_of, folder, kept, line, platform, platforms, saved};
+use longshore_archive::{Archive, Code};
 use longshore_engine::{
-    CONTAINERS, Carried, Catalog, Change, Container, Content, CreateOptions, Edit, File, Incoming, Kind,
-    ListOptions, Node, PruneOptions, RmiOptions, Target,
+    CONTAINERS, Carried, Catalog, Change, Container, Content, CreateOptions, Edit, File, Image, Incoming,
+    Kind, ListOptions, Manifest, Node, PruneOptions, RmiOptions, Target,
 };
 use longshore_fixtures::{self as fixtures, ImageSpec, Layer};
 use proptest::prelude::*;
@@ -29,6 +30,8 @@ enum Step {
     Edit(usize, usize, Option<Node>),
     Rename(usize, u8),
     Rm(usize),
+    /// The number of an index, and which of its images, by bits; all of them where there are none.
+    Save(usize, u8),
     Collect,
 }
 
@@ -50,7 +53,7 @@ fn which() -> impl Strategy<Value = Which> {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        4 => (0..8_usize).prop_map(Step::Load),
+        4 => (0..10_usize).prop_map(Step::Load),
         3 => (which(), 0..NAMES.len()).prop_map(|(source, target)| Step::Tag(source, target)),
         4 => (prop::collection::vec(which(), 1..3), any::<bool>(), any::<bool>())
             .prop_map(|(images, force, no_prune)| Step::Rmi(images, force, no_prune)),
@@ -61,6 +64,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(container, path, node)| Step::Edit(container, path, node)),
         1 => (0..9_usize, any::<u8>()).prop_map(|(container, name)| Step::Rename(container, name)),
         1 => (0..9_usize).prop_map(Step::Rm),
+        2 => (0..3_usize, 0..8_u8).prop_map(|(index, images)| Step::Save(index, images)),
         1 => Just(Step::Collect),
     ]
 }
@@ -86,10 +90,11 @@ fn content(text: &str) -> Content {
     Content::whole(longshore_archive::sha256(text.as_bytes()), text.len() as u64)
 }
 
-/// Archives, and every blob of theirs.
+/// Archives, every blob of theirs, and what the manifests that their indexes list lead to.
 struct World {
     incoming: Vec<Incoming>,
     blobs: HashMap<String, Vec<u8>>,
+    leads: HashMap<String, BTreeSet<String>>,
 }
 
 fn world() -> World {
@@ -97,22 +102,36 @@ fn world() -> World {
         gzip,
         ..ImageSpec::new(name).layer(Layer::files(&[("layer", "1")]))
     };
+    let multi = ["amd64", "arm64", "s390x"];
+    let multi = multi.map(|one| platform("multi:1", one, &[Layer::files(&[("shared", "1")])]));
     let archives = [
         line("a", &[&[], &["app:1"], &["app:2"]]),
         line("a", &[&["app:1"], &[], &[]]),
         line("b", &[&["app:1", "team/app:1"], &[]]),
         fixtures::docker_hybrid(&[spec("app:latest", false)]),
         fixtures::containerd(&[spec("app:latest", true)]),
-        platforms("multi:1", &["amd64", "arm64"]),
+        fixtures::oci_platforms(&multi),
         platforms("app:2", &["amd64"]),
         fixtures::docker_hybrid(&[ImageSpec::new("team/app:1"), spec("localhost:5000/app:1", false)]),
+        // Two of the three, packed otherwise.
+        fixtures::containerd(&[ImageSpec { gzip: true, ..multi[0].clone() }]),
+        fixtures::containerd(&[ImageSpec { gzip: true, ..multi[1].clone() }.name("app:1")]),
     ];
     let archives: Vec<_> = archives.into_iter().map(kept).collect();
     let written = ["a", "b", "c"].map(|text| (content(text).digest, text.as_bytes().to_vec()));
-    World {
-        incoming: archives.iter().map(|archive| Incoming::of(archive).unwrap()).collect(),
-        blobs: archives.iter().flat_map(blobs_of).chain(written).collect(),
-    }
+    let incoming: Vec<_> = archives.iter().map(|archive| Incoming::of(archive).unwrap()).collect();
+    let blobs: HashMap<_, _> = archives.iter().flat_map(blobs_of).chain(written).collect();
+    let listed = incoming.iter().flat_map(|one| &one.indexes).flat_map(|index| &index.manifests);
+    let leads = listed.map(|manifest| (manifest.digest.clone(), led_to(&manifest.digest, &blobs))).collect();
+    World { incoming, blobs, leads }
+}
+
+/// A manifest, and what it lists.
+fn led_to(digest: &str, blobs: &HashMap<String, Vec<u8>>) -> BTreeSet<String> {
+    let manifest: serde_json::Value = serde_json::from_slice(&blobs[digest]).unwrap();
+    let of = |descriptor: &serde_json::Value| descriptor["digest"].as_str().unwrap().to_owned();
+    let layers = manifest["layers"].as_array().unwrap().iter().map(of);
+    layers.chain([of(&manifest["config"]), digest.to_owned()]).collect()
 }
 
 /// The store: rows' catalog, and which blobs are kept.
@@ -130,9 +149,7 @@ impl Store {
         };
         match which {
             Which::Name(name) => NAMES[*name].to_owned(),
-            Which::Image(image) => {
-                one(self.catalog.all_images().map(longshore_engine::Image::id).collect(), *image)
-            }
+            Which::Image(image) => one(self.catalog.all_images().map(Image::id).collect(), *image),
             Which::Index(index) => {
                 one(self.catalog.all_indexes().map(|index| index.digest.as_str()).collect(), *index)
             }
@@ -232,6 +249,7 @@ impl Store {
                     self.apply(&self.catalog.damage(digest));
                 }
             }
+            Step::Save(index, images) => self.save(*index, *images, world),
             Step::Collect => {
                 let needed = self.catalog.blobs();
                 self.kept.retain(|digest| needed.contains_key(digest));
@@ -263,6 +281,11 @@ impl Store {
                 .filter(|digest| self.lost.contains(digest))
                 .collect();
             assert_eq!(index.damaged, lost);
+            // What is here of what it lists is here as it lists it.
+            let there: BTreeSet<String> = index.all_blobs().map(|blob| blob.digest).collect();
+            for manifest in index.manifests.iter().filter(|manifest| manifest.image.is_some()) {
+                assert!(world.leads[&manifest.digest].is_subset(&there));
+            }
         }
         for row in self.catalog.ps(true, &[]).unwrap() {
             let contents = self.catalog.upper(&row.id).filter_map(|(_, node)| node.content());
@@ -288,6 +311,42 @@ impl Store {
         assert_eq!(usage.size, needed.values().sum::<u64>());
         if self.lost.is_empty() {
             self.round_trip(world);
+        }
+    }
+
+    /// Some platforms of an image are saved as their index lists them, and no others come along.
+    fn save(&self, index: usize, images: u8, world: &World) {
+        let all: Vec<_> = self.catalog.all_indexes().collect();
+        let Some(index) = all.get(index % all.len().max(1)) else { return };
+        let is_chosen = |number: usize| images == 0 || images >> number & 1 == 1;
+        let chosen = index.images().enumerate().filter(|(number, _)| is_chosen(*number));
+        let chosen: BTreeSet<&str> = chosen.map(|(_, id)| id).collect();
+        let platform = |id: &&str| self.catalog.image(id).unwrap().platform().to_string();
+        let platforms: Vec<String> = chosen.iter().map(platform).filter(|_| images > 0).collect();
+        if chosen.is_empty() {
+            return;
+        }
+        let export = match self.catalog.save(std::slice::from_ref(&index.digest), &platforms) {
+            Ok(export) => export,
+            Err(error) => {
+                assert!(error.code() == Code::DamagedImage && !self.lost.is_empty(), "{error}");
+                return;
+            }
+        };
+        let there: BTreeSet<String> = export.blobs.iter().map(|blob| blob.digest.clone()).collect();
+        assert!(there.is_subset(&self.kept));
+        // One platform alone goes as it is kept.
+        let is_listed = |manifest: &&Manifest| {
+            let id = manifest.image.as_deref();
+            id.is_some_and(|id| chosen.contains(id)) && (images == 0 || chosen.len() > 1)
+        };
+        for manifest in index.manifests.iter().filter(is_listed) {
+            assert!(world.leads[&manifest.digest].is_subset(&there));
+        }
+        let folder = folder(&export, &world.blobs);
+        for archive in [Archive::open(Rc::new(saved(&folder))).unwrap(), folder] {
+            let incoming = Incoming::of(&archive).unwrap();
+            assert_eq!(incoming.images.iter().map(Image::id).collect::<BTreeSet<_>>(), chosen);
         }
     }
 

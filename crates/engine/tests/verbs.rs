@@ -165,6 +165,18 @@ fn what_an_index_lists_packed_otherwise_than_it_is_kept_goes_with_it() {
 }
 
 #[test]
+fn what_an_index_lists_packed_otherwise_than_it_is_kept_is_saved_as_it_is_listed() {
+    let (catalog, whole) = packed_otherwise();
+    let platforms = ["linux/amd64", "linux/arm64"].map(str::to_owned);
+    let export = catalog.save(&["multi:1".to_owned()], &platforms).unwrap();
+    let there: Vec<&String> = export.blobs.iter().map(|blob| &blob.digest).collect();
+    let [packed, arm, other] = whole.images.as_slice() else { panic!() };
+    assert!(packed.blobs().chain(arm.blobs()).all(|blob| there.contains(&&blob.digest)));
+    // The third does not come along.
+    assert!(!there.contains(&&other.manifest().digest));
+}
+
+#[test]
 fn a_name_that_leads_elsewhere_moves() {
     let mut catalog = with(&[fixtures::docker_hybrid(&[ImageSpec::new("app:1")])]);
     let old = id(&catalog, "app:1");
