@@ -13,11 +13,13 @@ use crate::session::Session;
 pub(crate) struct Delete {
     repository: String,
     reference: String,
+    /// Whether it was asked for before, and no answer came.
+    is_again: bool,
 }
 
 impl Delete {
     pub(crate) fn new(repository: &str, reference: &str) -> Self {
-        Self { repository: repository.to_owned(), reference: reference.to_owned() }
+        Self { repository: repository.to_owned(), reference: reference.to_owned(), is_again: false }
     }
 }
 
@@ -39,10 +41,14 @@ impl Operation for Delete {
             return Ok(Flow::Done(Outcome::Deleted));
         }
         Err(match meaning(answer) {
+            Code::NotFound if self.is_again => return Ok(Flow::Done(Outcome::Deleted)),
             Code::NotFound => failure(answer, Code::NotFound, &named(&self.repository, &self.reference)),
             // Nothing was sent whose digest could be wrong: some registries say so of a tag.
             Code::DigestMismatch => failure(answer, Code::RegistryRefused, &self.about()),
             kind => failure(answer, kind, &self.about()),
         })
+    }
+    fn interrupted(&mut self) {
+        self.is_again = true;
     }
 }
