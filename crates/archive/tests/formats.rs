@@ -250,6 +250,26 @@ fn two_indexes_that_lead_to_two_images_are_ambiguous() {
 }
 
 #[test]
+fn an_image_that_is_there_packed_otherwise_too_is_two() {
+    let packed = containerd_entries(&[ImageSpec { gzip: true, ..spec("app:1", "amd64") }]);
+    let whole = oci_platforms_entries(&[spec("multi:1", "amd64"), spec("multi:1", "arm64")]);
+    let listed = |entries: &[Entry]| index_json(&open(tar(entries)))["manifests"][0].clone();
+    for manifests in [[listed(&packed), listed(&whole)], [listed(&whole), listed(&packed)]] {
+        let index = serde_json::json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": manifests });
+        let blobs = whole.iter().filter(|entry| entry.path.starts_with("blobs/sha256/")).cloned();
+        let archive = open(with_index(packed.iter().cloned().chain(blobs).collect(), &index));
+        // manifest.json has the one that is packed, which no index lists.
+        assert_eq!(names(&archive), [["app:1"], ["multi:1"], ["multi:1"]]);
+        let [own, amd64, arm64] = archive.images() else { panic!() };
+        assert_eq!((&own.id, own.index.is_some()), (&amd64.id, false));
+        assert_eq!(own.digest.as_deref(), listed(&packed)["digest"].as_str());
+        assert!(own.layers.iter().all(|layer| layer.media_type.ends_with("gzip")));
+        assert!(amd64.index.is_some() && amd64.index == arm64.index);
+        assert!(amd64.layers.iter().all(|layer| layer.media_type.ends_with("tar")));
+    }
+}
+
+#[test]
 fn platforms_that_only_the_index_lists_are_images_too() {
     let images = [spec("app:1", "amd64"), spec("app:1", "arm64")];
     let mut entries = oci_platforms_entries(&images);

@@ -55,21 +55,18 @@ pub(crate) fn read<S: Source + Clone>(
     let mut others: Vec<Other> = Vec::new();
     let mut known_others: HashMap<String, usize> = HashMap::new();
     let mut unread = None;
-    let mut by_config: HashMap<&str, (&Leaf, &Manifest)> = HashMap::new();
-    for (leaf, manifest) in descriptors.iter().flat_map(|descriptor| &descriptor.leaves).filter_map(image_of)
-    {
-        by_config.entry(&manifest.config.digest).or_insert((leaf, manifest));
-    }
+    let listed = listed(members, &descriptors, images);
     let mut by_digest: HashMap<String, usize> = HashMap::new();
     let mut copies = Vec::new();
     for (number, image) in images.iter_mut().enumerate() {
-        let Some((leaf, manifest)) = by_config.get(image.id.as_str()) else { continue };
+        let Some((leaf, manifest)) = listed.get(number).copied().flatten() else { continue };
         by_digest.entry(leaf.descriptor.digest.clone()).or_insert(number);
         image.digest = Some(leaf.descriptor.digest.clone());
         let found = compare(members, image, manifest, findings);
         copies.extend(found.into_iter().map(|layer| (number, layer)));
     }
     for descriptor in &mut descriptors {
+        descriptor.forget_others(images);
         let names: Vec<Name> = descriptor.name.iter().cloned().collect();
         let mut seen = HashSet::new();
         let top = oci::Descriptor::read(descriptor.text).map(|top| top.digest);
@@ -142,6 +139,39 @@ pub(crate) fn read<S: Source + Clone>(
         }
     }
     Some(Listing { others, names, copies, unread })
+}
+
+impl Descriptor<'_> {
+    /// Of images that one config made it seem to lead to, leaves those that are its manifests'.
+    fn forget_others(&mut self, images: &[Image]) {
+        let own: HashSet<&str> = self.leaves.iter().map(|leaf| leaf.descriptor.digest.as_str()).collect();
+        let is_own = |image: &Image| image.digest.as_deref().is_some_and(|digest| own.contains(digest));
+        self.images.retain(|&number| images.get(number).is_some_and(is_own));
+    }
+}
+
+/// What lists each image of `manifest.json`: of the manifests with its config the one with its layers, for it may be there packed
+/// otherwise, too; else the first.
+fn listed<'a, S: Source + Clone>(
+    members: &Members<S>,
+    descriptors: &'a [Descriptor<'_>],
+    images: &[Image],
+) -> Vec<Option<(&'a Leaf, &'a Manifest)>> {
+    let mut by_config = HashMap::new();
+    let mut by_layers = HashMap::new();
+    for (leaf, manifest) in descriptors.iter().flat_map(|descriptor| &descriptor.leaves).filter_map(image_of)
+    {
+        let id = manifest.config.digest.as_str();
+        let entries: Vec<_> = manifest.layers.iter().map(|layer| layer.entry(members)).collect();
+        by_layers.entry((id, entries)).or_insert((leaf, manifest));
+        by_config.entry(id).or_insert((leaf, manifest));
+    }
+    let of = |image: &Image| {
+        let id = image.id.as_str();
+        let entries = image.layers.iter().map(|layer| layer.entry).collect();
+        by_layers.get(&(id, entries)).or_else(|| by_config.get(id)).copied()
+    };
+    images.iter().map(of).collect()
 }
 
 /// Takes from a manifest what it says of the layers of an image that `manifest.json` lists, and notes what it says otherwise.
