@@ -7,14 +7,15 @@ use serde::Serialize;
 
 use crate::catalog::{Catalog, Found, Target, json, no_such_image};
 use crate::container::CONTAINERS;
-use crate::image::{Descriptor, Image, Index};
+use crate::image::{Descriptor, Image, Index, Manifest};
 
 const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
 /// An archive to be, as the files of a folder: an OCI layout beside `manifest.json`, as Docker 25 and later write it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Export {
-    /// Paths and contents of the documents: `oci-layout`, `index.json` and `manifest.json`.
+    /// Paths and contents of the documents: `oci-layout`, `index.json` and `manifest.json`, which goes without what only an index
+    /// can say.
     pub documents: Vec<(String, String)>,
     /// The blobs, by path.
     pub blobs: Vec<ExportedBlob>,
@@ -189,9 +190,12 @@ impl Catalog {
                 Target::Index(digest) => self.index(digest).map(|index| self.part(index, is_for)),
                 Target::Image(_) => None,
             };
+            // What is kept packed otherwise than the index lists it would contradict that in `manifest.json`.
+            let is_as_listed = |manifest: &&Manifest| self.is_as_listed(manifest);
+            let listed = part.iter().flat_map(|index| &index.manifests).filter(is_as_listed);
             let ids: Vec<&str> = match target {
                 Target::Image(id) => vec![id],
-                Target::Index(_) => part.iter().flat_map(Index::images).collect(),
+                Target::Index(_) => listed.filter_map(|manifest| manifest.image.as_deref()).collect(),
             };
             let images: Vec<&Image> = ids.iter().filter_map(|id| self.image(id)).collect();
             for image in &images {
@@ -227,12 +231,15 @@ impl Catalog {
         let there: BTreeSet<&str> = items.iter().map(|(image, _)| image.id()).collect();
         let items: Vec<Item> = items.iter().map(|(image, names)| Item::new(image, names, &there)).collect();
         let index = IndexJson { schema_version: 2, media_type: OCI_INDEX, manifests: descriptors };
+        let mut documents = vec![
+            ("index.json".to_owned(), json(&index)),
+            ("oci-layout".to_owned(), r#"{"imageLayoutVersion": "1.0.0"}"#.to_owned()),
+        ];
+        if !items.is_empty() {
+            documents.insert(1, ("manifest.json".to_owned(), json(&items) + "\n"));
+        }
         Ok(Export {
-            documents: vec![
-                ("index.json".to_owned(), json(&index)),
-                ("manifest.json".to_owned(), json(&items) + "\n"),
-                ("oci-layout".to_owned(), r#"{"imageLayoutVersion": "1.0.0"}"#.to_owned()),
-            ],
+            documents,
             blobs: blobs.into_iter().filter_map(|(digest, size)| ExportedBlob::of(digest, size)).collect(),
         })
     }

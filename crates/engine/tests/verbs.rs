@@ -3,8 +3,8 @@
 
 mod common;
 
-use common::{blobs_of, folder, kept, line, platform, platforms, saved};
-use longshore_archive::{Code, Result};
+use common::{Bytes, blobs_of, folder, kept, line, platform, platforms, saved};
+use longshore_archive::{Archive, Code, Result};
 use longshore_engine::{Catalog, Change, Image, Incoming, ListOptions, PruneOptions, RmiOptions, Use};
 use longshore_fixtures::{self as fixtures, ImageSpec, Layer};
 
@@ -128,19 +128,20 @@ fn an_image_for_several_platforms_is_one() {
     assert_eq!(catalog, Catalog::default());
 }
 
-/// An image for three platforms, which share a layer, in a store that has the first of them already: packed otherwise. With what
-/// its archive has.
-fn packed_otherwise() -> (Catalog, Incoming) {
+/// An image for three platforms, which share a layer, in a store that has the first of them already: packed otherwise. With its
+/// archive.
+fn packed_otherwise() -> (Catalog, Archive<Bytes>) {
     let shared = [Layer::files(&[("b", "two")])];
     let all = ["amd64", "arm64", "s390x"].map(|one| platform("multi:1", one, &shared));
     let packed = fixtures::containerd(&[ImageSpec { gzip: true, names: vec![], ..all[0].clone() }]);
     let whole = fixtures::oci_platforms(&all);
-    (with(&[packed, whole.clone()]), incoming(whole))
+    (with(&[packed, whole.clone()]), kept(whole))
 }
 
 #[test]
 fn what_an_index_lists_packed_otherwise_than_it_is_kept_goes_with_it() {
-    let (mut catalog, whole) = packed_otherwise();
+    let (mut catalog, archive) = packed_otherwise();
+    let whole = Incoming::of(&archive).unwrap();
     let [packed, arm, other] = whole.images.as_slice() else { panic!() };
     let index = whole.indexes[0].digest.as_str();
     assert_ne!(catalog.image(packed.id()).unwrap().manifest(), packed.manifest());
@@ -166,14 +167,18 @@ fn what_an_index_lists_packed_otherwise_than_it_is_kept_goes_with_it() {
 
 #[test]
 fn what_an_index_lists_packed_otherwise_than_it_is_kept_is_saved_as_it_is_listed() {
-    let (catalog, whole) = packed_otherwise();
+    let (catalog, archive) = packed_otherwise();
+    let (whole, blobs) = (Incoming::of(&archive).unwrap(), blobs_of(&archive));
+    let [packed, arm, other] = whole.images.as_slice() else { panic!() };
     let platforms = ["linux/amd64", "linux/arm64"].map(str::to_owned);
     let export = catalog.save(&["multi:1".to_owned()], &platforms).unwrap();
     let there: Vec<&String> = export.blobs.iter().map(|blob| &blob.digest).collect();
-    let [packed, arm, other] = whole.images.as_slice() else { panic!() };
     assert!(packed.blobs().chain(arm.blobs()).all(|blob| there.contains(&&blob.digest)));
     // The third does not come along.
     assert!(!there.contains(&&other.manifest().digest));
+    // All of it is what was loaded, and nothing of how one of them is kept.
+    let folder = folder(&catalog.save(&["multi:1".to_owned()], &[]).unwrap(), &blobs);
+    assert!(saved(&folder) == saved(&archive));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use longshore_archive::Reference;
 use serde::{Deserialize, Serialize};
 
 use crate::container::{Container, Node, Upper};
-use crate::image::{Image, Index};
+use crate::image::{Image, Index, Manifest};
 
 pub use find::Found;
 pub(crate) use find::no_such_image;
@@ -108,6 +108,12 @@ impl Catalog {
         self.indexes.get(digest).map(|index| &**index)
     }
 
+    /// Whether an image is kept as an index lists it, and not packed otherwise.
+    pub(crate) fn is_as_listed(&self, manifest: &Manifest) -> bool {
+        let image = manifest.image.as_deref().and_then(|id| self.image(id));
+        image.is_some_and(|image| image.manifest().digest == manifest.digest)
+    }
+
     /// An index with some of its images alone. What only the others need goes, as far as that is known: an image may be kept
     /// packed otherwise than the index lists it, and which of the index's blobs are its layers is not known then.
     pub(crate) fn part(&self, index: &Index, is_wanted: impl Fn(&Image) -> bool) -> Index {
@@ -115,8 +121,8 @@ impl Catalog {
         let (mut needed, mut layers, mut gone) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         let mut is_known = true;
         for manifest in &mut part.manifests {
+            let is_as_listed = self.is_as_listed(manifest);
             let Some(image) = manifest.image.as_deref().and_then(|id| self.image(id)) else { continue };
-            let is_as_listed = image.manifest().digest == manifest.digest;
             let blobs = image.blobs().map(|blob| blob.digest);
             if is_wanted(image) {
                 is_known &= is_as_listed;
