@@ -257,6 +257,27 @@ for (const browser of ['chromium', 'firefox']) {
       });
     });
 
+    it('loses nothing where its database fails for a moment', async () => {
+      await onPage(browser, async (page) => {
+        const told = await page.evaluate(async () => {
+          const { openStore, failure } = test;
+          const store = await openStore();
+          await store.load('/two.tar');
+          const { get } = IDBObjectStore.prototype;
+          let failures = 2;
+          IDBObjectStore.prototype.get = function (key) {
+            if (this.name === 'blobs' && failures-- > 0) throw new DOMException('an internal error', 'UnknownError');
+            return get.call(this, key);
+          };
+          const failed = await failure(store.save(['app:1']));
+          return { failed, works: await failure(store.save(['app:1'])), verdict: (await store.verify()).verdict };
+        });
+        assert.equal(told.failed.code, 'store-failed');
+        assert.match(told.failed.message, /an internal error/);
+        assert.deepEqual([told.works, told.verdict], [undefined, 'intact']);
+      });
+    });
+
     it('makes way for a newer version of its database, and says so to an older one', async () => {
       await onPage(browser, async (page) => {
         const told = await page.evaluate(async () => {

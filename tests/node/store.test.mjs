@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { copyFile, mkdtemp, open, readFile, readdir, truncate, writeFile } from 'node:fs/promises';
+import { existsSync, renameSync } from 'node:fs';
+import { copyFile, mkdtemp, open, readFile, readdir, readlink, rename, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -451,6 +452,63 @@ describe('the store in Node', () => {
     await store.tag('app:1', 'app:2');
     await store.verify();
     assert.equal(store.undoable, 1);
+  });
+
+  it('loses nothing that cannot be read just now', async (t) => {
+    const folder = await newFolder();
+    const store = await opened(t, folder);
+    await store.load(files.two);
+    const { Id, RootFS } = await store.inspect('app:1');
+    const aside = join(folder, 'aside');
+    for (const digest of [Id, RootFS.Layers.at(-1)]) {
+      const path = join(folder, 'blobs', digest.replace(':', '/'));
+      await rename(path, aside);
+      // No file can be opened there, and that is no news of the blob.
+      await symlink(path, path);
+      for (const work of [() => store.verify(), () => store.save(['app:1']), () => store.exportAll(), () => store.load(files.two)]) {
+        await fails(work(), 'store-failed', /ELOOP/);
+      }
+      assert.equal(await readlink(path), path);
+      await rename(aside, path);
+    }
+    assert.equal((await store.verify()).verdict, 'intact');
+    assert.equal(store.undoable, 1);
+  });
+
+  it('leaves what came again while it verified', async (t) => {
+    const folder = await newFolder();
+    const store = await opened(t, folder);
+    await store.load(files.two);
+    const [digest] = (await store.inspect('app:1')).RootFS.Layers;
+    const [path, aside] = [join(folder, 'blobs', digest.replace(':', '/')), join(folder, 'aside')];
+    await rename(path, aside);
+    const report = await store.verify({ onProgress: ({ done, total }) => done === total && existsSync(aside) && renameSync(aside, path) });
+    assert.deepEqual([report.verdict, report.damaged, report.images], ['intact', [], []]);
+    assert.equal((await store.verify()).verdict, 'intact');
+  });
+
+  it('has more blobs than a process may have open files', { skip: process.platform === 'win32' && 'skipped: no such limit' }, async (t) => {
+    const file = join(directory, 'many.tar');
+    const images = Array.from({ length: 120 }, (_, n) => ({ name: `many:${n}`, layers: [{ step: 'a', tar: tar([{ path: `${n}` }]) }] }));
+    await writeImages(file, images);
+    const folder = await newFolder();
+    const program = `
+      import { longshore } from ${JSON.stringify(new URL('../support/longshore.mjs', import.meta.url).href)};
+      const [folder, file, output] = process.argv.slice(1);
+      const { openStore } = await longshore();
+      const store = await openStore(folder);
+      await store.load(file);
+      const saved = await store.exportAll();
+      await saved.writeTo(output);
+      await saved.release();
+      console.log((await store.verify()).verdict);
+      await store.close();`;
+    const limited = ['-c', 'ulimit -n 100 && exec "$@"', 'sh', process.execPath, '--input-type=module', '--eval', program];
+    const output = join(directory, 'many-again.tar');
+    assert.equal((await run('sh', [...limited, folder, file, output])).trim(), 'intact');
+    const store = await opened(t, folder);
+    assert.equal((await store.images()).filter(({ damaged }) => !damaged).length, images.length);
+    assert.equal((await store.load(output)).bytes, 0);
   });
 
   it('takes the space of what was removed where it needs it, and not before', { skip: process.getuid?.() !== 0 && 'skipped: only root mounts' }, async (t) => {

@@ -178,6 +178,8 @@ class DatabaseKeeping implements Keeping<Blob> {
         return blob;
       }
     } catch (thrown) {
+      // The database fails, and not the blob: that may not last.
+      if (thrown instanceof LongshoreError) throw thrown;
       reason = thrown;
     }
     throw damagedBlob(digest, reason);

@@ -85,11 +85,7 @@ export class Keeper {
         const into = this.#keeping.shelf(attempt, tasks++);
         return this.#pool.run('keep', { blobs: group, limits, into }, { signal, onDone: (done) => report(group, done) });
       };
-      await run().catch((thrown: unknown) => {
-        // Browsers fail at odd moments, and then no more: once is no reason to give up.
-        if (!(thrown instanceof LongshoreError) || thrown.code !== 'store-failed' || signal.aborted) throw thrown;
-        return run();
-      });
+      await patiently(signal, run);
       report(group, sum(group));
     });
     return tasks;
@@ -109,4 +105,12 @@ export class Keeper {
     const sentence = `The store has no room for ${needed} bytes more${missing > 0 ? `: ${missing} bytes are missing` : ''}.`;
     return new LongshoreError('quota-exceeded', sentence, detail, { cause });
   }
+}
+
+/** Runs a task with the store once more where it fails: browsers fail at odd moments, and then no more. */
+export function patiently<T>(signal: AbortSignal, run: () => Promise<T>): Promise<T> {
+  return run().catch((thrown: unknown) => {
+    if (!(thrown instanceof LongshoreError) || thrown.code !== 'store-failed' || signal.aborted) throw thrown;
+    return run();
+  });
 }

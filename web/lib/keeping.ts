@@ -40,7 +40,10 @@ export interface Keeping<Source> {
   sweep(revision: number, needed: ReadonlySet<string>, own?: { attempt: string; blobs: readonly KeptBlob[] }): Promise<Freed | undefined>;
   /** Takes back that these blobs are here. */
   forget(digests: readonly string[]): Promise<void>;
-  /** A blob's bytes; fails with `damaged-blob` where they cannot be read, or are wrong and up to {@link SMALL}. */
+  /**
+   * A blob's bytes; fails with `damaged-blob` where they are lost, or are wrong and up to {@link SMALL}, and with `store-failed` where they
+   * cannot be read just now.
+   */
   source(blob: KeptBlob): Promise<Source>;
   /** Runs a load: meanwhile nobody else sweeps, as far as that can be prevented. */
   whileLoading<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T>;
@@ -62,6 +65,6 @@ export interface Keeping<Source> {
    * Whom to tell of others' changes, of the end (another tab needs the database for a newer version), and of a blob that turned out to
    * be wrong when somebody read it.
    */
-  listener: { changed(revision: number): void; ended(): void; wrong(digest: string): Promise<void> } | undefined;
+  listener: { changed(revision: number): void; ended(): void; wrong(digest: string): Promise<unknown> } | undefined;
   close(): void;
 }

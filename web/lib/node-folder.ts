@@ -217,7 +217,8 @@ export async function storing<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-function gone(thrown: NodeJS.ErrnoException): undefined {
+/** Nothing, for a file that is not there; fails for any other reason. */
+export function gone(thrown: NodeJS.ErrnoException): undefined {
   if (thrown.code === 'ENOENT') return undefined;
   throw thrown;
 }

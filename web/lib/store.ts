@@ -5,7 +5,7 @@ import { LiveCatalog } from './catalog.js';
 import { Container, type Gathered, type Host } from './container.js';
 import type { ContainerRow, CreateOptions, PsOptions, RemovedContainer } from './container-types.js';
 import { LongshoreError, aborted, damagedBlob, type ErrorDetail } from './errors.js';
-import { Keeper, type Plan } from './keeper.js';
+import { Keeper, patiently, type Plan } from './keeper.js';
 import type { Keeping } from './keeping.js';
 import { inLanes } from './lanes.js';
 import { KnownPackings } from './making.js';
@@ -295,7 +295,7 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
       const archive = await this.open(images ?? (await this.#everything()));
       try {
         const report = await this.#remembering(() => archive.mirror(calls));
-        if (report.failed.some(isDoubtful)) await this.#marking(() => this.#assertWhole(archive, calls)).catch(() => {});
+        if (report.failed.some(isDoubtful)) await this.#assertWhole(archive, calls).catch(() => {});
         return report;
       } finally {
         await archive.close();
@@ -324,13 +324,12 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
   /**
    * Reads every blob. Images and containers that need one that is lost or wrong are marked until it is here again: until an archive
    * that has it is loaded, or, of a file that was written in a container, until it is written again.
-   * Fails with `aborted`.
+   * Fails with `store-failed` where one cannot be read just now, which says nothing of it, and `aborted`.
    */
   async verify(options: CallOptions = {}): Promise<StoreReport> {
     return this.#running.run(options, async (calls) => {
       const blobs = await this.#catalog.ask('blobs', []);
-      const damaged = await this.#check(blobs, calls);
-      await this.#mark(damaged, blobs);
+      const damaged = await this.#mark(await this.#check(blobs, calls), blobs);
       const marked = (rows: readonly { id: string; damaged?: boolean }[]) => [...new Set(rows.flatMap(({ id, damaged }) => (damaged ? [id] : [])))];
       const images = marked(await this.images({ all: true }));
       const containers = marked(await this.ps({ all: true }));
@@ -472,7 +471,8 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
     const report = progress(calls, 'verify', sum(blobs));
     const of = keeping.shelf(keeping.attempt(), 0);
     await inLanes(pool.size, grouped(blobs), calls.signal, async (group, signal) => {
-      damaged.push(...(await pool.run('check', { blobs: group, of }, { signal, onDone: (done) => report(group, done) })));
+      const run = () => pool.run('check', { blobs: group, of }, { signal, onDone: (done) => report(group, done) });
+      damaged.push(...(await patiently(signal, run)));
       report(group, sum(group));
     });
     return damaged;
@@ -480,10 +480,8 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
 
   /** Fails with `damaged-blob`, and marks what needs it, where an archive's blob is lost or wrong. */
   async #assertWhole(of: A | readonly KeptBlob[], calls: CallOptions, cause?: unknown): Promise<void> {
-    const damaged = await this.#check(of instanceof BaseArchive ? (this.#blobs.get(of) ?? []) : of, calls);
-    if (damaged[0] === undefined) return;
-    await this.#mark(damaged);
-    throw damagedBlob(damaged[0], cause);
+    const [damaged] = await this.#mark(await this.#check(of instanceof BaseArchive ? (this.#blobs.get(of) ?? []) : of, calls));
+    if (damaged !== undefined) throw damagedBlob(damaged, cause);
   }
 
   /** Does what reads an archive's blobs. Where it comes upon something that may be wrong with them, they are all read. */
@@ -497,19 +495,23 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
   }
 
   /**
-   * Marks what needs these blobs, where that can be written: that they are lost is so anyway. Of the others that were read with
-   * them the marks go.
+   * Removes blobs that are lost or wrong and marks what needs them, where that can be written: that they are lost is so anyway. Of
+   * the others that were read with them the marks go. Gives the digests of those that are still lost.
    */
-  async #mark(digests: readonly string[], read: readonly KeptBlob[] = []): Promise<void> {
-    const right = read.flatMap(({ digest }) => (digests.includes(digest) ? [] : digest));
+  async #mark(digests: readonly string[], read: readonly KeptBlob[] = []): Promise<string[]> {
+    // Some may have come again since they were read. What goes is what was lost a moment ago.
+    const lost = new Set(await this.#check(digests.map((digest) => ({ digest, size: 0 })), {}));
+    const right = read.flatMap(({ digest }) => (lost.has(digest) ? [] : digest));
+    if (lost.size === 0 && right.length === 0) return [];
     try {
-      await this.#edge.keeping.forget(digests);
-      const { put } = await this.#catalog.change('damage', [[...digests], right]);
-      if (put.length === 0) return;
+      await this.#edge.keeping.forget([...lost]);
+      const { put } = await this.#catalog.change('damage', [[...lost], right]);
+      if (put.length === 0) return [...lost];
     } catch (thrown) {
       if (!(thrown instanceof LongshoreError && thrown.code === 'store-failed')) throw thrown;
     }
     this.#catalog.forget();
+    return [...lost];
   }
 
   /** Keeps blobs and makes the change that needs them. Where there is no room, what was removed goes for good, and it begins again. */
