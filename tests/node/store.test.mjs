@@ -3,14 +3,16 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, renameSync } from 'node:fs';
+import { existsSync, readdirSync, readlinkSync, renameSync } from 'node:fs';
 import { copyFile, mkdtemp, open, readFile, readdir, readlink, rename, rm, symlink, truncate, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { fixtures, middleOfLayer } from '../support/fixtures.mjs';
 import { longshore } from '../support/longshore.mjs';
+import { listening } from '../support/registry.mjs';
 import { run } from '../support/run.mjs';
 import { tar, writeImages } from '../support/tars.mjs';
 import { lasting, temporary } from '../support/temp.mjs';
@@ -64,6 +66,54 @@ async function fails(work, code, sentence = /\S/) {
 }
 
 const written = (format) => async (store) => (await store.save(['app:1'], { format })).writeTo(join(directory, 'wrong.tar'));
+
+const digestOf = (bytes) => `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
+
+const OCI = 'application/vnd.oci.image';
+
+/** Starts a registry that has one image, with these layers; gives its host. */
+async function registryOf(t, layers, spoil = (bytes) => bytes) {
+  const contents = new Map();
+  const described = (mediaType, content) => {
+    const bytes = Buffer.from(content);
+    contents.set(digestOf(bytes), { mediaType, bytes });
+    return { mediaType, digest: digestOf(bytes), size: bytes.length };
+  };
+  const config = described(`${OCI}.config.v1+json`, JSON.stringify({
+    architecture: 'amd64',
+    os: 'linux',
+    config: {},
+    rootfs: { type: 'layers', diff_ids: layers.map(digestOf) },
+  }));
+  const manifest = {
+    schemaVersion: 2,
+    mediaType: `${OCI}.manifest.v1+json`,
+    config,
+    layers: layers.map((layer) => described(`${OCI}.layer.v1.tar`, layer)),
+  };
+  const { digest } = described(manifest.mediaType, JSON.stringify(manifest));
+  return listening(t, createServer(({ url, method }, response) => {
+    const [, kind, reference] = /\/(manifests|blobs)\/(.*)$/.exec(url) ?? [];
+    const content = contents.get(reference === '1' ? digest : reference);
+    response.statusCode = kind && !content ? 404 : 200;
+    if (content) response.setHeader('Content-Type', content.mediaType);
+    response.end(content && method === 'GET' ? spoil(content.bytes) : undefined);
+  }));
+}
+
+/** How many files are open that nobody else sees. */
+function temporaryFiles() {
+  const path = (fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`);
+    } catch {
+      return '';
+    }
+  };
+  return readdirSync('/proc/self/fd').filter((fd) => /longshore-.* \(deleted\)$/.test(path(fd))).length;
+}
+
+const skipWithoutProc = !existsSync('/proc/self/fd') && 'skipped: nothing tells which files are open';
 
 /** Digests of the blobs that are in a folder, and what is not finished. */
 async function found(folder) {
@@ -509,6 +559,21 @@ describe('the store in Node', () => {
     const store = await opened(t, folder);
     assert.equal((await store.images()).filter(({ damaged }) => !damaged).length, images.length);
     assert.equal((await store.load(output)).bytes, 0);
+  });
+
+  it('keeps no file of a pull that fails', { skip: skipWithoutProc }, async (t) => {
+    const layers = [3 << 20, 2 << 20].map((size) => tar([{ path: 'a', content: Buffer.alloc(size, `${size}`) }]));
+    const store = await opened(t);
+    const before = temporaryFiles();
+    const whole = await registryOf(t, layers);
+    await store.pull(`${whole}/app:1`);
+    assert.deepEqual([await names(store), temporaryFiles()], [[`${whole}/app:1`], before]);
+    // The larger comes first, and is right.
+    const broken = await registryOf(t, layers, (bytes) => (bytes.length === layers[1].length ? Buffer.alloc(bytes.length) : bytes));
+    for (const pull of [(...args) => api.pull(...args), (...args) => store.pull(...args)]) {
+      await fails(pull(`${broken}/app:1`, { concurrency: 1, pause: 1 }), 'digest-mismatch');
+      assert.equal(temporaryFiles(), before);
+    }
   });
 
   it('takes the space of what was removed where it needs it, and not before', { skip: process.getuid?.() !== 0 && 'skipped: only root mounts' }, async (t) => {

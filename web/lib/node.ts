@@ -194,9 +194,9 @@ async function openFiles(
  */
 export async function pull(reference: string, options: PullOptions = {}): Promise<Archive> {
   return attended(options, async (options) => {
-    const { name, files } = await pullFiles(nodeShell(new Map()), text(reference, 'reference'), options, fileStore);
-    const own = [...files.values()].filter((file) => file instanceof FileSource);
+    const own: FileSource[] = [];
     try {
+      const { name, files } = await pullFiles(nodeShell(new Map()), text(reference, 'reference'), options, () => fileStore(own));
       const source = { paths: [...files.keys()], sources: [...files.values()].map(sessionSource) };
       return await openFiles(newHandle(), `${name}.tar`, source, own, { signal: options.signal });
     } catch (thrown) {
