@@ -101,8 +101,8 @@ async function registryOf(t, layers, spoil = (bytes) => bytes) {
   }));
 }
 
-/** How many files are open that nobody else sees. */
-function temporaryFiles() {
+/** How many files are open whose path is like this. */
+function openFiles(pattern) {
   const path = (fd) => {
     try {
       return readlinkSync(`/proc/self/fd/${fd}`);
@@ -110,8 +110,11 @@ function temporaryFiles() {
       return '';
     }
   };
-  return readdirSync('/proc/self/fd').filter((fd) => /longshore-.* \(deleted\)$/.test(path(fd))).length;
+  return readdirSync('/proc/self/fd').filter((fd) => pattern.test(path(fd))).length;
 }
+
+/** How many files are open that nobody else sees. */
+const temporaryFiles = () => openFiles(/longshore-.* \(deleted\)$/);
 
 const skipWithoutProc = !existsSync('/proc/self/fd') && 'skipped: nothing tells which files are open';
 
@@ -559,6 +562,20 @@ describe('the store in Node', () => {
     const store = await opened(t, folder);
     assert.equal((await store.images()).filter(({ damaged }) => !damaged).length, images.length);
     assert.equal((await store.load(output)).bytes, 0);
+  });
+
+  it('leaves no blob open where another is lost', { skip: skipWithoutProc }, async (t) => {
+    const folder = await newFolder();
+    const store = await opened(t, folder);
+    await store.load(files.two);
+    const { Layers } = (await store.inspect('app:1')).RootFS;
+    // Whichever of them is opened last.
+    for (const digest of Layers) {
+      await rm(join(folder, 'blobs', digest.replace(':', '/')));
+      await fails(store.save(['app:1']), 'damaged-blob');
+      assert.equal(openFiles(new RegExp(`^${folder}/blobs/`)), 0);
+      await store.load(files.two);
+    }
   });
 
   it('keeps no file of a pull that fails', { skip: skipWithoutProc }, async (t) => {

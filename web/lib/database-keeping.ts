@@ -185,6 +185,8 @@ class DatabaseKeeping implements Keeping<Blob> {
     throw damagedBlob(digest, reason);
   }
 
+  release(): void {}
+
   async whileLoading<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
     return navigator.locks ? this.#locked({ mode: 'shared', signal }, work) : work();
   }

@@ -45,6 +45,8 @@ export interface Keeping<Source> {
    * cannot be read just now.
    */
   source(blob: KeptBlob): Promise<Source>;
+  /** Lets go of a blob's bytes, which nobody reads. */
+  release(source: Source): void;
   /** Runs a load: meanwhile nobody else sweeps, as far as that can be prevented. */
   whileLoading<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T>;
   /** Sweeps, while nobody loads. With `idle` only if nobody does just now, and nobody else has the store open; else `signal` ends waiting. */

@@ -120,6 +120,10 @@ class FolderKeeping implements Keeping<BlobSource> {
     });
   }
 
+  release(source: BlobSource): void {
+    if (source instanceof FileSource) source.close();
+  }
+
   #opened(digest: string): FileSource {
     try {
       return new FileSource(blobPath(this.#folder, digest), undefined, { digest, wrong: () => this.#wrong(digest) });

@@ -427,11 +427,17 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
 
   /** The archive that an export is; `layer` is a blob of it that the store does not have. */
   async #assembled({ documents, blobs }: Export, layer?: { blob: KeptBlob; source: Source }): Promise<A> {
-    const sources: [string, Source][] = layer ? [[`blobs/${layer.blob.digest.replace(':', '/')}`, layer.source]] : [];
-    for (const { path, ...blob } of blobs) if (blob.digest !== layer?.blob.digest) sources.push([path, await this.#source(blob)]);
+    const own = blobs.filter(({ digest }) => digest !== layer?.blob.digest);
+    const sources: [string, Source][] = [];
+    try {
+      for (const { path, ...blob } of own) sources.push([path, await this.#source(blob)]);
+    } catch (thrown) {
+      for (const [, source] of sources) this.#edge.keeping.release(source);
+      throw thrown;
+    }
+    if (layer) sources.push([`blobs/${layer.blob.digest.replace(':', '/')}`, layer.source]);
     const encoder = new TextEncoder();
     const assemble = () => this.#edge.assemble(documents.map(([path, content]) => [path, encoder.encode(content)]), sources);
-    const own = blobs.filter(({ digest }) => digest !== layer?.blob.digest);
     const archive = await this.#reading(own, assemble);
     this.#blobs.set(archive, own);
     this.#packings ??= this.#edge.keeping.noted().then((value) => new KnownPackings(value), () => new KnownPackings());
