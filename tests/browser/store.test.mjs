@@ -383,6 +383,23 @@ for (const browser of ['chromium', 'firefox']) {
       });
     });
 
+    it('takes the space of what was being stored when a tab was killed', { skip: browser === 'firefox' && 'skipped: no way to limit its storage' }, async () => {
+      await onPage(browser, async (page) => {
+        await page.limitStorage(70_000_000);
+        const told = await page.evaluate(async () => {
+          const { openStore, database, request, held } = test;
+          const store = await openStore();
+          // When it was opened, there was nothing.
+          await store.collect();
+          const left = new Blob([new Uint8Array(45_000_000)]);
+          await database((opened) => request(opened.transaction('data', 'readwrite').objectStore('data').put(left, ['left', 0, 0])));
+          const { lines } = await store.load('/first.tar');
+          return { lines, stray: (await held()).stray };
+        });
+        assert.deepEqual(told, { lines: ['Loaded image: first:1'], stray: 0 });
+      });
+    });
+
     it('says how much room is missing, and then nothing stays', { skip: browser === 'firefox' && 'skipped: no way to limit its storage' }, async () => {
       await onPage(browser, async (page) => {
         await page.limitStorage(60_000_000);

@@ -3,9 +3,10 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, readdirSync, readlinkSync, renameSync } from 'node:fs';
+import { existsSync, readdirSync, readlinkSync, renameSync, watch } from 'node:fs';
 import { copyFile, mkdtemp, open, readFile, readdir, readlink, rename, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -122,6 +123,13 @@ const skipWithoutProc = !existsSync('/proc/self/fd') && 'skipped: nothing tells 
 async function found(folder) {
   const blobs = await readdir(join(folder, 'blobs/sha256')).catch(() => []);
   return { blobs: blobs.map((hex) => `sha256:${hex}`).sort(), partial: await readdir(join(folder, 'partial')) };
+}
+
+/** Writes what a process that is no more would have left in a folder. */
+async function leave(folder, size) {
+  const child = spawn(process.execPath, ['--eval', '']);
+  await once(child, 'exit');
+  await writeFile(join(folder, 'partial', `${child.pid}.${hostname().replace(/[^\w-]/g, '_')}.left-0-0`), Buffer.alloc(size));
 }
 
 /** Digests of the blobs that the rows of the catalog lead to. */
@@ -608,7 +616,26 @@ describe('the store in Node', () => {
     await store.rmi(['app:1', 'db:1']);
     await store.load(other);
     assert.deepEqual([await names(store), (await store.verify()).verdict], [['other:1', 'other:2'], 'intact']);
+    // And what others were writing when they were killed.
+    await store.rmi(['other:1', 'other:2']);
+    await store.collect();
+    await leave(folder, bytes);
+    await store.load(other);
+    assert.deepEqual(await names(store), ['other:1', 'other:2']);
     await store.close();
+  });
+
+  it('removes what a killed process was writing, when it is opened', { timeout: 60_000 }, async (t) => {
+    const folder = await newFolder();
+    await (await opened(t, folder)).load(files.one);
+    await leave(folder, 1);
+    const watcher = watch(join(folder, 'partial'));
+    t.after(() => watcher.close());
+    const changed = once(watcher, 'change');
+    const store = await opened(t, folder);
+    await changed;
+    assert.deepEqual((await found(folder)).partial, []);
+    assert.deepEqual(await names(store), ['app:1']);
   });
 
   it('names what is lost where nothing may be written, too', { skip: process.getuid?.() !== 0 && 'skipped: only root mounts' }, async (t) => {

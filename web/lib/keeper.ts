@@ -1,12 +1,11 @@
 /** Getting blobs into a store, and those that nothing needs out of it. */
 import { TRIES, contended, type LiveCatalog } from './catalog.js';
 import { LongshoreError, aborted, damagedBlob } from './errors.js';
-import type { Keeping } from './keeping.js';
+import type { Freed, Keeping } from './keeping.js';
 import { inLanes } from './lanes.js';
 import { grouped, progress, sum } from './measuring.js';
 import type { Pool } from './pool.js';
 import type { BlobToKeep, EngineChange, KeptBlob } from './protocol.js';
-import type { Collected } from './store-types.js';
 import type { CallOptions, Limits } from './types.js';
 
 /** A change of the catalog at one revision, with blobs that it needs. */
@@ -65,13 +64,13 @@ export class Keeper {
   }
 
   /** Removes the blobs that nothing needs; of an attempt alone, where it is given. */
-  async sweep(own?: { attempt: string; blobs: readonly KeptBlob[] }): Promise<Collected> {
+  async sweep(own?: { attempt: string; blobs: readonly KeptBlob[] }): Promise<Freed> {
     for (let tries = 0; tries < TRIES; tries += 1) {
       const { revision, result: needed } = await this.#catalog.asked('blobs', []);
       const freed = await this.#keeping.sweep(revision, new Set(needed.map(({ digest }) => digest)), own);
       if (!freed) continue;
       await this.#catalog.swept(revision, freed.revision, own !== undefined);
-      return { blobs: freed.blobs, bytes: freed.bytes };
+      return freed;
     }
     throw contended();
   }

@@ -7,7 +7,10 @@ export const SMALL = 64 << 10;
 /** What a clean-up took away. */
 export interface Freed {
   blobs: number;
+  /** With those of blobs that loads had not finished which are no more. */
   bytes: number;
+  /** How many pieces of such blobs went where nobody knows their bytes. */
+  pieces?: number;
   /** The catalog's revision afterwards. */
   revision: number;
 }

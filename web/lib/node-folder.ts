@@ -167,18 +167,23 @@ export function writeNote(folder: string, value: unknown): Promise<void> {
   });
 }
 
-/** Removes what processes left that are no more, and all of one attempt. */
-export async function removePartials(folder: string, attempt?: string): Promise<void> {
+/** Removes what processes left that are no more, or all of one attempt; says how many bytes that was. */
+export async function removePartials(folder: string, attempt?: string): Promise<number> {
+  let bytes = 0;
   const names = await readdir(join(folder, 'partial'));
   // Whatever else somebody put there is not ours.
   for (const name of names.filter((name) => /^\d+\./.test(name))) {
     const path = join(folder, 'partial', name);
     const [pid, on] = name.split('.');
     const isDead = on === host() && !isAlive(Number(pid));
-    const isOld = async () => Date.now() - ((await stat(path).catch(gone))?.mtimeMs ?? 0) > FOREIGN_MS;
-    const isLeft = attempt === undefined ? isDead || (await isOld()) : name.startsWith(`${attempt}-`);
-    if (isLeft) await unlink(path).catch(gone);
+    const { mtimeMs = 0, size = 0 } = (await stat(path).catch(gone)) ?? {};
+    const isOld = Date.now() - mtimeMs > FOREIGN_MS;
+    const isLeft = attempt === undefined ? isDead || isOld : name.startsWith(`${attempt}-`);
+    if (!isLeft) continue;
+    await unlink(path).catch(gone);
+    bytes += size;
   }
+  return bytes;
 }
 
 async function isBusy({ pid, host }: Cleaning, path: string): Promise<boolean> {

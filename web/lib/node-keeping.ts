@@ -83,11 +83,11 @@ class FolderKeeping implements Keeping<BlobSource> {
     }
     if (catalog.revision !== revision) return undefined;
     const unwanted = (own ? own.blobs.map(({ digest }) => digest) : await this.#digests()).filter((digest) => !needed.has(digest));
-    await storing(() => removePartials(folder, own?.attempt));
-    if (unwanted.length === 0) return { blobs: 0, bytes: 0, revision };
+    const bytes = await storing(() => removePartials(folder, own?.attempt));
+    if (unwanted.length === 0) return { blobs: 0, bytes, revision };
     // From here on nobody changes the catalog, and so nobody comes to need what goes.
     if (!(await nextCatalog(folder, revision + 1, catalog.rows, true))) return undefined;
-    const freed = { blobs: 0, bytes: 0, revision: revision + 2 };
+    const freed = { blobs: 0, bytes, revision: revision + 2 };
     await storing(async () => {
       for (const digest of unwanted) {
         const path = blobPath(folder, digest);

@@ -229,7 +229,7 @@ export async function openStore(path: string | URL): Promise<Store> {
   if (path === '') throw invalid('a store needs a folder');
   const folder = resolve(pathOf(path));
   const [{ BaseStore }, { folderKeeping }] = await Promise.all([import('./store.js'), import('./node-keeping.js')]);
-  return new BaseStore<Archive, Saved, ArchiveInput, BlobSource>({
+  const store: Store = new BaseStore<Archive, Saved, ArchiveInput, BlobSource>({
     backend: local,
     pool,
     keeping: await folderKeeping(folder),
@@ -249,6 +249,8 @@ export async function openStore(path: string | URL): Promise<Store> {
     gather: gatherToFile,
     partOf: async (content) => (content instanceof Blob ? new Uint8Array(await content.arrayBuffer()) : content),
   });
+  store.tidy().catch(() => {});
+  return store;
 }
 
 /** Takes a name apart by Docker's grammar; fails with `invalid-reference` and Docker's own sentence. */
