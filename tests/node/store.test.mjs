@@ -515,6 +515,24 @@ describe('the store in Node', () => {
     assert.equal(store.undoable, 1);
   });
 
+  it('brings nothing back whose blobs turned out to be wrong', async (t) => {
+    const folder = await newFolder();
+    const store = await opened(t, folder);
+    await store.load(files.two);
+    const [digest] = (await store.inspect('app:1')).RootFS.Layers.slice(-1);
+    const path = join(folder, 'blobs', digest.replace(':', '/'));
+    const bytes = await readFile(path);
+    bytes[100] ^= 1;
+    await writeFile(path, bytes);
+    const archive = await store.open(['app:1']);
+    t.after(() => archive.close());
+    await store.rmi(['app:1']);
+    await fails((await archive.save()).writeTo(join(directory, 'wrong.tar')), 'damaged-blob');
+    assert.equal(store.undoable, 0);
+    await store.undo();
+    assert.deepEqual(await names(store), ['db:1']);
+  });
+
   it('loses nothing that cannot be read just now', async (t) => {
     const folder = await newFolder();
     const store = await opened(t, folder);

@@ -514,7 +514,8 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
     try {
       await this.#edge.keeping.forget([...lost]);
       const { put } = await this.#catalog.change('damage', [[...lost], right]);
-      if (put.length === 0) return [...lost];
+      // Where not all that is needed was read, what undoing would bring back may need what is lost, though nothing does now.
+      if (put.length === 0 && read.length > 0) return [...lost];
     } catch (thrown) {
       if (!(thrown instanceof LongshoreError && thrown.code === 'store-failed')) throw thrown;
     }
