@@ -4,8 +4,9 @@ import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, readdirSync, readlinkSync, renameSync, watch } from 'node:fs';
-import { copyFile, mkdtemp, open, readFile, readdir, readlink, rename, rm, symlink, truncate, writeFile } from 'node:fs/promises';
+import fsPromises, { copyFile, mkdtemp, open, readFile, readdir, readlink, rename, rm, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
+import { syncBuiltinESMExports } from 'node:module';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
@@ -759,6 +760,35 @@ describe('the store in Node', () => {
       await damaged.close();
       assert.equal(await readFile(file, 'utf8'), content);
     }
+  });
+
+  it('removes nothing that others came to need while it slept', async (t) => {
+    const folder = await newFolder();
+    const [store, other] = [await opened(t, folder), await opened(t, folder)];
+    await store.load(files.two);
+    await store.rmi(['app:1', 'db:1']);
+    // Of the clean-up, what is between saying so and removing the first blob takes an hour.
+    const { stat } = fsPromises;
+    let slept;
+    const mocked = t.mock.method(fsPromises, 'stat', async (path, ...options) => {
+      if (`${path}`.includes('/blobs/')) {
+        slept ??= (async () => {
+          mocked.mock.restore();
+          syncBuiltinESMExports();
+          const [catalog] = (await readdir(join(folder, 'catalog'))).sort((a, b) => parseInt(b, 10) - parseInt(a, 10));
+          await utimes(join(folder, 'catalog', catalog), 0, 0);
+          return other.load(files.two);
+        })();
+        const { lines, bytes } = await slept;
+        assert.deepEqual([lines.length, bytes], [2, 0]);
+      }
+      return stat(path, ...options);
+    });
+    syncBuiltinESMExports();
+    t.after(syncBuiltinESMExports);
+    assert.deepEqual(await store.collect(), { blobs: 0, bytes: 0 });
+    assert.ok(slept);
+    assert.deepEqual([await names(store), (await store.verify()).verdict], [['app:1', 'db:1'], 'intact']);
   });
 
   it('loses nothing when its process is killed, whatever it did', async () => {

@@ -78,7 +78,7 @@ export async function makeFolder(folder: string): Promise<void> {
 export function readCatalog(folder: string): Promise<Catalog> {
   return storing(async () => {
     for (let before = -1; ; ) {
-      const revision = (await revisions(folder)).at(-1) ?? 0;
+      const revision = await lastRevision(folder);
       if (revision === 0) return { revision, rows: [], isCleaned: false };
       const path = catalogPath(folder, revision);
       const text = await readFile(path, 'utf8').catch(gone);
@@ -137,6 +137,11 @@ async function retire(folder: string, current: number): Promise<void> {
       await unlink(path);
     }
   }
+}
+
+/** The number of the catalog as it is now. */
+export async function lastRevision(folder: string): Promise<number> {
+  return (await revisions(folder)).at(-1) ?? 0;
 }
 
 /** The numbers of the catalogs that are there, ascending. */

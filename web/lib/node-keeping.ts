@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { damagedBlob, type LongshoreError } from './errors.js';
 import { SMALL, type Freed, type Keeping, type Outcome } from './keeping.js';
-import { blobPath, gone, makeFolder, newAttempt, nextCatalog, readCatalog, readNote, removePartials, storing, writeNote } from './node-folder.js';
+import { blobPath, gone, lastRevision, makeFolder, newAttempt, nextCatalog, readCatalog, readNote, removePartials, storing, writeNote } from './node-folder.js';
 import { FileSource, hashOf, isOf } from './node-source.js';
 import type { KeptBlob, Row, RowChange, ShelfPlace } from './protocol.js';
 
@@ -88,18 +88,21 @@ class FolderKeeping implements Keeping<BlobSource> {
     // From here on nobody changes the catalog, and so nobody comes to need what goes.
     if (!(await nextCatalog(folder, revision + 1, catalog.rows, true))) return undefined;
     const freed = { blobs: 0, bytes, revision: revision + 2 };
-    await storing(async () => {
+    const isDone = await storing(async () => {
       for (const digest of unwanted) {
         const path = blobPath(folder, digest);
         const size = await stat(path).then(({ size }) => size, () => undefined);
         if (size === undefined) continue;
+        // Others who thought that this had crashed have gone on, and may need it. Nothing keeps them from doing so between this look
+        // and the next line, if this process sleeps just there, for as long as they wait.
+        if ((await lastRevision(folder)) !== revision + 1) return false;
         await unlink(path);
         freed.blobs += 1;
         freed.bytes += size;
       }
+      return true;
     });
-    // Who thought that this had crashed has begun again.
-    return (await nextCatalog(folder, revision + 2, catalog.rows)) ? freed : undefined;
+    return isDone && (await nextCatalog(folder, revision + 2, catalog.rows)) ? freed : undefined;
   }
 
   async forget(digests: readonly string[]): Promise<void> {
