@@ -73,8 +73,8 @@ const digestOf = (bytes) => `sha256:${createHash('sha256').update(bytes).digest(
 
 const OCI = 'application/vnd.oci.image';
 
-/** Starts a registry that has one image, with these layers; gives its host. */
-async function registryOf(t, layers, spoil = (bytes) => bytes) {
+/** Starts a registry that has one image, with these layers, or an index of so many that differ in `padding` bytes; gives its host. */
+async function registryOf(t, layers, { spoil = (bytes) => bytes, images, padding } = {}) {
   const contents = new Map();
   const described = (mediaType, content) => {
     const bytes = Buffer.from(content);
@@ -93,7 +93,10 @@ async function registryOf(t, layers, spoil = (bytes) => bytes) {
     config,
     layers: layers.map((layer) => described(`${OCI}.layer.v1.tar`, layer)),
   };
-  const { digest } = described(manifest.mediaType, JSON.stringify(manifest));
+  const one = (annotations) => described(manifest.mediaType, JSON.stringify({ ...manifest, annotations }));
+  const several = () => Array.from({ length: images }, (_, n) => one({ padding: `${n}`.padEnd(padding) }));
+  const index = () => ({ schemaVersion: 2, mediaType: `${OCI}.index.v1+json`, manifests: several() });
+  const { digest } = images === undefined ? one() : described(`${OCI}.index.v1+json`, JSON.stringify(index()));
   return listening(t, createServer(({ url, method }, response) => {
     const [, kind, reference] = /\/(manifests|blobs)\/(.*)$/.exec(url) ?? [];
     const content = contents.get(reference === '1' ? digest : reference);
@@ -613,11 +616,23 @@ describe('the store in Node', () => {
     await store.pull(`${whole}/app:1`);
     assert.deepEqual([await names(store), temporaryFiles()], [[`${whole}/app:1`], before]);
     // The larger comes first, and is right.
-    const broken = await registryOf(t, layers, (bytes) => (bytes.length === layers[1].length ? Buffer.alloc(bytes.length) : bytes));
+    const broken = await registryOf(t, layers, { spoil: (bytes) => (bytes.length === layers[1].length ? Buffer.alloc(bytes.length) : bytes) });
     for (const pull of [(...args) => api.pull(...args), (...args) => store.pull(...args)]) {
       await fails(pull(`${broken}/app:1`, { concurrency: 1, pause: 1 }), 'digest-mismatch');
       assert.equal(temporaryFiles(), before);
     }
+  });
+
+  it('pulls no more into memory than a bound', { skip: skipWithoutProc }, async (t) => {
+    // As large as what is kept in memory may be, of which there is room for 32.
+    const layers = Array.from({ length: 40 }, (_, n) => tar([{ path: 'a', content: Buffer.alloc((1 << 20) - 2048, `${n} `) }]));
+    const before = temporaryFiles();
+    const archive = await api.pull(`${await registryOf(t, layers)}/app:1`);
+    assert.equal(temporaryFiles(), before + 8);
+    assert.equal((await archive.verify()).verdict, 'intact');
+    await archive.close();
+    const indexes = await registryOf(t, layers.slice(0, 1), { images: 20, padding: 4_000_000 });
+    await assert.rejects(api.pull(`${indexes}/app:1`, { platform: 'all' }), ({ code, detail }) => code === 'limit-exceeded' && detail.limit === 'manifests');
   });
 
   it('takes the space of what was removed where it needs it, and not before', { skip: process.getuid?.() !== 0 && 'skipped: only root mounts' }, async (t) => {
