@@ -257,6 +257,27 @@ for (const browser of ['chromium', 'firefox']) {
       });
     });
 
+    it('loses nothing where its database fails for a moment', async () => {
+      await onPage(browser, async (page) => {
+        const told = await page.evaluate(async () => {
+          const { openStore, failure } = test;
+          const store = await openStore();
+          await store.load('/two.tar');
+          const { get } = IDBObjectStore.prototype;
+          let failures = 2;
+          IDBObjectStore.prototype.get = function (key) {
+            if (this.name === 'blobs' && failures-- > 0) throw new DOMException('an internal error', 'UnknownError');
+            return get.call(this, key);
+          };
+          const failed = await failure(store.save(['app:1']));
+          return { failed, works: await failure(store.save(['app:1'])), verdict: (await store.verify()).verdict };
+        });
+        assert.equal(told.failed.code, 'store-failed');
+        assert.match(told.failed.message, /an internal error/);
+        assert.deepEqual([told.works, told.verdict], [undefined, 'intact']);
+      });
+    });
+
     it('makes way for a newer version of its database, and says so to an older one', async () => {
       await onPage(browser, async (page) => {
         const told = await page.evaluate(async () => {
@@ -359,6 +380,23 @@ for (const browser of ['chromium', 'firefox']) {
           return { full: full?.code, lines, names: await test.names(other), verdict: (await store.verify()).verdict };
         });
         assert.deepEqual(told, { full: 'quota-exceeded', lines: ['Loaded image: second:1'], names: ['second:1'], verdict: 'intact' });
+      });
+    });
+
+    it('takes the space of what was being stored when a tab was killed', { skip: browser === 'firefox' && 'skipped: no way to limit its storage' }, async () => {
+      await onPage(browser, async (page) => {
+        await page.limitStorage(70_000_000);
+        const told = await page.evaluate(async () => {
+          const { openStore, database, request, held } = test;
+          const store = await openStore();
+          // When it was opened, there was nothing.
+          await store.collect();
+          const left = new Blob([new Uint8Array(45_000_000)]);
+          await database((opened) => request(opened.transaction('data', 'readwrite').objectStore('data').put(left, ['left', 0, 0])));
+          const { lines } = await store.load('/first.tar');
+          return { lines, stray: (await held()).stray };
+        });
+        assert.deepEqual(told, { lines: ['Loaded image: first:1'], stray: 0 });
       });
     });
 

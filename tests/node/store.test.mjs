@@ -3,13 +3,18 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { copyFile, mkdtemp, open, readFile, readdir, truncate, writeFile } from 'node:fs/promises';
+import { existsSync, readdirSync, readlinkSync, renameSync, watch } from 'node:fs';
+import fsPromises, { copyFile, mkdtemp, open, readFile, readdir, readlink, rename, rm, symlink, truncate, utimes, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { syncBuiltinESMExports } from 'node:module';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { fixtures, middleOfLayer } from '../support/fixtures.mjs';
 import { longshore } from '../support/longshore.mjs';
+import { listening } from '../support/registry.mjs';
 import { run } from '../support/run.mjs';
 import { tar, writeImages } from '../support/tars.mjs';
 import { lasting, temporary } from '../support/temp.mjs';
@@ -64,10 +69,71 @@ async function fails(work, code, sentence = /\S/) {
 
 const written = (format) => async (store) => (await store.save(['app:1'], { format })).writeTo(join(directory, 'wrong.tar'));
 
+const digestOf = (bytes) => `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
+
+const OCI = 'application/vnd.oci.image';
+
+/** Starts a registry that has one image, with these layers, or an index of so many that differ in `padding` bytes; gives its host. */
+async function registryOf(t, layers, { spoil = (bytes) => bytes, images, padding } = {}) {
+  const contents = new Map();
+  const described = (mediaType, content) => {
+    const bytes = Buffer.from(content);
+    contents.set(digestOf(bytes), { mediaType, bytes });
+    return { mediaType, digest: digestOf(bytes), size: bytes.length };
+  };
+  const config = described(`${OCI}.config.v1+json`, JSON.stringify({
+    architecture: 'amd64',
+    os: 'linux',
+    config: {},
+    rootfs: { type: 'layers', diff_ids: layers.map(digestOf) },
+  }));
+  const manifest = {
+    schemaVersion: 2,
+    mediaType: `${OCI}.manifest.v1+json`,
+    config,
+    layers: layers.map((layer) => described(`${OCI}.layer.v1.tar`, layer)),
+  };
+  const one = (annotations) => described(manifest.mediaType, JSON.stringify({ ...manifest, annotations }));
+  const several = () => Array.from({ length: images }, (_, n) => one({ padding: `${n}`.padEnd(padding) }));
+  const index = () => ({ schemaVersion: 2, mediaType: `${OCI}.index.v1+json`, manifests: several() });
+  const { digest } = images === undefined ? one() : described(`${OCI}.index.v1+json`, JSON.stringify(index()));
+  return listening(t, createServer(({ url, method }, response) => {
+    const [, kind, reference] = /\/(manifests|blobs)\/(.*)$/.exec(url) ?? [];
+    const content = contents.get(reference === '1' ? digest : reference);
+    response.statusCode = kind && !content ? 404 : 200;
+    if (content) response.setHeader('Content-Type', content.mediaType);
+    response.end(content && method === 'GET' ? spoil(content.bytes) : undefined);
+  }));
+}
+
+/** How many files are open whose path is like this. */
+function openFiles(pattern) {
+  const path = (fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`);
+    } catch {
+      return '';
+    }
+  };
+  return readdirSync('/proc/self/fd').filter((fd) => pattern.test(path(fd))).length;
+}
+
+/** How many files are open that nobody else sees. */
+const temporaryFiles = () => openFiles(/longshore-.* \(deleted\)$/);
+
+const skipWithoutProc = !existsSync('/proc/self/fd') && 'skipped: nothing tells which files are open';
+
 /** Digests of the blobs that are in a folder, and what is not finished. */
 async function found(folder) {
   const blobs = await readdir(join(folder, 'blobs/sha256')).catch(() => []);
   return { blobs: blobs.map((hex) => `sha256:${hex}`).sort(), partial: await readdir(join(folder, 'partial')) };
+}
+
+/** Writes what a process that is no more would have left in a folder. */
+async function leave(folder, size) {
+  const child = spawn(process.execPath, ['--eval', '']);
+  await once(child, 'exit');
+  await writeFile(join(folder, 'partial', `${child.pid}.${hostname().replace(/[^\w-]/g, '_')}.left-0-0`), Buffer.alloc(size));
 }
 
 /** Digests of the blobs that the rows of the catalog lead to. */
@@ -453,6 +519,122 @@ describe('the store in Node', () => {
     assert.equal(store.undoable, 1);
   });
 
+  it('brings nothing back whose blobs turned out to be wrong', async (t) => {
+    const folder = await newFolder();
+    const store = await opened(t, folder);
+    await store.load(files.two);
+    const [digest] = (await store.inspect('app:1')).RootFS.Layers.slice(-1);
+    const path = join(folder, 'blobs', digest.replace(':', '/'));
+    const bytes = await readFile(path);
+    bytes[100] ^= 1;
+    await writeFile(path, bytes);
+    const archive = await store.open(['app:1']);
+    t.after(() => archive.close());
+    await store.rmi(['app:1']);
+    await fails((await archive.save()).writeTo(join(directory, 'wrong.tar')), 'damaged-blob');
+    assert.equal(store.undoable, 0);
+    await store.undo();
+    assert.deepEqual(await names(store), ['db:1']);
+  });
+
+  it('loses nothing that cannot be read just now', async (t) => {
+    const folder = await newFolder();
+    const store = await opened(t, folder);
+    await store.load(files.two);
+    const { Id, RootFS } = await store.inspect('app:1');
+    const aside = join(folder, 'aside');
+    for (const digest of [Id, RootFS.Layers.at(-1)]) {
+      const path = join(folder, 'blobs', digest.replace(':', '/'));
+      await rename(path, aside);
+      // No file can be opened there, and that is no news of the blob.
+      await symlink(path, path);
+      for (const work of [() => store.verify(), () => store.save(['app:1']), () => store.exportAll(), () => store.load(files.two)]) {
+        await fails(work(), 'store-failed', /ELOOP/);
+      }
+      assert.equal(await readlink(path), path);
+      await rename(aside, path);
+    }
+    assert.equal((await store.verify()).verdict, 'intact');
+    assert.equal(store.undoable, 1);
+  });
+
+  it('leaves what came again while it verified', async (t) => {
+    const folder = await newFolder();
+    const store = await opened(t, folder);
+    await store.load(files.two);
+    const [digest] = (await store.inspect('app:1')).RootFS.Layers;
+    const [path, aside] = [join(folder, 'blobs', digest.replace(':', '/')), join(folder, 'aside')];
+    await rename(path, aside);
+    const report = await store.verify({ onProgress: ({ done, total }) => done === total && existsSync(aside) && renameSync(aside, path) });
+    assert.deepEqual([report.verdict, report.damaged, report.images], ['intact', [], []]);
+    assert.equal((await store.verify()).verdict, 'intact');
+  });
+
+  it('has more blobs than a process may have open files', { skip: process.platform === 'win32' && 'skipped: no such limit' }, async (t) => {
+    const file = join(directory, 'many.tar');
+    const images = Array.from({ length: 120 }, (_, n) => ({ name: `many:${n}`, layers: [{ step: 'a', tar: tar([{ path: `${n}` }]) }] }));
+    await writeImages(file, images);
+    const folder = await newFolder();
+    const program = `
+      import { longshore } from ${JSON.stringify(new URL('../support/longshore.mjs', import.meta.url).href)};
+      const [folder, file, output] = process.argv.slice(1);
+      const { openStore } = await longshore();
+      const store = await openStore(folder);
+      await store.load(file);
+      const saved = await store.exportAll();
+      await saved.writeTo(output);
+      await saved.release();
+      console.log((await store.verify()).verdict);
+      await store.close();`;
+    const limited = ['-c', 'ulimit -n 100 && exec "$@"', 'sh', process.execPath, '--input-type=module', '--eval', program];
+    const output = join(directory, 'many-again.tar');
+    assert.equal((await run('sh', [...limited, folder, file, output])).trim(), 'intact');
+    const store = await opened(t, folder);
+    assert.equal((await store.images()).filter(({ damaged }) => !damaged).length, images.length);
+    assert.equal((await store.load(output)).bytes, 0);
+  });
+
+  it('leaves no blob open where another is lost', { skip: skipWithoutProc }, async (t) => {
+    const folder = await newFolder();
+    const store = await opened(t, folder);
+    await store.load(files.two);
+    const { Layers } = (await store.inspect('app:1')).RootFS;
+    // Whichever of them is opened last.
+    for (const digest of Layers) {
+      await rm(join(folder, 'blobs', digest.replace(':', '/')));
+      await fails(store.save(['app:1']), 'damaged-blob');
+      assert.equal(openFiles(new RegExp(`^${folder}/blobs/`)), 0);
+      await store.load(files.two);
+    }
+  });
+
+  it('keeps no file of a pull that fails', { skip: skipWithoutProc }, async (t) => {
+    const layers = [3 << 20, 2 << 20].map((size) => tar([{ path: 'a', content: Buffer.alloc(size, `${size}`) }]));
+    const store = await opened(t);
+    const before = temporaryFiles();
+    const whole = await registryOf(t, layers);
+    await store.pull(`${whole}/app:1`);
+    assert.deepEqual([await names(store), temporaryFiles()], [[`${whole}/app:1`], before]);
+    // The larger comes first, and is right.
+    const broken = await registryOf(t, layers, { spoil: (bytes) => (bytes.length === layers[1].length ? Buffer.alloc(bytes.length) : bytes) });
+    for (const pull of [(...args) => api.pull(...args), (...args) => store.pull(...args)]) {
+      await fails(pull(`${broken}/app:1`, { concurrency: 1, pause: 1 }), 'digest-mismatch');
+      assert.equal(temporaryFiles(), before);
+    }
+  });
+
+  it('pulls no more into memory than a bound', { skip: skipWithoutProc }, async (t) => {
+    // As large as what is kept in memory may be, of which there is room for 32.
+    const layers = Array.from({ length: 40 }, (_, n) => tar([{ path: 'a', content: Buffer.alloc((1 << 20) - 2048, `${n} `) }]));
+    const before = temporaryFiles();
+    const archive = await api.pull(`${await registryOf(t, layers)}/app:1`);
+    assert.equal(temporaryFiles(), before + 8);
+    assert.equal((await archive.verify()).verdict, 'intact');
+    await archive.close();
+    const indexes = await registryOf(t, layers.slice(0, 1), { images: 20, padding: 4_000_000 });
+    await assert.rejects(api.pull(`${indexes}/app:1`, { platform: 'all' }), ({ code, detail }) => code === 'limit-exceeded' && detail.limit === 'manifests');
+  });
+
   it('takes the space of what was removed where it needs it, and not before', { skip: process.getuid?.() !== 0 && 'skipped: only root mounts' }, async (t) => {
     const other = await made('other', 'docker-legacy', '--images', '2', '--layers', '3', '--size', '900100', '--name', 'other:1', '--name', 'other:2');
     const folder = await newFolder();
@@ -468,7 +650,26 @@ describe('the store in Node', () => {
     await store.rmi(['app:1', 'db:1']);
     await store.load(other);
     assert.deepEqual([await names(store), (await store.verify()).verdict], [['other:1', 'other:2'], 'intact']);
+    // And what others were writing when they were killed.
+    await store.rmi(['other:1', 'other:2']);
+    await store.collect();
+    await leave(folder, bytes);
+    await store.load(other);
+    assert.deepEqual(await names(store), ['other:1', 'other:2']);
     await store.close();
+  });
+
+  it('removes what a killed process was writing, when it is opened', { timeout: 60_000 }, async (t) => {
+    const folder = await newFolder();
+    await (await opened(t, folder)).load(files.one);
+    await leave(folder, 1);
+    const watcher = watch(join(folder, 'partial'));
+    t.after(() => watcher.close());
+    const changed = once(watcher, 'change');
+    const store = await opened(t, folder);
+    await changed;
+    assert.deepEqual((await found(folder)).partial, []);
+    assert.deepEqual(await names(store), ['app:1']);
   });
 
   it('names what is lost where nothing may be written, too', { skip: process.getuid?.() !== 0 && 'skipped: only root mounts' }, async (t) => {
@@ -574,6 +775,35 @@ describe('the store in Node', () => {
       await damaged.close();
       assert.equal(await readFile(file, 'utf8'), content);
     }
+  });
+
+  it('removes nothing that others came to need while it slept', async (t) => {
+    const folder = await newFolder();
+    const [store, other] = [await opened(t, folder), await opened(t, folder)];
+    await store.load(files.two);
+    await store.rmi(['app:1', 'db:1']);
+    // Of the clean-up, what is between saying so and removing the first blob takes an hour.
+    const { stat } = fsPromises;
+    let slept;
+    const mocked = t.mock.method(fsPromises, 'stat', async (path, ...options) => {
+      if (`${path}`.includes('/blobs/')) {
+        slept ??= (async () => {
+          mocked.mock.restore();
+          syncBuiltinESMExports();
+          const [catalog] = (await readdir(join(folder, 'catalog'))).sort((a, b) => parseInt(b, 10) - parseInt(a, 10));
+          await utimes(join(folder, 'catalog', catalog), 0, 0);
+          return other.load(files.two);
+        })();
+        const { lines, bytes } = await slept;
+        assert.deepEqual([lines.length, bytes], [2, 0]);
+      }
+      return stat(path, ...options);
+    });
+    syncBuiltinESMExports();
+    t.after(syncBuiltinESMExports);
+    assert.deepEqual(await store.collect(), { blobs: 0, bytes: 0 });
+    assert.ok(slept);
+    assert.deepEqual([await names(store), (await store.verify()).verdict], [['app:1', 'db:1'], 'intact']);
   });
 
   it('loses nothing when its process is killed, whatever it did', async () => {

@@ -129,10 +129,11 @@ class DatabaseKeeping implements Keeping<Blob> {
     return this.#transact<Freed | undefined>(['meta', 'blobs', 'data'], 'readwrite', ({ meta, blobs, data }, give) => {
       then(meta.get(REVISION), (revision: number = 0) => {
         if (revision !== expected) return;
-        const freed: Freed = { blobs: 0, bytes: 0, revision };
+        const freed = { blobs: 0, bytes: 0, pieces: 0, revision };
         then(blobs.getAllKeys(), (digests) => {
           then(blobs.getAll(), (rows: BlobRow[]) => {
             const kept = new Set<string>();
+            const gone = new Set<string>();
             rows.forEach((row, index) => {
               const digest = String(digests[index]);
               if (needed.has(digest) || (own && own.attempt !== row.place[0])) {
@@ -140,12 +141,18 @@ class DatabaseKeeping implements Keeping<Blob> {
                 return;
               }
               blobs.delete(digest);
+              gone.add(row.place.join());
               freed.blobs += 1;
               freed.bytes += row.size;
             });
             then(data.getAllKeys(own && piecesOf(own.attempt)), (keys) => {
-              const unwanted = (keys as [string, number, number][]).filter(([attempt, number]) => !kept.has([attempt, number].join()));
-              for (const key of unwanted) data.delete(key);
+              for (const key of keys as [string, number, number][]) {
+                const place = key.slice(0, 2).join();
+                if (kept.has(place)) continue;
+                data.delete(key);
+                // Who asks for one to see its size has it, and then its space does not come back.
+                if (!gone.has(place)) freed.pieces += 1;
+              }
               // Undoing what came before would bring back images without their blobs.
               if (!own && freed.blobs > 0) meta.put((freed.revision += 1), REVISION);
               give(freed);
@@ -178,10 +185,14 @@ class DatabaseKeeping implements Keeping<Blob> {
         return blob;
       }
     } catch (thrown) {
+      // The database fails, and not the blob: that may not last.
+      if (thrown instanceof LongshoreError) throw thrown;
       reason = thrown;
     }
     throw damagedBlob(digest, reason);
   }
+
+  release(): void {}
 
   async whileLoading<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
     return navigator.locks ? this.#locked({ mode: 'shared', signal }, work) : work();

@@ -1,6 +1,6 @@
 /** What the codec's threads do for a store: they put blobs where it keeps them, and read them again. */
 import { isPlain, type Platform } from './codec-tasks.js';
-import { LongshoreError } from './errors.js';
+import { LongshoreError, isBreakdown } from './errors.js';
 import { cut, within } from './parts.js';
 import type { BlobToKeep, Hashing, Job, KeptBlob, Measured, Part, Tasks } from './protocol.js';
 import type { Limits } from './types.js';
@@ -25,6 +25,8 @@ export interface Stored {
   part?: Part;
   /** All of them in order, otherwise. */
   read(): AsyncIterable<Uint8Array>;
+  /** Nobody reads them any more: a task has more blobs than a process may have open files. */
+  close?(): Promise<void>;
 }
 
 /** How the platform measures the bytes of a job; see codec-tasks.ts. */
@@ -47,6 +49,7 @@ export async function keep(
       const stored = await shelf.put(blob, number, (piece) => reading.see(piece)).finally(() => reading.rest());
       const read = (await reading.finish()) ?? (await again(platform, blob, stored, limits, measure, (done) => tell(before + (blob.size + done) / 2)));
       assertRight(blob, read);
+      await stored.close?.();
       kept.push({ blob, stored });
       before += blob.size;
       tell(before);
@@ -115,7 +118,10 @@ class Reading {
   }
 }
 
-/** Reads kept blobs; gives the digests of those that are gone or are not what they should be. */
+/**
+ * Reads kept blobs; gives the digests of those that are gone or are not what they should be. Fails with `store-failed` where one
+ * cannot be read: that says nothing of the blob, and may not last.
+ */
 export async function check(
   platform: Platform,
   { blobs, of }: Tasks['check']['args'],
@@ -131,11 +137,10 @@ export async function check(
       const isRight = async () => {
         const stored = await shelf.find(blob);
         if (!stored) return false;
-        const { digest, size } = await again(platform, asKept, stored, {}, measure, (done) => tell(before + done));
-        return digest === blob.digest && size === blob.size;
+        const { digest } = await again(platform, asKept, stored, {}, measure, (done) => tell(before + done)).finally(() => stored.close?.());
+        return digest === blob.digest;
       };
-      // Whatever keeps a browser from reading what it once stored: it is lost.
-      if (!(await isRight().catch(unlessBroken))) wrong.push(blob.digest);
+      if (!(await isRight().catch((thrown: unknown) => ifLost(thrown, blob.digest)))) wrong.push(blob.digest);
       before += blob.size;
       tell(before);
     }
@@ -145,9 +150,14 @@ export async function check(
   }
 }
 
-function unlessBroken(thrown: unknown): false {
-  if (thrown instanceof WebAssembly.RuntimeError) throw thrown;
-  return false;
+/** What reading a blob fails with whose bytes are gone, or no longer those that were stored. */
+const LOST = ['damaged-blob', 'source-changed', 'truncated'];
+
+function ifLost(thrown: unknown, digest: string): false {
+  const { code, message: reason = String(thrown) } = (thrown ?? {}) as Partial<LongshoreError>;
+  if (LOST.includes(String(code))) return false;
+  if (isBreakdown(thrown)) throw thrown;
+  throw new LongshoreError('store-failed', `The blob ${digest} cannot be read: ${reason}`, { digest, reason }, { cause: thrown });
 }
 
 /** Measures what was stored. */

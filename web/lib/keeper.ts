@@ -1,12 +1,11 @@
 /** Getting blobs into a store, and those that nothing needs out of it. */
 import { TRIES, contended, type LiveCatalog } from './catalog.js';
 import { LongshoreError, aborted, damagedBlob } from './errors.js';
-import type { Keeping } from './keeping.js';
+import type { Freed, Keeping } from './keeping.js';
 import { inLanes } from './lanes.js';
 import { grouped, progress, sum } from './measuring.js';
 import type { Pool } from './pool.js';
 import type { BlobToKeep, EngineChange, KeptBlob } from './protocol.js';
-import type { Collected } from './store-types.js';
 import type { CallOptions, Limits } from './types.js';
 
 /** A change of the catalog at one revision, with blobs that it needs. */
@@ -65,13 +64,13 @@ export class Keeper {
   }
 
   /** Removes the blobs that nothing needs; of an attempt alone, where it is given. */
-  async sweep(own?: { attempt: string; blobs: readonly KeptBlob[] }): Promise<Collected> {
+  async sweep(own?: { attempt: string; blobs: readonly KeptBlob[] }): Promise<Freed> {
     for (let tries = 0; tries < TRIES; tries += 1) {
       const { revision, result: needed } = await this.#catalog.asked('blobs', []);
       const freed = await this.#keeping.sweep(revision, new Set(needed.map(({ digest }) => digest)), own);
       if (!freed) continue;
       await this.#catalog.swept(revision, freed.revision, own !== undefined);
-      return { blobs: freed.blobs, bytes: freed.bytes };
+      return freed;
     }
     throw contended();
   }
@@ -85,11 +84,7 @@ export class Keeper {
         const into = this.#keeping.shelf(attempt, tasks++);
         return this.#pool.run('keep', { blobs: group, limits, into }, { signal, onDone: (done) => report(group, done) });
       };
-      await run().catch((thrown: unknown) => {
-        // Browsers fail at odd moments, and then no more: once is no reason to give up.
-        if (!(thrown instanceof LongshoreError) || thrown.code !== 'store-failed' || signal.aborted) throw thrown;
-        return run();
-      });
+      await patiently(signal, run);
       report(group, sum(group));
     });
     return tasks;
@@ -109,4 +104,12 @@ export class Keeper {
     const sentence = `The store has no room for ${needed} bytes more${missing > 0 ? `: ${missing} bytes are missing` : ''}.`;
     return new LongshoreError('quota-exceeded', sentence, detail, { cause });
   }
+}
+
+/** Runs a task with the store once more where it fails: browsers fail at odd moments, and then no more. */
+export function patiently<T>(signal: AbortSignal, run: () => Promise<T>): Promise<T> {
+  return run().catch((thrown: unknown) => {
+    if (!(thrown instanceof LongshoreError) || thrown.code !== 'store-failed' || signal.aborted) throw thrown;
+    return run();
+  });
 }

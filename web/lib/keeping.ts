@@ -7,7 +7,10 @@ export const SMALL = 64 << 10;
 /** What a clean-up took away. */
 export interface Freed {
   blobs: number;
+  /** With those of blobs that loads had not finished which are no more. */
   bytes: number;
+  /** How many pieces of such blobs went where nobody knows their bytes. */
+  pieces?: number;
   /** The catalog's revision afterwards. */
   revision: number;
 }
@@ -40,8 +43,13 @@ export interface Keeping<Source> {
   sweep(revision: number, needed: ReadonlySet<string>, own?: { attempt: string; blobs: readonly KeptBlob[] }): Promise<Freed | undefined>;
   /** Takes back that these blobs are here. */
   forget(digests: readonly string[]): Promise<void>;
-  /** A blob's bytes; fails with `damaged-blob` where they cannot be read, or are wrong and up to {@link SMALL}. */
+  /**
+   * A blob's bytes; fails with `damaged-blob` where they are lost, or are wrong and up to {@link SMALL}, and with `store-failed` where they
+   * cannot be read just now.
+   */
   source(blob: KeptBlob): Promise<Source>;
+  /** Lets go of a blob's bytes, which nobody reads. */
+  release(source: Source): void;
   /** Runs a load: meanwhile nobody else sweeps, as far as that can be prevented. */
   whileLoading<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T>;
   /** Sweeps, while nobody loads. With `idle` only if nobody does just now, and nobody else has the store open; else `signal` ends waiting. */
@@ -62,6 +70,6 @@ export interface Keeping<Source> {
    * Whom to tell of others' changes, of the end (another tab needs the database for a newer version), and of a blob that turned out to
    * be wrong when somebody read it.
    */
-  listener: { changed(revision: number): void; ended(): void; wrong(digest: string): Promise<void> } | undefined;
+  listener: { changed(revision: number): void; ended(): void; wrong(digest: string): Promise<unknown> } | undefined;
   close(): void;
 }

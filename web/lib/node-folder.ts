@@ -78,7 +78,7 @@ export async function makeFolder(folder: string): Promise<void> {
 export function readCatalog(folder: string): Promise<Catalog> {
   return storing(async () => {
     for (let before = -1; ; ) {
-      const revision = (await revisions(folder)).at(-1) ?? 0;
+      const revision = await lastRevision(folder);
       if (revision === 0) return { revision, rows: [], isCleaned: false };
       const path = catalogPath(folder, revision);
       const text = await readFile(path, 'utf8').catch(gone);
@@ -139,6 +139,11 @@ async function retire(folder: string, current: number): Promise<void> {
   }
 }
 
+/** The number of the catalog as it is now. */
+export async function lastRevision(folder: string): Promise<number> {
+  return (await revisions(folder)).at(-1) ?? 0;
+}
+
 /** The numbers of the catalogs that are there, ascending. */
 async function revisions(folder: string): Promise<number[]> {
   const names = await readdir(join(folder, 'catalog'));
@@ -167,18 +172,23 @@ export function writeNote(folder: string, value: unknown): Promise<void> {
   });
 }
 
-/** Removes what processes left that are no more, and all of one attempt. */
-export async function removePartials(folder: string, attempt?: string): Promise<void> {
+/** Removes what processes left that are no more, or all of one attempt; says how many bytes that was. */
+export async function removePartials(folder: string, attempt?: string): Promise<number> {
+  let bytes = 0;
   const names = await readdir(join(folder, 'partial'));
   // Whatever else somebody put there is not ours.
   for (const name of names.filter((name) => /^\d+\./.test(name))) {
     const path = join(folder, 'partial', name);
     const [pid, on] = name.split('.');
     const isDead = on === host() && !isAlive(Number(pid));
-    const isOld = async () => Date.now() - ((await stat(path).catch(gone))?.mtimeMs ?? 0) > FOREIGN_MS;
-    const isLeft = attempt === undefined ? isDead || (await isOld()) : name.startsWith(`${attempt}-`);
-    if (isLeft) await unlink(path).catch(gone);
+    const { mtimeMs = 0, size = 0 } = (await stat(path).catch(gone)) ?? {};
+    const isOld = Date.now() - mtimeMs > FOREIGN_MS;
+    const isLeft = attempt === undefined ? isDead || isOld : name.startsWith(`${attempt}-`);
+    if (!isLeft) continue;
+    await unlink(path).catch(gone);
+    bytes += size;
   }
+  return bytes;
 }
 
 async function isBusy({ pid, host }: Cleaning, path: string): Promise<boolean> {
@@ -217,7 +227,8 @@ export async function storing<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-function gone(thrown: NodeJS.ErrnoException): undefined {
+/** Nothing, for a file that is not there; fails for any other reason. */
+export function gone(thrown: NodeJS.ErrnoException): undefined {
   if (thrown.code === 'ENOENT') return undefined;
   throw thrown;
 }

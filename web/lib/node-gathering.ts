@@ -3,6 +3,7 @@ import { closeSync, write } from 'node:fs';
 import { promisify } from 'node:util';
 import type { Gathered } from './container.js';
 import { LongshoreError } from './errors.js';
+import type { BlobSource } from './node-keeping.js';
 import { FileSource } from './node-source.js';
 import { temporaryFile } from './node-unpacking.js';
 import type { KeptBlob, LayerPart } from './protocol.js';
@@ -15,25 +16,30 @@ const BUFFER = 1 << 20;
 /** Writes bytes and ranges of blobs one after the other: no two blobs are open at once, of which there may be thousands. */
 export async function gatherToFile(
   pieces: readonly LayerPart[],
-  sourceOf: (blob: KeptBlob) => Promise<FileSource>,
-): Promise<Gathered<FileSource>> {
+  sourceOf: (blob: KeptBlob) => Promise<BlobSource>,
+): Promise<Gathered<BlobSource>> {
   const { path, fd } = temporaryFile();
   const output = new Output(path, fd);
-  let open: { digest: string; source: FileSource } | undefined;
+  let open: { digest: string; source: BlobSource } | undefined;
+  const close = () => {
+    if (open?.source instanceof FileSource) open.source.close();
+    open = undefined;
+  };
+  const append = (bytes: Uint8Array) => output.append(bytes.length, async (room, done) => room.set(bytes.subarray(done, done + room.length)));
   try {
     for (const piece of pieces) {
       if (piece instanceof Uint8Array) {
-        await output.append(piece.length, async (room, done) => room.set(piece.subarray(done, done + room.length)));
+        await append(piece);
         continue;
       }
       const { digest, size, offset, length } = piece;
       if (open?.digest !== digest) {
-        open?.source.close();
-        open = undefined;
+        close();
         open = { digest, source: await sourceOf({ digest, size }) };
       }
       const { source } = open;
-      await output.append(length, async (room, done) => {
+      if (source instanceof Uint8Array) await append(source.subarray(offset, offset + length));
+      else await output.append(length, async (room, done) => {
         for (let read = 0; read < room.length; ) read += await source.read(room.subarray(read), room.length - read, offset + done + read);
       });
     }
@@ -44,7 +50,7 @@ export async function gatherToFile(
     closeSync(fd);
     throw thrown;
   } finally {
-    open?.source.close();
+    close();
   }
 }
 

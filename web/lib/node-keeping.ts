@@ -5,21 +5,24 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { damagedBlob, type LongshoreError } from './errors.js';
 import { SMALL, type Freed, type Keeping, type Outcome } from './keeping.js';
-import { blobPath, makeFolder, newAttempt, nextCatalog, readCatalog, readNote, removePartials, storing, writeNote } from './node-folder.js';
+import { blobPath, gone, lastRevision, makeFolder, newAttempt, nextCatalog, readCatalog, readNote, removePartials, storing, writeNote } from './node-folder.js';
 import { FileSource, hashOf, isOf } from './node-source.js';
 import type { KeptBlob, Row, RowChange, ShelfPlace } from './protocol.js';
 
 /** How long to wait for whoever removes blobs. */
 const PATIENCE_MS = 20;
 
+/** What a blob is read from: a small one is in memory, as there may be more of them than a process may have open files. */
+export type BlobSource = FileSource | Uint8Array<ArrayBuffer>;
+
 /** Opens the folder at `path`, which is made if there is none. */
-export async function folderKeeping(path: string): Promise<Keeping<FileSource>> {
+export async function folderKeeping(path: string): Promise<Keeping<BlobSource>> {
   await makeFolder(path);
   return new FolderKeeping(path);
 }
 
-class FolderKeeping implements Keeping<FileSource> {
-  listener: Keeping<FileSource>['listener'];
+class FolderKeeping implements Keeping<BlobSource> {
+  listener: Keeping<BlobSource>['listener'];
   readonly #folder: string;
 
   constructor(folder: string) {
@@ -53,7 +56,7 @@ class FolderKeeping implements Keeping<FileSource> {
   async missing(blobs: readonly KeptBlob[]): Promise<string[]> {
     const missing: string[] = [];
     for (const { digest, size } of blobs) {
-      const found = await stat(blobPath(this.#folder, digest)).catch(() => undefined);
+      const found = await storing(() => stat(blobPath(this.#folder, digest)).catch(gone));
       if (found?.size !== size) missing.push(digest);
     }
     return missing;
@@ -80,40 +83,58 @@ class FolderKeeping implements Keeping<FileSource> {
     }
     if (catalog.revision !== revision) return undefined;
     const unwanted = (own ? own.blobs.map(({ digest }) => digest) : await this.#digests()).filter((digest) => !needed.has(digest));
-    await storing(() => removePartials(folder, own?.attempt));
-    if (unwanted.length === 0) return { blobs: 0, bytes: 0, revision };
+    const bytes = await storing(() => removePartials(folder, own?.attempt));
+    if (unwanted.length === 0) return { blobs: 0, bytes, revision };
     // From here on nobody changes the catalog, and so nobody comes to need what goes.
     if (!(await nextCatalog(folder, revision + 1, catalog.rows, true))) return undefined;
-    const freed = { blobs: 0, bytes: 0, revision: revision + 2 };
-    await storing(async () => {
+    const freed = { blobs: 0, bytes, revision: revision + 2 };
+    const isDone = await storing(async () => {
       for (const digest of unwanted) {
         const path = blobPath(folder, digest);
         const size = await stat(path).then(({ size }) => size, () => undefined);
         if (size === undefined) continue;
+        // Others who thought that this had crashed have gone on, and may need it. Nothing keeps them from doing so between this look
+        // and the next line, if this process sleeps just there, for as long as they wait.
+        if ((await lastRevision(folder)) !== revision + 1) return false;
         await unlink(path);
         freed.blobs += 1;
         freed.bytes += size;
       }
+      return true;
     });
-    // Who thought that this had crashed has begun again.
-    return (await nextCatalog(folder, revision + 2, catalog.rows)) ? freed : undefined;
+    return isDone && (await nextCatalog(folder, revision + 2, catalog.rows)) ? freed : undefined;
   }
 
   async forget(digests: readonly string[]): Promise<void> {
     for (const digest of digests) await storing(() => unlink(blobPath(this.#folder, digest)).catch(() => {}));
   }
 
-  async source({ digest, size }: KeptBlob): Promise<FileSource> {
-    let source: FileSource;
+  source({ digest, size }: KeptBlob): Promise<BlobSource> {
+    return storing(async () => {
+      const source = this.#opened(digest);
+      if (source.size === size && size > SMALL) return source;
+      try {
+        const bytes = source.size === size && new Uint8Array(readFileSync(source.fd));
+        if (bytes && isOf(digest, hashOf(digest).update(bytes))) return bytes;
+      } finally {
+        source.close();
+      }
+      throw damagedBlob(digest);
+    });
+  }
+
+  release(source: BlobSource): void {
+    if (source instanceof FileSource) source.close();
+  }
+
+  #opened(digest: string): FileSource {
     try {
-      source = new FileSource(blobPath(this.#folder, digest), undefined, { digest, wrong: () => this.#wrong(digest) });
+      return new FileSource(blobPath(this.#folder, digest), undefined, { digest, wrong: () => this.#wrong(digest) });
     } catch (thrown) {
-      throw damagedBlob(digest, thrown);
+      const { cause } = thrown as { cause?: NodeJS.ErrnoException };
+      // What keeps it from being opened, as too many open files, may not last.
+      throw cause?.code === 'ENOENT' ? damagedBlob(digest, thrown) : (cause ?? thrown);
     }
-    const isRight = () => size > SMALL || isOf(digest, hashOf(digest).update(readFileSync(source.path)));
-    if (source.size === size && isRight()) return source;
-    source.close();
-    throw damagedBlob(digest);
   }
 
   whileLoading<T>(_signal: AbortSignal, work: () => Promise<T>): Promise<T> {

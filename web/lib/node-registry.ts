@@ -78,8 +78,8 @@ function stream(parts: Part[], files: FileOf, onSent: (done: number) => void): R
   });
 }
 
-/** A file that nobody else sees, for a blob. */
-export async function fileStore(): Promise<Store<FileSource>> {
+/** A file that nobody else sees, for a blob; `files` gets it when it is finished. */
+export async function fileStore(files: FileSource[]): Promise<Store<FileSource>> {
   const { path, fd } = temporaryFile();
   let at = 0;
   return {
@@ -98,7 +98,11 @@ export async function fileStore(): Promise<Store<FileSource>> {
       }
       at += bytes.length;
     },
-    finish: async () => new FileSource(path, fd),
+    async finish() {
+      const file = new FileSource(path, fd);
+      files.push(file);
+      return file;
+    },
     abandon: async () => closeSync(fd),
   };
 }

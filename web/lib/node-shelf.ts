@@ -2,9 +2,8 @@
 import { createReadStream } from 'node:fs';
 import { mkdir, open, rename, unlink, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { damagedBlob } from './errors.js';
 import type { Shelf, Stored } from './keep-tasks.js';
-import { blobPath, partialPath, storing, syncFolder } from './node-folder.js';
+import { blobPath, gone, partialPath, storing, syncFolder } from './node-folder.js';
 import { cut, readAhead, type Range } from './parts.js';
 import type { ShelfPlace } from './protocol.js';
 
@@ -20,6 +19,10 @@ export async function folderShelf(place: ShelfPlace, read: (range: Range) => Uin
   const stored = async (file: FileHandle, path: string): Promise<Stored> => ({
     part: { source: file.fd, offset: 0, length: (await file.stat()).size },
     read: () => createReadStream(path),
+    async close() {
+      open_.delete(file);
+      await file.close();
+    },
   });
   return {
     put: ({ digest, parts }, number, shown) =>
@@ -54,17 +57,14 @@ export async function folderShelf(place: ShelfPlace, read: (range: Range) => Uin
         }
         for (const folder of folders) await syncFolder(folder);
       }),
-    async find({ digest }) {
-      const path = blobPath(folder, digest);
-      try {
-        const file = await open(path, 'r');
+    find: ({ digest }) =>
+      storing(async () => {
+        const path = blobPath(folder, digest);
+        const file = await open(path, 'r').catch(gone);
+        if (!file) return undefined;
         open_.add(file);
-        return await stored(file, path);
-      } catch (thrown) {
-        if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-        throw damagedBlob(digest, thrown);
-      }
-    },
+        return stored(file, path);
+      }),
     close() {
       for (const file of open_) void file.close();
       for (const path of partials.values()) void unlink(path).catch(() => {});

@@ -14,6 +14,7 @@ import type { Container as BaseContainer } from './container.js';
 import { LongshoreError, aborted, fromData, isBreakdown, toData } from './errors.js';
 import { fetchArchive, nameOfUrl } from './fetch.js';
 import { gatherToFile } from './node-gathering.js';
+import type { BlobSource } from './node-keeping.js';
 import { FileSource } from './node-source.js';
 import type { Place } from './making.js';
 import { once } from './modules.js';
@@ -193,9 +194,9 @@ async function openFiles(
  */
 export async function pull(reference: string, options: PullOptions = {}): Promise<Archive> {
   return attended(options, async (options) => {
-    const { name, files } = await pullFiles(nodeShell(new Map()), text(reference, 'reference'), options, fileStore);
-    const own = [...files.values()].filter((file) => file instanceof FileSource);
+    const own: FileSource[] = [];
     try {
+      const { name, files } = await pullFiles(nodeShell(new Map()), text(reference, 'reference'), options, () => fileStore(own));
       const source = { paths: [...files.keys()], sources: [...files.values()].map(sessionSource) };
       return await openFiles(newHandle(), `${name}.tar`, source, own, { signal: options.signal });
     } catch (thrown) {
@@ -214,10 +215,10 @@ export async function registry(host: string, options: RegistryOptions = {}): Pro
 export type ArchiveInput = string | URL | Uint8Array | Blob;
 
 /** A working container of a store in a folder. */
-export type Container = BaseContainer<Archive, FileSource>;
+export type Container = BaseContainer<Archive, BlobSource>;
 
 /** Images that are kept in a folder. */
-export type Store = BaseStore<Archive, Saved, ArchiveInput, FileSource>;
+export type Store = BaseStore<Archive, Saved, ArchiveInput, BlobSource>;
 
 /**
  * Opens the image store in the folder at `path`, which is made if there is none. Several processes may use it at once.
@@ -228,17 +229,17 @@ export async function openStore(path: string | URL): Promise<Store> {
   if (path === '') throw invalid('a store needs a folder');
   const folder = resolve(pathOf(path));
   const [{ BaseStore }, { folderKeeping }] = await Promise.all([import('./store.js'), import('./node-keeping.js')]);
-  return new BaseStore<Archive, Saved, ArchiveInput, FileSource>({
+  const store: Store = new BaseStore<Archive, Saved, ArchiveInput, BlobSource>({
     backend: local,
     pool,
     keeping: await folderKeeping(folder),
     open: openArchive,
     pull,
     async assemble(documents, blobs) {
-      const files = blobs.map(([, file]) => file);
+      const files = blobs.flatMap(([, source]) => (source instanceof FileSource ? source : []));
       try {
         const paths = [...documents, ...blobs].map(([path]) => path);
-        const sources = [...documents.map(([, bytes]) => bytes), ...files.map(sessionSource)];
+        const sources = [...documents, ...blobs].map(([, source]) => sessionSource(source));
         return await openFiles(newHandle(), 'images.tar', { paths, sources }, files, {});
       } catch (thrown) {
         for (const file of files) file.close();
@@ -248,6 +249,8 @@ export async function openStore(path: string | URL): Promise<Store> {
     gather: gatherToFile,
     partOf: async (content) => (content instanceof Blob ? new Uint8Array(await content.arrayBuffer()) : content),
   });
+  store.tidy().catch(() => {});
+  return store;
 }
 
 /** Takes a name apart by Docker's grammar; fails with `invalid-reference` and Docker's own sentence. */

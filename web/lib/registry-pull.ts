@@ -8,10 +8,13 @@ import type { Hold, ManifestGot, Referred } from './registry-protocol.js';
 import { lanesOf, short } from './registry-push.js';
 import type { PullOptions } from './registry-types.js';
 
-/** What is kept in memory instead of a file. */
+/** What is kept in memory instead of a file, up to so many bytes in all. */
 const SMALL = 1 << 20;
+const MEMORY = 32 << 20;
 /** How many manifests and blobs one name may lead to. */
 const MOST = 10_000;
+/** How many bytes all manifests may have, which are in memory. */
+const MANIFESTS = 64 << 20;
 
 /** A place for a blob that comes. */
 export interface Store<Source> extends Hold {
@@ -38,7 +41,13 @@ export async function pullFiles<Source>(
   const named = asked(() => wasm.named(reference));
   const client = await RegistryClient.of(shell, named.domain, options);
   const { repository } = named;
-  const manifest = (reference: string) => client.run<ManifestGot>((registry) => registry.manifest(repository, reference), { signal });
+  let manifestBytes = 0;
+  const manifest = async (reference: string) => {
+    const got = await client.run<ManifestGot>((registry) => registry.manifest(repository, reference), { signal });
+    manifestBytes += got.bytes.length;
+    if (manifestBytes > MANIFESTS) throw tooMuch('manifests', MANIFESTS);
+    return got;
+  };
 
   let top = await manifest(named.reference);
   onLine?.(`${named.tag ?? named.reference}: Pulling from ${repository}`);
@@ -62,7 +71,7 @@ export async function pullFiles<Source>(
     for (const referred of next.refers) {
       const path = pathOf(referred.digest);
       if (files.has(path) || blobs.has(referred.digest)) continue;
-      if (files.size + blobs.size >= MOST) throw new LongshoreError('limit-exceeded', 'The image leads to too much.', { limit: 'blobs', expected: MOST });
+      if (files.size + blobs.size >= MOST) throw tooMuch('blobs', MOST);
       if (!referred.isManifest) blobs.set(referred.digest, referred);
       // Some registries have an index whole, and what it lists in parts.
       else manifests.push(...(await manifest(referred.digest).then((one) => [one], ignoreAbsent)));
@@ -72,10 +81,13 @@ export async function pullFiles<Source>(
   const total = [...blobs.values()].reduce((bytes, { size }) => bytes + size, 0);
   const all = tally<string>();
   const stores = new Map<string, Store<Source>>();
+  let inMemory = 0;
   try {
     const queue = [...blobs.values()].sort((a, b) => b.size - a.size);
     await inLanes(lanesOf(options), queue, signal, async ({ digest, size, mediaType }, signal) => {
-      const kept = size <= SMALL ? new Memory() : await store();
+      const isSmall = size <= SMALL && inMemory + size <= MEMORY;
+      if (isSmall) inMemory += size;
+      const kept = isSmall ? new Memory() : await store();
       if (!(kept instanceof Memory)) stores.set(digest, kept);
       let done = 0;
       const report = () => {
@@ -128,6 +140,10 @@ class Memory implements Hold {
   async finish(): Promise<Uint8Array<ArrayBuffer>> {
     return new Uint8Array(await new Blob(this.#pieces).arrayBuffer());
   }
+}
+
+function tooMuch(limit: string, expected: number): LongshoreError {
+  return new LongshoreError('limit-exceeded', 'The image leads to too much.', { limit, expected });
 }
 
 function pathOf(digest: string): string {

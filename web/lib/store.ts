@@ -5,8 +5,8 @@ import { LiveCatalog } from './catalog.js';
 import { Container, type Gathered, type Host } from './container.js';
 import type { ContainerRow, CreateOptions, PsOptions, RemovedContainer } from './container-types.js';
 import { LongshoreError, aborted, damagedBlob, type ErrorDetail } from './errors.js';
-import { Keeper, type Plan } from './keeper.js';
-import type { Keeping } from './keeping.js';
+import { Keeper, patiently, type Plan } from './keeper.js';
+import type { Freed, Keeping } from './keeping.js';
 import { inLanes } from './lanes.js';
 import { KnownPackings } from './making.js';
 import { grouped, measureAll, progress, sum } from './measuring.js';
@@ -37,6 +37,8 @@ import type { CallOptions, ImageInspect, Limits, RenameRule, SaveOptions } from 
 
 /** How long to wait for space that was freed. */
 const PATIENCE_MS = 30_000;
+/** The same, where nobody knows how much was freed. */
+const DOUBT_MS = 12_000;
 
 /** An archive that a store made or is to take in. */
 export interface StoredArchive<S> extends BaseArchive {
@@ -295,7 +297,7 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
       const archive = await this.open(images ?? (await this.#everything()));
       try {
         const report = await this.#remembering(() => archive.mirror(calls));
-        if (report.failed.some(isDoubtful)) await this.#marking(() => this.#assertWhole(archive, calls)).catch(() => {});
+        if (report.failed.some(isDoubtful)) await this.#assertWhole(archive, calls).catch(() => {});
         return report;
       } finally {
         await archive.close();
@@ -324,13 +326,12 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
   /**
    * Reads every blob. Images and containers that need one that is lost or wrong are marked until it is here again: until an archive
    * that has it is loaded, or, of a file that was written in a container, until it is written again.
-   * Fails with `aborted`.
+   * Fails with `store-failed` where one cannot be read just now, which says nothing of it, and `aborted`.
    */
   async verify(options: CallOptions = {}): Promise<StoreReport> {
     return this.#running.run(options, async (calls) => {
       const blobs = await this.#catalog.ask('blobs', []);
-      const damaged = await this.#check(blobs, calls);
-      await this.#mark(damaged, blobs);
+      const damaged = await this.#mark(await this.#check(blobs, calls), blobs);
       const marked = (rows: readonly { id: string; damaged?: boolean }[]) => [...new Set(rows.flatMap(({ id, damaged }) => (damaged ? [id] : [])))];
       const images = marked(await this.images({ all: true }));
       const containers = marked(await this.ps({ all: true }));
@@ -428,11 +429,17 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
 
   /** The archive that an export is; `layer` is a blob of it that the store does not have. */
   async #assembled({ documents, blobs }: Export, layer?: { blob: KeptBlob; source: Source }): Promise<A> {
-    const sources: [string, Source][] = layer ? [[`blobs/${layer.blob.digest.replace(':', '/')}`, layer.source]] : [];
-    for (const { path, ...blob } of blobs) if (blob.digest !== layer?.blob.digest) sources.push([path, await this.#source(blob)]);
+    const own = blobs.filter(({ digest }) => digest !== layer?.blob.digest);
+    const sources: [string, Source][] = [];
+    try {
+      for (const { path, ...blob } of own) sources.push([path, await this.#source(blob)]);
+    } catch (thrown) {
+      for (const [, source] of sources) this.#edge.keeping.release(source);
+      throw thrown;
+    }
+    if (layer) sources.push([`blobs/${layer.blob.digest.replace(':', '/')}`, layer.source]);
     const encoder = new TextEncoder();
     const assemble = () => this.#edge.assemble(documents.map(([path, content]) => [path, encoder.encode(content)]), sources);
-    const own = blobs.filter(({ digest }) => digest !== layer?.blob.digest);
     const archive = await this.#reading(own, assemble);
     this.#blobs.set(archive, own);
     this.#packings ??= this.#edge.keeping.noted().then((value) => new KnownPackings(value), () => new KnownPackings());
@@ -472,7 +479,8 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
     const report = progress(calls, 'verify', sum(blobs));
     const of = keeping.shelf(keeping.attempt(), 0);
     await inLanes(pool.size, grouped(blobs), calls.signal, async (group, signal) => {
-      damaged.push(...(await pool.run('check', { blobs: group, of }, { signal, onDone: (done) => report(group, done) })));
+      const run = () => pool.run('check', { blobs: group, of }, { signal, onDone: (done) => report(group, done) });
+      damaged.push(...(await patiently(signal, run)));
       report(group, sum(group));
     });
     return damaged;
@@ -480,10 +488,8 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
 
   /** Fails with `damaged-blob`, and marks what needs it, where an archive's blob is lost or wrong. */
   async #assertWhole(of: A | readonly KeptBlob[], calls: CallOptions, cause?: unknown): Promise<void> {
-    const damaged = await this.#check(of instanceof BaseArchive ? (this.#blobs.get(of) ?? []) : of, calls);
-    if (damaged[0] === undefined) return;
-    await this.#mark(damaged);
-    throw damagedBlob(damaged[0], cause);
+    const [damaged] = await this.#mark(await this.#check(of instanceof BaseArchive ? (this.#blobs.get(of) ?? []) : of, calls));
+    if (damaged !== undefined) throw damagedBlob(damaged, cause);
   }
 
   /** Does what reads an archive's blobs. Where it comes upon something that may be wrong with them, they are all read. */
@@ -497,19 +503,24 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
   }
 
   /**
-   * Marks what needs these blobs, where that can be written: that they are lost is so anyway. Of the others that were read with
-   * them the marks go.
+   * Removes blobs that are lost or wrong and marks what needs them, where that can be written: that they are lost is so anyway. Of
+   * the others that were read with them the marks go. Gives the digests of those that are still lost.
    */
-  async #mark(digests: readonly string[], read: readonly KeptBlob[] = []): Promise<void> {
-    const right = read.flatMap(({ digest }) => (digests.includes(digest) ? [] : digest));
+  async #mark(digests: readonly string[], read: readonly KeptBlob[] = []): Promise<string[]> {
+    // Some may have come again since they were read. What goes is what was lost a moment ago.
+    const lost = new Set(await this.#check(digests.map((digest) => ({ digest, size: 0 })), {}));
+    const right = read.flatMap(({ digest }) => (lost.has(digest) ? [] : digest));
+    if (lost.size === 0 && right.length === 0) return [];
     try {
-      await this.#edge.keeping.forget(digests);
-      const { put } = await this.#catalog.change('damage', [[...digests], right]);
-      if (put.length === 0) return;
+      await this.#edge.keeping.forget([...lost]);
+      const { put } = await this.#catalog.change('damage', [[...lost], right]);
+      // Where not all that is needed was read, what undoing would bring back may need what is lost, though nothing does now.
+      if (put.length === 0 && read.length > 0) return [...lost];
     } catch (thrown) {
       if (!(thrown instanceof LongshoreError && thrown.code === 'store-failed')) throw thrown;
     }
     this.#catalog.forget();
+    return [...lost];
   }
 
   /** Keeps blobs and makes the change that needs them. Where there is no room, what was removed goes for good, and it begins again. */
@@ -522,11 +533,11 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
     } catch (thrown) {
       if (!(thrown instanceof LongshoreError) || thrown.code !== 'quota-exceeded') throw thrown;
       const usage = await keeping.usage();
-      const { bytes = 0 } = (await this.#collect(false, signal)) ?? {};
-      if (bytes === 0) throw thrown;
+      const { bytes = 0, pieces = 0 } = (await this.#collect(false, signal)) ?? {};
+      if (bytes + pieces === 0) throw thrown;
       // Chromium takes some seconds to give space back.
-      for (const late = performance.now() + PATIENCE_MS; performance.now() < late && !signal.aborted; ) {
-        if (usage === undefined || ((await keeping.usage()) ?? 0) <= usage - bytes) break;
+      for (const late = performance.now() + (pieces > 0 ? DOUBT_MS : PATIENCE_MS); performance.now() < late && !signal.aborted; ) {
+        if (usage === undefined || (pieces === 0 && ((await keeping.usage()) ?? 0) <= usage - bytes)) break;
         await new Promise((resolve) => setTimeout(resolve, 200));
       }
       if (signal.aborted) throw aborted(signal);
@@ -534,7 +545,7 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
     }
   }
 
-  async #collect(idle: boolean, signal?: AbortSignal): Promise<Collected | undefined> {
+  async #collect(idle: boolean, signal?: AbortSignal): Promise<Freed | undefined> {
     return this.#edge.keeping.whileNobodyLoads(idle, () => this.#keeper.sweep(), signal);
   }
 
