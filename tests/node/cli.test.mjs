@@ -136,6 +136,11 @@ describe('the command line', () => {
     const { format, images } = JSON.parse(names.slice(names.indexOf('{')));
     assert.deepEqual([format, images.map(({ references }) => references)], ['oci', [['app:1', 'app:2'], ['team/db:1']]]);
     assert.match(await shell('"$1" "$2" convert "$3" - 2>/dev/null | "$1" "$2" verify -'), /\nintact\n$/);
+    // What is printed about an archive does not get into it, by whatever path it goes out.
+    const about = await shell('"$1" "$2" retag --tag app:1=app:2 "$3" /dev/stdout 2>"$4/about.txt" | "$1" "$2" verify - && cat "$4/about.txt"');
+    assert.match(about, /\nintact\nsha256:[0-9a-f]{64} -> app:2\n/);
+    const same = await shell('"$1" "$2" retag --tag app:1=app:2 "$3" "$4/same.tar" 2>&1 >"$4/same.tar" && "$1" "$2" verify "$4/same.tar"');
+    assert.match(same, /^sha256:[0-9a-f]{64} -> app:2\n.*\nintact\n$/s);
     // Whoever reads no more is left alone, and what cannot be written is told.
     assert.equal(await shell('"$1" "$2" inspect "$3" 2>&1 | head -n 1'), '{\n');
     assert.match(await shell('"$1" "$2" inspect "$3" 2>&1 >/dev/full || echo "code $?"'), /^longshore: the output cannot be written: .*\ncode 1\n$/);
