@@ -92,11 +92,14 @@ export class ArchiveView implements Editor {
     this.#verifying.stop();
     this.#pushing.stop();
     this.#saving.close();
-    this.archive.close().catch(() => {});
   }
 
-  /** Whether there are edits that no saved file has. */
+  /** Whether there are edits that no saved file has, or one is being saved. */
   get unsaved(): boolean {
+    return this.#isEdited || this.#saving.isRunning;
+  }
+
+  get #isEdited(): boolean {
     return !this.#kept.has(this.state);
   }
 
@@ -187,6 +190,6 @@ export class ArchiveView implements Editor {
   }
 
   #showState(text: string): void {
-    this.#state.replaceChildren(this.unsaved ? 'Unsaved edits. ' : '', h('span', { className: 'change' }, visible(text)));
+    this.#state.replaceChildren(this.#isEdited ? 'Unsaved edits. ' : '', h('span', { className: 'change' }, visible(text)));
   }
 }
