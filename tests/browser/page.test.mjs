@@ -236,6 +236,17 @@ for (const browser of ['chromium', 'firefox']) {
       });
     });
 
+    it('leaves the focus with what the last of a long list was asked for', async () => {
+      const file = join(directory, `long-${browser}.tar`);
+      await writeImages(file, [{ name: 'long:1', layers: [], config: { Env: Array.from({ length: 501 }, (_, n) => `N${n}=x`) } }]);
+      await withPage(browser, origin, async (page) => {
+        await open(page, file);
+        await page.evaluate(() => [...document.querySelectorAll('.facts button')].find(({ textContent }) => textContent === 'Show more (1)').focus());
+        await page.press('Enter');
+        await page.waitFor(() => document.activeElement.textContent === 'N500=x');
+      });
+    });
+
     it('asks before edits are lost', async () => {
       const first = await fixture('docker-legacy', `first-${browser}`, '--name', 'first:1');
       const second = await fixture('docker-legacy', `second-${browser}`, '--name', 'second:1');
