@@ -101,8 +101,15 @@ for (const browser of ['chromium', 'firefox']) {
         assert.deepEqual(suggested, ['+ app:2.1', '+ app:2', '+ app:latest']);
         await page.click('button', 'Add app:2.1');
         await namesAre(page, [['app:2.1.10', 'app:2.1'], ['db:1']]);
-        await add(page, 'registry.local:5000/team/app');
+        // Pressed twice, it is added once.
+        await page.fill('.image .names > .name-field input', 'registry.local:5000/team/app');
+        await page.evaluate(() => {
+          const button = document.querySelector('.image .names > .name-field button');
+          for (let n = 0; n < 2; n += 1) button.click();
+        });
         await namesAre(page, [['app:2.1.10', 'app:2.1', 'registry.local:5000/team/app:latest'], ['db:1']]);
+        await page.waitFor(() => document.querySelector('.image .names > .name-field input').value === '');
+        assert.equal(await page.text('#problem'), '');
 
         // Renaming in place, by keyboard from the button on.
         await page.click('button', 'Rename app:2.1');
