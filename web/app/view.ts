@@ -52,7 +52,7 @@ export class ArchiveView implements Editor {
         this.#showState('');
       };
     });
-    this.#verifying = verifying(archive, () => this.#readers.refresh());
+    this.#verifying = verifying(archive, (isCurrent) => this.#readers.refresh(isCurrent));
     this.#readers = readers(archive, this.#saving.choose);
     this.#repairs = repairs(archive, ({ repair, message }) =>
       this.change(async () => {
