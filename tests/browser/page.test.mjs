@@ -470,6 +470,7 @@ describe('the page', { skip: skipUnlessBrowser('chromium') }, () => {
           await page.waitFor(() => document.querySelector('.choosing .choices button') !== null);
           await page.waitFor(() => document.querySelectorAll('.readers tbody tr').length === 6);
           await page.waitFor(() => document.querySelector('.repairs button') !== null);
+          await page.waitFor(() => document.querySelector('.renaming') !== null);
           await openAll();
           await look('archive');
           await page.click('button', 'Verify every byte');

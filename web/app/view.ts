@@ -10,9 +10,10 @@ import { otherList } from './others.js';
 import * as problems from './problems.js';
 import { pushing } from './pushing.js';
 import { readers } from './readers.js';
-import { renameForm } from './rename.js';
+import type { RenameForm } from './renaming/form.js';
 import { repairs } from './repairs.js';
 import { saving } from './saving.js';
+import { unfolding } from './unfolding.js';
 import { verifying } from './verifying.js';
 
 let lastState = 0;
@@ -29,7 +30,7 @@ export class ArchiveView implements Editor {
   readonly #findings = h('div');
   readonly #findingsHeading = h('h3');
   readonly #saving;
-  readonly #rename = renameForm(this);
+  #rename: RenameForm | undefined;
   readonly #verifying;
   readonly #readers;
   readonly #repairs;
@@ -74,7 +75,10 @@ export class ArchiveView implements Editor {
       this.#saving.element,
       h('div', { className: 'row' }, shelve),
       h('div', { className: 'bar row' }, this.#undo, this.#redo, this.#state),
-      h('details', { className: 'rename-all' }, h('summary', {}, 'Rename all'), this.#rename.element),
+      unfolding('rename-all', 'Rename all', async () => {
+        const { renameForm } = await import('./renaming/form.js');
+        return (this.#rename = renameForm(this)).element;
+      }),
       h('section', { className: 'odd', ariaLabel: 'What is odd' }, this.#findingsHeading, this.#findings),
       this.#verifying.element,
       this.#repairs.element,
@@ -152,7 +156,7 @@ export class ArchiveView implements Editor {
       this.#refresh();
       if (this.state !== before) {
         this.#saving.outdate();
-        this.#rename.outdate();
+        this.#rename?.outdate();
         this.#verifying.outdate();
         this.#readers.refresh();
         this.#repairs.outdate();
