@@ -6,12 +6,11 @@ import { join, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const npm = process.platform === 'win32' ? 'npm.cmd' : 'npm';
 
 export function build() {
   // Nothing of an earlier build may be taken for a part of this one.
   rmSync(join(root, 'dist'), { recursive: true, force: true });
-  if (!installed()) run(npm, 'ci');
+  if (!installed()) install();
   const targets = spawnSync('rustup', ['target', 'list', '--installed'], { encoding: 'utf8' });
   // Without rustup, the toolchain came with its targets.
   if (!targets.error && !targets.stdout.includes('wasm32-unknown-unknown')) {
@@ -29,6 +28,13 @@ export function build() {
 function installed() {
   const note = join(root, 'node_modules/.package-lock.json');
   return existsSync(note) && statSync(note).mtimeMs >= statSync(join(root, 'package-lock.json')).mtimeMs;
+}
+
+/** Has npm install what the lock file says: npm's own script, where that runs this. */
+function install() {
+  const { npm_execpath: script = '' } = process.env;
+  if (script.endsWith('npm-cli.js')) run(process.execPath, script, 'ci');
+  else run('npm', 'ci');
 }
 
 /** index.html goes to the top, what it refers to beside the compiled modules. */
@@ -56,7 +62,9 @@ function listPage() {
 }
 
 function run(program, ...args) {
-  const { status, error } = spawnSync(program, args, { cwd: root, stdio: 'inherit' });
+  // On Windows, npm is a batch file, which Node starts by a shell only.
+  const shell = program === 'npm' && process.platform === 'win32';
+  const { status, error } = spawnSync(program, args, { cwd: root, stdio: 'inherit', shell });
   if (error?.code === 'ENOENT') throw new Error(`${program} is not installed`);
   if (status !== 0) throw new Error(`failed: ${[program, ...args].join(' ')}`);
 }

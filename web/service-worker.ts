@@ -14,6 +14,10 @@ interface Fetching extends Lasting {
   respondWith(response: Promise<Response>): void;
 }
 
+// TypeScript's libraries for pages and Workers do not mix.
+declare const clients: { claim(): Promise<void> };
+declare function skipWaiting(): Promise<void>;
+
 const PREFIX = `longshore-page ${location.href} `;
 const NAME = PREFIX + version;
 /** By address; that of the folder is its index's. */
@@ -21,13 +25,20 @@ const KEPT = new Map([['./', 'index.html'], ...files.map((path) => [path, path] 
 
 addEventListener('install', (event) => {
   const requests = files.map((path) => new Request(path, { cache: 'no-cache' }));
-  (event as Lasting).waitUntil(caches.open(NAME).then((cache) => cache.addAll(requests)));
+  const keep = async () => {
+    await (await caches.open(NAME)).addAll(requests);
+    // The page that brought it is as new: the one before has other files.
+    await skipWaiting();
+  };
+  (event as Lasting).waitUntil(keep());
 });
 
 addEventListener('activate', (event) => {
   const remove = async () => {
     const old = (await caches.keys()).filter((name) => name.startsWith(PREFIX) && name !== NAME);
     await Promise.all(old.map((name) => caches.delete(name)));
+    // The first page is there before it.
+    await clients.claim();
   };
   (event as Lasting).waitUntil(remove());
 });

@@ -94,6 +94,13 @@ for (const browser of ['chromium', 'firefox']) {
         await create(page, 'work');
         await diffIs(page);
 
+        // Who goes by keys sees where the focus is.
+        await page.evaluate(() => document.querySelector('.workbench .edits input').focus());
+        await page.press('Tab');
+        const outlined = () =>
+          [...document.querySelectorAll('.workbench .edits .button')].filter((label) => getComputedStyle(label).outlineStyle !== 'none').map(({ textContent }) => textContent);
+        assert.deepEqual(await page.evaluate(outlined), ['Upload a folder']);
+
         // What was typed outlives a refusal, and Escape.
         await page.click('button', 'New file');
         await dialogIs(page, true);

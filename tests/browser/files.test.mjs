@@ -123,6 +123,25 @@ async function press(page, ...keys) {
   for (const key of keys) await page.press(key);
 }
 
+describe('a JPEG', () => {
+  it('has the size that its decoders find', async () => {
+    const { pictureKind } = await import('../../dist/app/files/pictures.js');
+    const frame = (width, height) => Buffer.from([0xff, 0xc0, 0, 11, 8, height >> 8, height & 255, width >> 8, width & 255, 1, 1, 0x11, 0]);
+    const segment = (marker, ...bytes) => Buffer.from([0xff, marker, 0, 2 + bytes.length, ...bytes]);
+    const sizeOf = (...parts) => pictureKind(Buffer.concat([Buffer.from([0xff, 0xd8]), ...parts]))?.size;
+    const plain = [segment(0xe0, 1, 2), segment(0xdb, 3), segment(0xfe)];
+    assert.deepEqual(sizeOf(...plain, frame(640, 480)), [640, 480]);
+    assert.equal(sizeOf(...plain, frame(60_000, 60_000)), undefined);
+    // What is skipped is skipped by decoders, too: no other frame is hidden in it.
+    const hidden = [frame(60_000, 60_000), frame(1, 1)];
+    for (const before of [[0xff], [0xff, 0xff, 0xff], [0xff, 0xd0], [0xff, 0x01], [0xff, 0x00], [0xff, 0xbf], [0]]) {
+      assert.equal(sizeOf(...plain, Buffer.from(before), ...hidden), undefined, String(before));
+    }
+    assert.deepEqual(sizeOf(Buffer.from([0xff, 0xff, 0xd7, 0xff]), ...plain, frame(640, 480)), [640, 480]);
+    assert.equal(sizeOf(Buffer.from([0xff, 0xfe, 0, 0]), frame(640, 480)), undefined);
+  });
+});
+
 for (const browser of ['chromium', 'firefox']) {
   describe(`files in ${browser}`, { skip: skipUnlessBrowser(browser) }, () => {
     it('are gone through with the keyboard', async () => {

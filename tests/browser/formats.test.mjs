@@ -100,6 +100,10 @@ for (const browser of ['chromium', 'firefox']) {
         // Docker's classic store and crane read no layouts; podman and skopeo ask which of several images is meant.
         assert.deepEqual(verdicts.slice(0, 3), ['Refuses', 'Refuses', 'Loads']);
         await page.screenshot(join(SCREENSHOTS, `readers-${browser}.png`));
+        // Once what layers hold is known, nothing says that it counts later.
+        assert.equal(await page.evaluate(() => document.querySelector('.readers .hint').hidden), false);
+        await page.click('button', 'Verify every byte');
+        await page.waitFor(() => document.querySelector('.readers .hint').hidden);
         await page.evaluate(() => document.querySelector('.readers tbody button').click());
         assert.equal(await page.evaluate(() => document.querySelector('.choosing select').value), 'docker');
         const { path: saved } = await page.download(() => page.click('button', 'Save'));

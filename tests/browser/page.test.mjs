@@ -5,6 +5,7 @@ import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
+import { gunzipSync } from 'node:zlib';
 import { skipUnlessBrowser, withPage } from '../support/browsers.mjs';
 import { startDocker } from '../support/engine.mjs';
 import { fixtures, namesIn } from '../support/fixtures.mjs';
@@ -100,8 +101,15 @@ for (const browser of ['chromium', 'firefox']) {
         assert.deepEqual(suggested, ['+ app:2.1', '+ app:2', '+ app:latest']);
         await page.click('button', 'Add app:2.1');
         await namesAre(page, [['app:2.1.10', 'app:2.1'], ['db:1']]);
-        await add(page, 'registry.local:5000/team/app');
+        // Pressed twice, it is added once.
+        await page.fill('.image .names > .name-field input', 'registry.local:5000/team/app');
+        await page.evaluate(() => {
+          const button = document.querySelector('.image .names > .name-field button');
+          for (let n = 0; n < 2; n += 1) button.click();
+        });
         await namesAre(page, [['app:2.1.10', 'app:2.1', 'registry.local:5000/team/app:latest'], ['db:1']]);
+        await page.waitFor(() => document.querySelector('.image .names > .name-field input').value === '');
+        assert.equal(await page.text('#problem'), '');
 
         // Renaming in place, by keyboard from the button on.
         await page.click('button', 'Rename app:2.1');
@@ -232,6 +240,17 @@ for (const browser of ['chromium', 'firefox']) {
         await add(page, 'app:2');
         await namesAre(page, [['app:1', 'app:2']]);
         assert.equal(await page.text('#problem'), '');
+      });
+    });
+
+    it('leaves the focus with what the last of a long list was asked for', async () => {
+      const file = join(directory, `long-${browser}.tar`);
+      await writeImages(file, [{ name: 'long:1', layers: [], config: { Env: Array.from({ length: 501 }, (_, n) => `N${n}=x`) } }]);
+      await withPage(browser, origin, async (page) => {
+        await open(page, file);
+        await page.evaluate(() => [...document.querySelectorAll('.facts button')].find(({ textContent }) => textContent === 'Show more (1)').focus());
+        await page.press('Enter');
+        await page.waitFor(() => document.activeElement.textContent === 'N500=x');
       });
     });
 
@@ -451,6 +470,7 @@ describe('the page', { skip: skipUnlessBrowser('chromium') }, () => {
           await page.waitFor(() => document.querySelector('.choosing .choices button') !== null);
           await page.waitFor(() => document.querySelectorAll('.readers tbody tr').length === 6);
           await page.waitFor(() => document.querySelector('.repairs button') !== null);
+          await page.waitFor(() => document.querySelector('.renaming') !== null);
           await openAll();
           await look('archive');
           await page.click('button', 'Verify every byte');
@@ -528,6 +548,61 @@ describe('the page', { skip: skipUnlessBrowser('chromium') }, () => {
     });
   });
 
+  it('keeps what a download is made of when another archive takes its place', async () => {
+    const file = await fixture('docker-legacy', 'copied', '--name', 'app:1', '--size', '3000000');
+    const second = await fixture('docker-legacy', 'next', '--name', 'db:1');
+    const third = await fixture('docker-legacy', 'last', '--name', 'web:1');
+    await withPage('chromium', origin, async (page) => {
+      await open(page, file);
+      await page.evaluate(() => document.querySelector('.choosing').setAttribute('open', ''));
+      await page.evaluate(() => document.querySelector('.choosing .check input').click());
+      // A download that takes so long that it only begins when the other archive is there.
+      await page.evaluate(() => {
+        const { click } = HTMLAnchorElement.prototype;
+        HTMLAnchorElement.prototype.click = function () {
+          globalThis.late = () => click.call(this);
+        };
+      });
+      await page.click('button', 'Save');
+      await page.waitFor(() => globalThis.late !== undefined);
+      await page.setFiles('#file', second);
+      await namesAre(page, [['db:1']]);
+      const { path } = await page.download(() => page.evaluate(() => globalThis.late()));
+      assert.ok(gunzipSync(await readFile(path)).equals(await readFile(file)));
+      await page.setFiles('#file', third);
+      await namesAre(page, [['web:1']]);
+      await page.waitFor(kept, 0);
+    });
+  });
+
+  it('asks before it stops to write a file', async () => {
+    const file = await fixture('docker-legacy', 'slow', '--name', 'app:1');
+    const second = await fixture('docker-legacy', 'waits', '--name', 'db:1');
+    await withPage('chromium', origin, async (page) => {
+      await page.goto('/');
+      // A disk that does not answer before it is told to.
+      await page.evaluate(() => {
+        globalThis.showSaveFilePicker = async ({ suggestedName }) => {
+          const handle = await (await navigator.storage.getDirectory()).getFileHandle(suggestedName, { create: true });
+          const answer = new Promise((resolve) => (globalThis.answer = resolve));
+          return { name: handle.name, createWritable: () => answer.then(() => handle.createWritable()) };
+        };
+      });
+      await page.setFiles('#file', file);
+      await namesAre(page, [['app:1']]);
+      await page.click('button', 'Save as…');
+      await page.waitFor(() => globalThis.answer !== undefined);
+      const isAsked = () => document.querySelector('#discard').open;
+      await page.setFiles('#file', second);
+      await page.waitFor(isAsked);
+      await page.click('button', 'Keep editing');
+      await page.evaluate(() => globalThis.answer());
+      await page.waitFor(() => document.querySelector('.saved').textContent.startsWith('Saved as slow.tar'));
+      await page.setFiles('#file', second);
+      await namesAre(page, [['db:1']]);
+    });
+  });
+
   it('stops what it does with an archive when another one takes its place', async () => {
     const first = await fixture('docker-legacy', 'leaving', '--name', 'app:1', '--layers', '4', '--size', '40000000');
     const second = await fixture('docker-legacy', 'coming', '--name', 'db:1');
@@ -544,6 +619,8 @@ describe('the page', { skip: skipUnlessBrowser('chromium') }, () => {
       await page.click('button', 'Save');
       await page.waitFor(kept, 2);
       await page.setFiles('#file', second);
+      await page.waitFor(() => document.querySelector('#discard').open);
+      await page.click('button', 'Discard the edits');
       await namesAre(page, [['db:1']]);
       await page.waitFor(kept, 0);
       await new Promise((resolve) => setTimeout(resolve, 300));

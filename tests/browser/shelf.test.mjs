@@ -275,6 +275,26 @@ for (const browser of ['chromium', 'firefox']) {
       });
     });
 
+    it('leaves the focus and the page where they are when a button does not get it', async () => {
+      const file = await fixture('docker-legacy', `unfocused-${browser}`, '--name', 'safari:1');
+      await withPage(browser, origin, async (page) => {
+        await start(page);
+        await load(page, file);
+        await rowsAre(page, 'safari:1');
+        await choose(page, 'safari:1');
+        await page.evaluate(() => {
+          globalThis.moves = 0;
+          addEventListener('focusin', () => (globalThis.moves += 1));
+          document.activeElement.blur();
+          // As Safari does: this click moves no focus.
+          document.querySelector('[aria-label="Verify the shelf"]').click();
+        });
+        await told(page, 'all are what their digests say');
+        await new Promise((resolve) => setTimeout(resolve, 200));
+        assert.deepEqual(await page.evaluate(() => [globalThis.moves, document.activeElement.tagName]), [0, 'BODY']);
+      });
+    });
+
     it('marks a suggestion that would move a name back', async () => {
       const file = await fixture('docker-legacy', `back-${browser}`, '--images', '2', '--name', 'app:2.1.10', '--name', 'app:1.9.0');
       await withPage(browser, origin, async (page) => {

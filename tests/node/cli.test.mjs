@@ -1,8 +1,10 @@
 // The command line: what it prints, how it exits, and where it takes a password from.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { createReadStream, existsSync } from 'node:fs';
 import { readFile, readdir, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -59,7 +61,7 @@ describe('the command line', () => {
     const named = await longshore(['verify', '--', '--help']);
     assert.equal(named.code, 1);
     assert.match(named.error, /\(read-failed\)\n$/);
-    for (const args of [['nonsense'], ['help', 'nonsense'], ['push'], ['push', archive], ['verify', 'a', 'b'], ['convert', '--format', 'x', archive, 'y'], ['verify', '--no', archive], ['retag', archive, 'y'], ['retag', '--tag', 'app:1', archive, 'y']]) {
+    for (const args of [['nonsense'], ['help', 'nonsense'], ['push'], ['push', archive], ['verify', 'a', 'b'], ['convert', '--format', 'x', archive, 'y'], ['verify', '--no', archive], ['retag', archive, 'y'], ['retag', '--tag', 'app:1', archive, 'y'], ['push', '-u', 'me', '--password-stdin', '-', 'app:1', 'registry.local/app']]) {
       const { code, error, out } = await longshore(args);
       assert.deepEqual([code, out], [2, ''], args.join(' '));
       assert.match(error, /^longshore/);
@@ -134,6 +136,11 @@ describe('the command line', () => {
     const { format, images } = JSON.parse(names.slice(names.indexOf('{')));
     assert.deepEqual([format, images.map(({ references }) => references)], ['oci', [['app:1', 'app:2'], ['team/db:1']]]);
     assert.match(await shell('"$1" "$2" convert "$3" - 2>/dev/null | "$1" "$2" verify -'), /\nintact\n$/);
+    // What is printed about an archive does not get into it, by whatever path it goes out.
+    const about = await shell('"$1" "$2" retag --tag app:1=app:2 "$3" /dev/stdout 2>"$4/about.txt" | "$1" "$2" verify - && cat "$4/about.txt"');
+    assert.match(about, /\nintact\nsha256:[0-9a-f]{64} -> app:2\n/);
+    const same = await shell('"$1" "$2" retag --tag app:1=app:2 "$3" "$4/same.tar" 2>&1 >"$4/same.tar" && "$1" "$2" verify "$4/same.tar"');
+    assert.match(same, /^sha256:[0-9a-f]{64} -> app:2\n.*\nintact\n$/s);
     // Whoever reads no more is left alone, and what cannot be written is told.
     assert.equal(await shell('"$1" "$2" inspect "$3" 2>&1 | head -n 1'), '{\n');
     assert.match(await shell('"$1" "$2" inspect "$3" 2>&1 >/dev/full || echo "code $?"'), /^longshore: the output cannot be written: .*\ncode 1\n$/);
@@ -189,15 +196,59 @@ describe('the command line', () => {
   });
 
   // It asks on a terminal only, which script makes.
-  it('can be stopped while it asks for a password', { skip: !has('script') && 'skipped: no script' }, async () => {
-    const asking = spawn('script', ['--quiet', '--return', '--command', `'${process.execPath}' '${MAIN}' tags --username shore localhost:1/app`, '/dev/null']);
+  const skip = !has('script') && 'skipped: no script';
+
+  /** Runs `longshore tags` on a terminal, where `answer` gets the process and its number when it asks for the password. */
+  async function asked(repository, answer) {
+    const command = `echo "number $$"; exec '${process.execPath}' '${MAIN}' tags --plain-http --username shore ${repository}`;
+    const asking = spawn('script', ['--quiet', '--return', '--command', command, '/dev/null']);
     let shown = '';
     asking.stdout.on('data', (text) => {
+      const wasAsked = shown.includes('Password of shore: ');
       shown += text;
-      if (String(text).includes('Password of shore: ')) asking.stdin.write('\u0003');
+      if (!wasAsked && shown.includes('Password of shore: ')) answer(asking, Number(/number (\d+)/.exec(shown)[1]));
     });
-    assert.equal(await ended(asking), 130, shown);
-    assert.ok(!shown.includes('Usage'), shown);
+    return { code: await ended(asking), shown };
+  }
+
+  it('can be stopped while it asks for a password', { skip }, async () => {
+    const typed = await asked('localhost:1/app', (asking) => asking.stdin.write('\u0003'));
+    assert.equal(typed.code, 130, typed.shown);
+    assert.ok(!typed.shown.includes('Usage'), typed.shown);
+    const killed = await asked('localhost:1/app', (asking, number) => process.kill(number, 'SIGTERM'));
+    assert.equal(killed.code, 143, killed.shown);
+  });
+
+  it('can be stopped once it has a password, which ends as a line or a file does', { skip }, async (t) => {
+    const server = createServer();
+    await once(server.listen(0, 'localhost'), 'listening');
+    t.after(() => (server.closeAllConnections(), server.close()));
+    for (const end of ['\r', '\u0004']) {
+      let terminal;
+      const sent = [];
+      // It asks for no password before it is told to; what has one is never answered.
+      const answer = ({ headers }, response) => {
+        if (!headers.authorization) return response.writeHead(401, { 'WWW-Authenticate': 'Basic realm="test"' }).end();
+        sent.push(headers.authorization);
+        terminal.stdin.write('\u0003');
+      };
+      server.removeAllListeners('request').on('request', answer);
+      const { code, shown } = await asked(`localhost:${server.address().port}/app`, (asking) => {
+        terminal = asking;
+        asking.stdin.write(`${PASSWORD}${end}`);
+      });
+      assert.equal(code, 130, shown);
+      assert.deepEqual(sent, [`Basic ${Buffer.from(`shore:${PASSWORD}`).toString('base64')}`]);
+    }
+  });
+
+  it('can be stopped while a password is to come', async () => {
+    for (const [signal, code] of [['SIGINT', 130], ['SIGTERM', 143]]) {
+      const waiting = spawn(process.execPath, [MAIN, 'tags', '--username', 'shore', '--password-stdin', 'localhost:1/app']);
+      // More than a pipe holds: once it is through, somebody reads.
+      waiting.stdin.write('x'.repeat(1 << 20), () => waiting.kill(signal));
+      assert.equal(await ended(waiting), code);
+    }
   });
 
   it('tells the images of one name apart', async () => {

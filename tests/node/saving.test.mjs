@@ -293,6 +293,24 @@ describe('what save leaves behind', () => {
     assert.equal(await open(), 0);
   });
 
+  it('has what an added archive was rewritten to', async (t) => {
+    const archive = await opened(t, await made('docker-hybrid'));
+    const name = ['--images', '1', '--layers', '3', '--size', '300000', '--name', 'other:1'];
+    for (const [kind, options] of [['oci-gzip', {}], ['containerd-gzip', { format: 'docker' }], ['oci-gzip', { format: 'oci', layers: 'zstd' }]]) {
+      const other = await opened(t, await made(kind, ...name));
+      await other.squash('other:1');
+      const again = await reopened(t, await archive.save({ ...options, add: [other] }));
+      assert.equal((await again.verify()).verdict, 'intact');
+      assert.equal(again.images.find(({ references }) => references.includes('other:1')).layers.length, 1);
+      // Closed meanwhile, it is no harm either.
+      const saving = archive.save({ layers: 'gzip', format: 'oci', add: [other], onProgress: ({ done }) => done > 0 && void other.close() });
+      const code = await saving.then(bytesOf).then(() => 'saved', (error) => error.code);
+      assert.ok(['saved', 'closed'].includes(code), code);
+    }
+    await archive.close();
+    assert.equal(await open(), 0);
+  });
+
   it('is a stream that can be left', async (t) => {
     const archive = await opened(t, await made('docker-hybrid'));
     const saved = await archive.save({ gzip: true });

@@ -67,6 +67,15 @@ export async function retag(input: INPUT): Promise<string[]> {
 void openArchive(1);
 `;
 
+describe('the browser entry', () => {
+  // As on a server that renders the page of an application.
+  it('loads where there is no browser', async () => {
+    const program = `delete globalThis.navigator; const { openArchive } = await import('longshore/browser'); console.log(typeof openArchive);`;
+    await writeFile(join(project, 'server.js'), program);
+    assert.equal(await run(process.execPath, ['server.js'], { cwd: project }), 'function\n');
+  });
+});
+
 describe('the declarations', () => {
   const check = async (name, module, typed, types) => {
     // What the API really gave, as literals: a property that the declarations lack is an error.

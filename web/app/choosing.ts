@@ -29,8 +29,8 @@ export interface Choosing {
   isPacked(): boolean;
   /** The images are these now. */
   update(images: readonly Image[]): void;
-  /** Lets go of the archives that were added. */
-  close(): void;
+  /** Stops what runs; what it gives lets go of the archives that were added. */
+  close(): () => void;
 }
 
 /** `changed` is called with every choice: what was saved before is no longer what is chosen. */
@@ -160,7 +160,7 @@ export function choosing(archive: Archive, changed: () => void): Choosing {
     close() {
       isClosed = true;
       work.stop();
-      for (const other of added.splice(0)) void other.close();
+      return () => added.forEach((other) => void other.close());
     },
   };
 }

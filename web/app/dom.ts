@@ -94,7 +94,16 @@ export function fill<T>(list: HTMLElement, items: readonly T[], row: (item: T, i
     more.textContent = `Show more (${items.length - done})`;
     more.hidden = done >= items.length;
   };
-  more.onclick = () => next(10 * MANY);
+  more.onclick = () => {
+    const had = document.activeElement === more;
+    const at = list.children.length;
+    next(10 * MANY);
+    // The button that goes leaves the focus to what it brought.
+    const first = list.children[at];
+    if (!had || !more.hidden || !(first instanceof HTMLElement)) return;
+    first.tabIndex = -1;
+    first.focus();
+  };
   next(MANY);
   return more.hidden ? undefined : more;
 }

@@ -58,9 +58,14 @@ export function nameField(label: string, button: string, value: string, commit: 
   input.onkeydown = ({ key, isComposing }) => {
     if (key === 'Enter' && !isComposing) void submit();
   };
+  let isRunning = false;
   async function submit(): Promise<void> {
+    if (isRunning) return;
+    isRunning = true;
     const text = input.value.trim();
-    if (text === '' || !(await commit(text))) {
+    const isTaken = text !== '' && (await commit(text));
+    isRunning = false;
+    if (!isTaken) {
       input.focus();
       return;
     }

@@ -17,20 +17,21 @@ const VERDICTS: Record<Compatibility['verdict'], string> = { loads: 'Loads', bro
 
 export interface Readers {
   element: HTMLElement;
-  /** More is known, or what was said is of an archive that is no longer this one. */
-  refresh(): void;
+  /** More is known, with what layers hold where it is verified, or what was said is of an archive that is no longer this one. */
+  refresh(isVerified?: boolean): void;
 }
 
 /** `choose` sets the format that the archive will be saved in. */
 export function readers(archive: Archive, choose: (format: WriteFormat) => void): Readers {
   const rows = h('tbody');
   const summary = h('summary', {}, 'Will it load?');
+  const hint = h('p', { className: 'hint' }, 'What layers hold only counts after “Verify every byte”.');
   const details = h(
     'details',
     { className: 'readers' },
     summary,
     table('Who would load it', ['Reader', 'Verdict', 'As'], rows),
-    h('p', { className: 'hint' }, 'What layers hold only counts after “Verify every byte”.'),
+    hint,
   );
   let round = 0;
 
@@ -47,7 +48,13 @@ export function readers(archive: Archive, choose: (format: WriteFormat) => void)
   details.ontoggle = () => {
     if (details.open) void show();
   };
-  return { element: details, refresh: () => details.open && void show() };
+  return {
+    element: details,
+    refresh(isVerified = false) {
+      hint.hidden = isVerified;
+      if (details.open) void show();
+    },
+  };
 }
 
 function row({ reader, verdict, images, reason, remedy }: Compatibility, choose: (format: WriteFormat) => void): HTMLElement {

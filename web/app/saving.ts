@@ -26,9 +26,13 @@ export interface Saving {
   update(images: readonly Image[]): void;
   /** Takes away the link to a file that is no longer what the page shows. */
   outdate(): void;
-  /** Stops what runs, and lets go of the archives that were added. */
+  readonly isRunning: boolean;
+  /** Stops what runs, and closes the archive with those that were added: once another one is closed, if it was saved. */
   close(): void;
 }
+
+/** Lets go of the archive that was closed last, from whose files the browser may still copy a download. */
+let leave = () => {};
 
 /** `begin` is called when the archive is taken as it is, and what it gives once that is safe on a disk. */
 export function saving(archive: Archive, begin: () => () => void): Saving {
@@ -118,9 +122,26 @@ export function saving(archive: Archive, begin: () => () => void): Saving {
   );
   const close = () => {
     work.stop();
-    choice.close();
+    const drop = choice.close();
+    leave();
+    leave = () => {
+      if (url !== undefined) URL.revokeObjectURL(url);
+      drop();
+      archive.close().catch(() => {});
+    };
+    if (url === undefined) leave();
   };
-  return { element, save, outdate, close, choose: choice.choose, update: choice.update };
+  return {
+    element,
+    save,
+    outdate,
+    close,
+    choose: choice.choose,
+    update: choice.update,
+    get isRunning() {
+      return work.isRunning;
+    },
+  };
 }
 
 /** Says which names the file does not have. */

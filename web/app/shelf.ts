@@ -310,6 +310,8 @@ export async function shelf(section: HTMLElement, open: (archive: Archive) => Pr
   }
 
   async function verb(work: () => Promise<void>): Promise<void> {
+    // Safari gives it to no button that is clicked.
+    const hadFocus = document.activeElement !== document.body;
     try {
       await work();
       problems.clear();
@@ -319,7 +321,7 @@ export async function shelf(section: HTMLElement, open: (archive: Archive) => Pr
     const starter = document.activeElement;
     await refresh();
     // What can no longer be pressed has lost the focus.
-    if (document.activeElement === document.body || (starter instanceof HTMLButtonElement && starter.disabled)) {
+    if ((hadFocus && document.activeElement === document.body) || (starter instanceof HTMLButtonElement && starter.disabled)) {
       (table.element.hidden ? input : table.element).focus();
     }
   }

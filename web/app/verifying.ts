@@ -11,8 +11,8 @@ export interface Verifying {
   stop(): void;
 }
 
-/** `verified` is called when there is a report. */
-export function verifying(archive: Archive, verified: () => void): Verifying {
+/** `verified` is called when there is a report, with whether it is of the archive as it is now. */
+export function verifying(archive: Archive, verified: (isCurrent: boolean) => void): Verifying {
   const button = h('button', { type: 'button' }, 'Verify every byte');
   const result = h('div', { className: 'report' });
   const work = task('Verifying', button);
@@ -26,7 +26,7 @@ export function verifying(archive: Archive, verified: () => void): Verifying {
       const { reportNodes, verdictOf } = await import('./verifying/report.js');
       const note = own !== round && h('p', { className: 'hint' }, 'This is of the archive as it was before it was edited.');
       result.replaceChildren(...(note ? [note] : []), ...reportNodes(archive, report));
-      verified();
+      verified(own === round);
       problems.clear();
       announce(verdictOf(report));
     } catch (thrown) {

@@ -10,9 +10,10 @@ import { otherList } from './others.js';
 import * as problems from './problems.js';
 import { pushing } from './pushing.js';
 import { readers } from './readers.js';
-import { renameForm } from './rename.js';
+import type { RenameForm } from './renaming/form.js';
 import { repairs } from './repairs.js';
 import { saving } from './saving.js';
+import { unfolding } from './unfolding.js';
 import { verifying } from './verifying.js';
 
 let lastState = 0;
@@ -29,7 +30,7 @@ export class ArchiveView implements Editor {
   readonly #findings = h('div');
   readonly #findingsHeading = h('h3');
   readonly #saving;
-  readonly #rename = renameForm(this);
+  #rename: RenameForm | undefined;
   readonly #verifying;
   readonly #readers;
   readonly #repairs;
@@ -52,7 +53,7 @@ export class ArchiveView implements Editor {
         this.#showState('');
       };
     });
-    this.#verifying = verifying(archive, () => this.#readers.refresh());
+    this.#verifying = verifying(archive, (isCurrent) => this.#readers.refresh(isCurrent));
     this.#readers = readers(archive, this.#saving.choose);
     this.#repairs = repairs(archive, ({ repair, message }) =>
       this.change(async () => {
@@ -74,7 +75,10 @@ export class ArchiveView implements Editor {
       this.#saving.element,
       h('div', { className: 'row' }, shelve),
       h('div', { className: 'bar row' }, this.#undo, this.#redo, this.#state),
-      h('details', { className: 'rename-all' }, h('summary', {}, 'Rename all'), this.#rename.element),
+      unfolding('rename-all', 'Rename all', async () => {
+        const { renameForm } = await import('./renaming/form.js');
+        return (this.#rename = renameForm(this)).element;
+      }),
       h('section', { className: 'odd', ariaLabel: 'What is odd' }, this.#findingsHeading, this.#findings),
       this.#verifying.element,
       this.#repairs.element,
@@ -92,11 +96,14 @@ export class ArchiveView implements Editor {
     this.#verifying.stop();
     this.#pushing.stop();
     this.#saving.close();
-    this.archive.close().catch(() => {});
   }
 
-  /** Whether there are edits that no saved file has. */
+  /** Whether there are edits that no saved file has, or one is being saved. */
   get unsaved(): boolean {
+    return this.#isEdited || this.#saving.isRunning;
+  }
+
+  get #isEdited(): boolean {
     return !this.#kept.has(this.state);
   }
 
@@ -149,7 +156,7 @@ export class ArchiveView implements Editor {
       this.#refresh();
       if (this.state !== before) {
         this.#saving.outdate();
-        this.#rename.outdate();
+        this.#rename?.outdate();
         this.#verifying.outdate();
         this.#readers.refresh();
         this.#repairs.outdate();
@@ -187,6 +194,6 @@ export class ArchiveView implements Editor {
   }
 
   #showState(text: string): void {
-    this.#state.replaceChildren(this.unsaved ? 'Unsaved edits. ' : '', h('span', { className: 'change' }, visible(text)));
+    this.#state.replaceChildren(this.#isEdited ? 'Unsaved edits. ' : '', h('span', { className: 'change' }, visible(text)));
   }
 }

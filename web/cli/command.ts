@@ -1,5 +1,5 @@
 /** What the commands share: how they are told what to do. */
-import { createWriteStream } from 'node:fs';
+import { createWriteStream, fstatSync, statSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -130,7 +130,18 @@ export function print(line: string): void {
 
 /** Prints a line about what goes to `file`: not into it. */
 export function printBeside(file: string): (line: string) => void {
-  return file === '-' ? printError : print;
+  return file === '-' || isOutput(file) ? printError : print;
+}
+
+/** Whether the path is one of standard output, or may be: a pipe has many. */
+function isOutput(file: string): boolean {
+  try {
+    const [target, output] = [statSync(file), fstatSync(1)];
+    return !target.isFile() || (target.dev === output.dev && target.ino === output.ino);
+  } catch {
+    // There is no such file yet.
+    return false;
+  }
 }
 
 /** Prints a line to standard error. */

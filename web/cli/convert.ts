@@ -29,6 +29,7 @@ ARCHIVE and FILE may be -, for standard input and output.`,
     if (format !== undefined && !FORMATS.includes(format)) throw new Usage(`${format} is no format`);
     if (layers !== undefined && !LAYERS.includes(layers)) throw new Usage(`${layers} is no packing`);
     const limits = limitsOf(values);
+    const print = printBeside(file);
     const make = async (archive: Archive) => {
       const saved = await archive.save({
         limits,
@@ -40,7 +41,6 @@ ARCHIVE and FILE may be -, for standard input and output.`,
         signal,
       });
       await write(saved, file, signal);
-      const print = printBeside(file);
       print(`${file}: ${saved.size} bytes`);
       const incomplete = archive.findings.filter(({ code }) => code === 'incomplete-image');
       if (format !== undefined && format !== 'same') for (const { message } of incomplete) print(`${file}: something is left out. ${message}`);

@@ -12,7 +12,7 @@ export const mirror: Command = {
     const [path, to] = words as [string, string];
     const dryRun = values['dry-run'] ?? false;
     const { domain } = await parseReference(`${to.replace(/\/+$/, '')}/image`);
-    const registry = dryRun ? {} : await access(values, domain);
+    const registry = dryRun ? {} : await access(values, domain, signal, path);
     return withArchive(path, signal, async (archive) => {
       const report = await archive.mirror({ ...registry, to, dryRun, signal, onLine: print });
       if (dryRun) for (const { from, to, size } of report.planned) print(`${from} -> ${to} (${size} bytes of layers)`);

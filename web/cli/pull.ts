@@ -17,7 +17,7 @@ FILE may be -, for standard output.`,
     const [image, file] = words as [string, string];
     const { platform, format = 'docker' } = values;
     if (!FORMATS.includes(format)) throw new Usage(`${format} is no format`);
-    const registry = await access(values, (await parseReference(image)).domain);
+    const registry = await access(values, (await parseReference(image)).domain, signal);
     const archive = await pullImage(image, { ...registry, ...(platform && { platform }), signal, onLine: printBeside(file) });
     try {
       await write(await archive.save({ format: format as SaveFormat, signal }), file, signal);

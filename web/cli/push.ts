@@ -11,7 +11,7 @@ export const push: Command = {
     const { values, words } = parse(args, ['ARCHIVE', 'IMAGE', 'TARGET?'], options);
     const [path, image, to = image] = words as [string, string, string?];
     const { domain } = await parseReference(to);
-    const registry = await access(values, domain);
+    const registry = await access(values, domain, signal, path);
     const platforms = values.platform ? { platforms: values.platform } : {};
     await withArchive(path, signal, (archive) => archive.push(image, { ...registry, ...platforms, to, signal, onLine: print }));
     return 0;

@@ -9,7 +9,7 @@ export const tags: Command = {
   async run(args, signal) {
     const { values, words } = parse(args, ['REPOSITORY'], REGISTRY_OPTIONS);
     const { domain, path } = await parseReference(words[0] as string);
-    const found = await (await registry(domain, await access(values, domain))).tags(path, { signal });
+    const found = await (await registry(domain, await access(values, domain, signal))).tags(path, { signal });
     for (const tag of found) print(tag);
     return 0;
   },

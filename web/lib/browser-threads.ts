@@ -3,9 +3,9 @@ import type { Locations } from './client.js';
 import { Pool, type Listener, type Thread } from './pool.js';
 import type { FromThread, ToThread } from './protocol.js';
 
-/** The pool of a page. What `locations` says is asked when a Worker starts. */
+/** The pool of a page; a server may load it, where there is no navigator. What `locations` says is asked when a Worker starts. */
 export function browserPool(locations: () => Locations): Pool {
-  return new Pool((listener) => start(locations(), listener), navigator.hardwareConcurrency || 1);
+  return new Pool((listener) => start(locations(), listener), globalThis.navigator?.hardwareConcurrency || 1);
 }
 
 function start({ codecWorkerUrl, codecWasmUrl }: Locations, listener: Listener): Thread {

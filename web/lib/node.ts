@@ -294,12 +294,11 @@ export class Archive extends BaseArchive {
    */
   async save(options: SaveOptions<Archive> = {}): Promise<Saved> {
     checked(options);
-    const files = new Map<number, FileSource>();
-    for (const archive of [this, ...(options.add ?? [])]) {
-      for (const file of archive.#files) files.set(file.fd, file);
-    }
+    const archives = [this, ...(options.add ?? [])];
+    const files = new Map(archives.flatMap((archive) => archive.#files.map((file) => [file.fd, file])));
     assertUnchanged(files);
-    const held = [...files.values()].map((file) => file.hold());
+    // What was made for edits is read, too.
+    const held = archives.flatMap((archive) => [...archive.#files, ...archive.#made.values()].map((file) => file.hold()));
     let made: Made;
     try {
       made = await this.make(options);
@@ -308,7 +307,8 @@ export class Archive extends BaseArchive {
     }
     const { parts, leftOut, release } = made;
     for (const part of parts) {
-      const file = 'source' in part && this.#made.get(part.source as number);
+      if (!('source' in part)) continue;
+      const file = archives.map((archive) => archive.#made.get(part.source as number)).find(Boolean);
       if (file) files.set(file.fd, file);
     }
     const size = parts.reduce((sum, part) => sum + part.length, 0);

@@ -32,12 +32,21 @@ function read(bytes: Uint8Array): Kind | undefined {
   return bytes[0] === 0xff && bytes[1] === 0xd8 ? jpeg(view) : undefined;
 }
 
+/** Tables and comments: what may come before the frame, beside what applications put there. */
+const SEGMENTS = [0xc4, 0xcc, 0xdb, 0xdc, 0xdd, 0xfe];
+
 /** A JPEG says its size in the frame header, behind segments of any length. */
 function jpeg(view: DataView): Kind | undefined {
-  for (let at = 2; at + 9 <= view.byteLength && view.getUint8(at) === 0xff; at += 2 + view.getUint16(at + 2)) {
+  for (let at = 2; at + 9 <= view.byteLength && view.getUint8(at) === 0xff; ) {
     const marker = view.getUint8(at + 1);
+    const length = view.getUint16(at + 2);
     const isFrame = marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker);
     if (isFrame) return { type: 'image/jpeg', size: [view.getUint16(at + 7), view.getUint16(at + 5)] };
+    // Any number of fill bytes comes before a marker, and some markers stand alone.
+    if (marker === 0xff) at += 1;
+    else if (marker === 0x01 || (marker >= 0xd0 && marker <= 0xd8)) at += 2;
+    else if ((SEGMENTS.includes(marker) || marker >> 4 === 0xe) && length >= 2) at += 2 + length;
+    else return undefined;
   }
   return undefined;
 }

@@ -1,7 +1,7 @@
 /** Renaming all names at once: moving a whole archive to another registry. */
-import type { NameChange, RenameRule } from '../lib/index.js';
-import { fill, h, newId, quoted } from './dom.js';
-import type { Editor } from './editor.js';
+import type { NameChange, RenameRule } from '../../lib/index.js';
+import { fill, h, newId, quoted } from '../dom.js';
+import type { Editor } from '../editor.js';
 
 export interface RenameForm {
   element: HTMLElement;
