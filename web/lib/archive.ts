@@ -105,12 +105,12 @@ export abstract class BaseArchive {
     return this.#view.format;
   }
 
-  /** How the file was compressed, from outside in. What is saved is not compressed. */
+  /** How the file was compressed, from outside in. What is saved is not compressed, unless that is asked for. */
   get packing(): readonly Packing[] {
     return this.#outer.packing;
   }
 
-  /** The images, in the order of `manifest.json`. */
+  /** The images, in the order of `manifest.json`; then those that only `index.json` lists. */
   get images(): readonly Image[] {
     return this.#view.images;
   }
@@ -353,7 +353,8 @@ export abstract class BaseArchive {
    * The files of an image, or below a directory of it, each directory before what is in it, names sorted by their bytes:
    * the file system that its layers come to. Layers are read once, when a call first needs them.
    *
-   * Fails with `no-such-image`, `no-such-file`, `missing-entry` where the archive lacks a layer, `invalid-tar`, `truncated`,
+   * Fails with `no-such-image`, `ambiguous-image`, `no-such-file`, `not-a-directory`, `invalid-argument` for a layer that the image does
+   * not have or that is encrypted, `missing-entry` where the archive lacks a layer, `invalid-tar`, `truncated`,
    * `invalid-compression` or `limit-exceeded` where one is damaged, and `aborted`; so do all calls about files.
    */
   async *files(image: string, options: FileListOptions = {}): AsyncGenerator<FileEntry, void, undefined> {
@@ -397,7 +398,8 @@ export abstract class BaseArchive {
 
   /**
    * Looks for files by name and by content; gives them as they are found: by the order of their paths, and where contents
-   * are looked for by the order of the layers. Fails with `invalid-argument` for a pattern that makes no sense.
+   * are looked for by the order of the layers. Fails with `invalid-argument` for a pattern that makes no sense, or
+   * where that or what is looked for has more than 4096 bytes.
    */
   async *search(image: string, query: FileQuery): AsyncGenerator<FileMatch, void, undefined> {
     const work = searching(text(image, 'image'), query);
@@ -559,7 +561,7 @@ export abstract class BaseArchive {
    * go out as gzip, and a manifest that the archive has stays what it is as long as its layers do. With a name go the
    * images for all its platforms. What the registry says that it has is compared with what was meant.
    *
-   * Fails with `no-such-image` or `ambiguous-image`, `invalid-reference` for the name, `unreachable`, `unauthorized`,
+   * Fails with `no-such-image` or `ambiguous-image`, `no-such-platform`, `invalid-argument` for an ID without a new name, `invalid-reference` for the name, `unreachable`, `unauthorized`,
    * `denied`, `registry-refused`, `registry-failed`, `invalid-answer`, `digest-mismatch`, as {@link save} does, and with
    * `aborted`; `digest-mismatch` also where a layer that is packed is none that an image's config lists. What was sent by then
    * stays there, and is not sent again the next time. What was packed is kept until the archive is closed.
@@ -572,7 +574,8 @@ export abstract class BaseArchive {
   /**
    * Pushes all images of the archive, or some, under names of another registry. The report says what was pushed, what
    * failed, and what has no name; after a dry run, what would be pushed. Fails as {@link push} does where nothing can go
-   * well any more: `unreachable`, `unauthorized`, `aborted`.
+   * well any more: `unreachable`, `unauthorized`, `aborted`; with `no-such-image` where nothing is meant, and `invalid-reference` or
+   * `invalid-argument` for a `to` that is none, or that gives a name to which nothing can be pushed.
    */
   async mirror(options: MirrorOptions): Promise<MirrorReport> {
     if (typeof options !== 'object' || options === null) throw invalid('the options must be an object');

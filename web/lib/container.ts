@@ -45,7 +45,7 @@ export interface Host<A, Source> {
  * process in the container would follow them. Changes are kept at once; each can be undone by the store's `undo`.
  *
  * Calls fail with `no-such-container` where it was removed, `no-such-file`, `file-exists`, `not-a-directory`, `is-a-directory`,
- * `invalid-argument` for a path that cannot be one, `damaged-blob`, and as the store's `load` does for want of room.
+ * `invalid-argument` for a path that cannot be one, `damaged-image` or `damaged-blob` where something was lost, and as the store's `load` does for want of room.
  */
 export class Container<A extends BaseArchive, Source> {
   /** 64 hexadecimal digits. */
@@ -183,7 +183,8 @@ export class Container<A extends BaseArchive, Source> {
    * `docker commit`: an image of what is in the container now, under that name if there is one. What was changed becomes its last
    * layer; where nothing was, there is none. The container stays.
    *
-   * Fails with `invalid-reference` for the name and `invalid-argument` for changes that Docker refuses, in Docker's words.
+   * Fails with `invalid-reference` for the name, `no-such-image` where the image was removed by force, and `invalid-argument` for changes
+   * that Docker refuses, in Docker's words.
    */
   async commit(reference?: string, options: CommitOptions = {}): Promise<Committed> {
     const { author = '', message = '', changes = [], created = new Date().toISOString() } = options;

@@ -237,7 +237,8 @@ export class Archive extends BaseArchive {
    * opened file, which must not change until they are written. Of a file that was compressed, and where layers or the
    * whole are packed anew, the archive must stay open as long.
    *
-   * Fails with `source-changed` where the file did change already, `no-such-image` or `ambiguous-image` for the images,
+   * Fails with `source-changed` where the file did change already, `no-such-image`, `ambiguous-image` or `no-such-platform` for the
+   * images, `invalid-argument` for an encrypted layer that Docker is to read,
    * `duplicate-reference` where two of them have one name, `missing-entry`, `invalid-compression`, `limit-exceeded`,
    * `write-failed` where there is no room for what is packed anew, `closed` where an archive is closed meanwhile, and
    * `aborted`.

@@ -117,7 +117,8 @@ const local = new Local();
 const pool = nodePool();
 
 /**
- * Opens an image archive: a path, a `file:` URL, an `http(s):` URL or a `Blob` (both read into memory), or an array. The path
+ * Opens an image archive: a path (a string is always one), a `URL` (of a file, or `http(s):`), a `Blob`, or an array; what a URL
+ * fetches and what a `Blob` has is read into memory. The path
  * may be that of a folder, as unpacked OCI image layouts are; it is saved as a tar. A file
  * that is compressed as a whole (gzip, bzip2, xz, zstd, lz4) is unpacked first, into a file that nobody else sees and
  * that is gone when the archive is closed or the process ends.

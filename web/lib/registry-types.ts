@@ -19,9 +19,9 @@ export interface RegistryOptions {
   retries?: number;
   /** Milliseconds before the first of these; each next one waits twice as long. 500 unless said otherwise. */
   pause?: number;
-  /** Milliseconds without a byte after which a request has failed. A minute unless said otherwise. */
+  /** Milliseconds without a byte after which a request has failed: a minute unless said otherwise, and a second more for each 16 kB that it sends. */
   timeout?: number;
-  /** Layers are sent in pieces of so many bytes: 16 MiB in a browser, where nothing else shows progress; whole in Node. */
+  /** Layers are sent in pieces of so many bytes: 16 MiB in a browser, where nothing else shows progress; whole in Node. 1 MiB at least; smaller where the registry finds them too large. */
   chunkSize?: number;
 }
 
@@ -78,7 +78,10 @@ export interface MirrorOptions extends TransferOptions {
    * `registry.local/mirror/team/app:1`. Or a function that gives each name its new one, or nothing to leave it out.
    */
   to: string | ((name: string) => string | undefined);
-  /** The images to push, by name or ID: all that have a name, unless said otherwise. */
+  /**
+   * The images to push: all that have a name, unless said otherwise. By ID, of which four characters are enough, or by name: of an archive
+   * as `references` has it, with its tag; of a store as `save` takes it.
+   */
   images?: readonly string[];
   platforms?: readonly string[];
   /** Sends nothing and asks nobody: the report says what would be pushed. */

@@ -108,7 +108,7 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
     };
   }
 
-  /** `docker images`: fails with `invalid-argument` for filters that Docker does not have. */
+  /** `docker images`: fails with `invalid-argument` for filters that Docker does not have, and `no-such-image` for those of `before` and `since`. */
   async images({ all = false, filters = {} }: ListOptions = {}): Promise<ImageRow[]> {
     return this.#catalog.ask('images', [all === true, filtersOf(filters), Date.now()]);
   }
@@ -151,8 +151,8 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
    * is taken gets the beginning of its ID for a name. Where there is no room, what was removed goes for good, as by {@link collect}.
    *
    * Fails as `openArchive` does; with `digest-mismatch`, in Docker's words, where a layer is not what the image says;
-   * `quota-exceeded`, whose detail has `needed` and, where that is known (Chromium does not tell), `missing` bytes; `store-failed`, `store-changed`
-   * and `aborted`.
+   * `quota-exceeded`, whose detail has `needed` and, where that is known (Chromium does not tell), `missing` bytes; `no-such-image` where a
+   * container comes without its image; `store-failed`, `store-changed` and `aborted`.
    */
   async load(input: Input | A, options: LoadOptions = {}): Promise<LoadResult> {
     return this.#load(input, options);
@@ -191,7 +191,7 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
 
   /**
    * `docker rmi`: what became of each image, in order; where one cannot be removed, that is no failure of the others. What
-   * was removed can be undone until {@link collect} frees its space.
+   * was removed can be undone as long as {@link undoable} counts it.
    */
   async rmi(images: readonly string[], { force = false, noPrune = false }: RemoveOptions = {}): Promise<Removed[]> {
     const { items } = await this.#catalog.change('rmi', [texts(images, 'images'), force === true, noPrune === true]);
@@ -211,7 +211,8 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
    * Images as an archive, in the form that Docker 25 and later write. What the store does meanwhile changes nothing of it;
    * close it when it is no longer needed.
    *
-   * Fails with `no-such-image`, `ambiguous-image`, `no-such-platform`, and `damaged-blob`, which also marks the images that need the blob.
+   * Fails with `no-such-image`, `ambiguous-image`, `no-such-platform`, `damaged-image` where a blob is known to be lost, and `damaged-blob`
+   * where that is found out, which also marks the images that need the blob.
    * Only what is read is held against its digest: {@link verify} reads all.
    */
   async open(images: readonly string[], { platforms = [] }: { platforms?: readonly string[] } = {}): Promise<A> {
@@ -366,7 +367,10 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
     return items;
   }
 
-  /** How many of this store's last changes {@link undo} can take back: none after a change by others, or {@link collect}. */
+  /**
+   * How many of this store's last changes, 100 at most, {@link undo} can take back: none after {@link collect} or a change by others.
+   * In Node the latter shows only where `undo` fails.
+   */
   get undoable(): number {
     return this.#catalog.undoable;
   }
@@ -377,8 +381,8 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
   }
 
   /**
-   * Frees the space of what was removed; then it can no longer be undone. It waits for loads that run. In a browser,
-   * `openStore` does so by itself where no other tab has the store open.
+   * Frees the space of what was removed; then it can no longer be undone. In a browser it waits for loads that
+   * run; in Node, and where there are no Web Locks, a load whose blobs it takes keeps them once more.
    */
   async collect(): Promise<Collected> {
     const { blobs = 0, bytes = 0 } = (await this.#collect(false)) ?? {};

@@ -228,7 +228,7 @@ export type LayerPacking = 'none' | 'gzip' | 'zstd';
 /** What {@link Archive.save} is to make of the archive. Without any of it, the archive as it is. */
 export interface SaveOptions<A = unknown> extends UnpackOptions {
   /**
-   * The format. With `same` and one of the other options, the nearest to the archive's own: `docker-legacy`, `docker` or
+   * The format. With `same` and `images`, `platforms`, `layers` or `add`, the nearest to the archive's own: `docker-legacy`, `docker` or
    * `oci`.
    */
   format?: SaveFormat;
