@@ -55,7 +55,8 @@ export function parse<O extends Options>(
 /** The options of whatever may have to unpack something. */
 export const LIMIT_OPTIONS = { 'max-bytes': { type: 'string' }, 'max-ratio': { type: 'string' } } as const;
 export const LIMIT_HELP = `  --max-bytes BYTES     the most that a file or a layer may unpack to; 1 TiB unless said otherwise
-  --max-ratio RATIO     the most bytes for each packed one, beyond the first 64 MiB`;
+  --max-ratio RATIO     the most bytes for each packed one, beyond the first 64 MiB;
+                        2000, beyond the first GiB, unless said otherwise`;
 
 /** The limits that these options give. */
 export function limitsOf(values: { [option in keyof typeof LIMIT_OPTIONS]?: string | undefined }): Limits {

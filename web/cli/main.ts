@@ -17,7 +17,9 @@ const COMMANDS: Record<string, Command> = { inspect, verify, retag, convert, pus
 function help(): string {
   const width = Math.max(...Object.keys(COMMANDS).map((name) => name.length));
   const lines = Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(width)}  ${summary}`);
-  return `Usage: longshore COMMAND [OPTIONS] ...\n\nCommands:\n${lines.join('\n')}\n\n'longshore COMMAND --help' says more of each.\n`;
+  return `Usage: longshore COMMAND [OPTIONS] ...\n\nCommands:\n${lines.join('\n')}\n\n'longshore COMMAND --help' says more of each. An ARCHIVE that is - is standard input.
+
+Exit codes: 0 it went well, 1 it did not, 2 it makes no sense, 128 and a signal's number it was stopped.\n`;
 }
 
 function version(): string {
@@ -34,7 +36,6 @@ function isHelp(args: readonly string[]): boolean {
 /** What stops a command, which then leaves nothing half done behind, and the exit codes that shells know it by. */
 const STOPS = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 };
 
-/** Exit codes: 0 it went well, 1 it did not, 2 it was asked in a way that makes no sense, 128 and a signal's number it was stopped. */
 async function main([name = '--help', ...args]: string[]): Promise<number> {
   if (name === 'help') return main([...args.slice(0, 1), '--help']);
   if (name === '--version') {

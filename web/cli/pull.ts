@@ -8,7 +8,8 @@ export const pull: Command = {
   usage: '[OPTIONS] IMAGE FILE',
   summary: 'Pull an image from a registry into an archive',
   help: `  --format FORMAT       ${FORMATS.join(', ')}; docker unless said otherwise
-  --platform PLATFORM   linux/arm64, linux/arm/v7; all for all of them; linux/amd64 unless said otherwise
+  --platform PLATFORM   linux/arm64, linux/arm/v7; all for all of them;
+                        linux/amd64, or the only one, unless said otherwise
 ${REGISTRY_HELP}
 FILE may be -, for standard output.`,
   async run(args, signal) {

@@ -5,7 +5,7 @@ import { REGISTRY_HELP, REGISTRY_OPTIONS, access } from './credentials.js';
 export const push: Command = {
   usage: '[OPTIONS] ARCHIVE IMAGE [TARGET]',
   summary: 'Push an image of an archive to a registry, under its own name or TARGET',
-  help: `  --platform PLATFORM   only the image for this platform: linux/amd64\n${REGISTRY_HELP}`,
+  help: `  --platform PLATFORM   only the image for this platform: linux/amd64; may stand several times\n${REGISTRY_HELP}`,
   async run(args, signal) {
     const options = { ...REGISTRY_OPTIONS, platform: { type: 'string', multiple: true } } as const;
     const { values, words } = parse(args, ['ARCHIVE', 'IMAGE', 'TARGET?'], options);
