@@ -28,6 +28,8 @@ const MAX_REFUSALS: u32 = 2;
 const MAX_PAUSE: u64 = 30_000;
 /// A slow line sends so many bytes in a millisecond at least.
 const SLOWEST: u64 = 16;
+/// What a timer can wait for, in milliseconds: those of browsers and Node end at once where it is longer.
+const LONGEST_WAIT: u64 = i32::MAX as u64;
 
 /// What to do next.
 #[derive(Debug)]
@@ -176,7 +178,7 @@ impl Exchange {
         } else {
             (request, is_token)
         };
-        let patience = session.settings.patience + length(&request) / SLOWEST;
+        let patience = session.settings.patience.saturating_add(length(&request) / SLOWEST).min(LONGEST_WAIT);
         let request = Box::new(Request { patience, ..request });
         self.state = State::Sent { request: request.clone(), is_token };
         Ok(Step::Send(request))
@@ -213,11 +215,14 @@ impl Exchange {
             return Ok(());
         };
         let error = unreachable(&request.url, failure);
+        let is_reached = self.session.borrow().is_reached;
         let most = match failure {
-            Failure::Certificate | Failure::Cors => 0,
-            Failure::Network if self.session.borrow().is_reached => u32::MAX,
+            Failure::Network if is_reached => u32::MAX,
             // Who is silent once for a minute is seldom there the next.
             Failure::Network | Failure::Timeout => 1,
+            // A browser does not tell a connection that was cut from a permission that is missing.
+            Failure::Cors if is_reached => 1,
+            Failure::Certificate | Failure::Cors => 0,
         };
         if !is_token {
             self.operation.interrupted();

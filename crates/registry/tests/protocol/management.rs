@@ -1,7 +1,7 @@
 //! Content management, and what is the same for all.
 
 use longshore_archive::Code;
-use longshore_registry::{Credentials, Exchange, Failure, Outcome, Settings};
+use longshore_registry::{Credentials, Exchange, Failure, Outcome, Settings, Step};
 
 use super::{Reply, code, drive, image, reply, session, with};
 
@@ -63,4 +63,20 @@ fn storms_pass_or_are_given_up() {
         assert_eq!(error.code(), Code::Unreachable, "{failure:?}");
         assert_eq!(error.detail()["reason"], longshore_archive::Fact::from(failure.as_str()));
     }
+    // A browser says `cors` where a line was cut, too: once the registry has answered it may be that.
+    let known = session(Settings::default());
+    let ping = drive(&mut Exchange::ping(&known), &Credentials::Anonymous, with(vec![reply(200)])).1;
+    assert_eq!(ping.unwrap(), Outcome::Welcome);
+    let get = || Exchange::manifest(&known, "a", "1");
+    let cut = || Reply::Not(Failure::Cors);
+    assert!(drive(&mut get(), &Credentials::Anonymous, vec![cut(), Reply::With(fine())]).1.is_ok());
+    assert_eq!(code(drive(&mut get(), &Credentials::Anonymous, vec![cut(), cut()]).1), Code::Unreachable);
+}
+
+#[test]
+fn nobody_waits_longer_than_a_timer_can() {
+    let mut get =
+        Exchange::manifest(&session(Settings { patience: u64::MAX, ..Settings::default() }), "a", "1");
+    let Step::Send(request) = get.step(&Credentials::Anonymous).unwrap() else { panic!("nothing is sent") };
+    assert_eq!(request.patience, 2_147_483_647);
 }
