@@ -15,7 +15,7 @@ use wasm_bindgen::prelude::*;
 use web_sys::FileReaderSync;
 
 use crate::error::{JsResult, to_throw};
-use crate::source::{JsSource, Shared, parts_of, shared_recipe};
+use crate::source::{JsSource, Shared, parts_of, recipe_of};
 use crate::values::{from_js, inspect_to_js, to_js};
 
 /// How many members all states of an archive may index together: some 30 MB.
@@ -234,7 +234,7 @@ impl Archive {
             Function,
         >,
     ) -> JsResult<()> {
-        let recipe = shared_recipe(parts, read_sync.as_ref(), vec![self.source.clone()])?;
+        let recipe = recipe_of(parts, read_sync.as_ref(), vec![self.source.clone()])?;
         self.push(Core::from_recipe(recipe).map_err(to_throw)?);
         Ok(())
     }

@@ -2,12 +2,10 @@
 
 #![allow(clippy::needless_pass_by_value)] // what wasm-bindgen gives is owned
 
-use std::rc::Rc;
-
 use js_sys::{Array, Function, Uint8Array};
 use longshore_archive::{
-    Algorithm, Compression, Hasher, Hashing, Limits, Looking, Measured, Measuring, Odd, ReadAhead, Recipe,
-    Source, Unpacked,
+    Algorithm, Compression, Hasher, Hashing, Limits, Looking, Measured, Measuring, Odd, Recipe, Source,
+    Unpacked,
 };
 use serde::{Deserialize, Serialize};
 use wasm_bindgen::prelude::*;
@@ -31,7 +29,7 @@ struct Allowed {
 
 /// The parts as one source, read in large pieces from start to end.
 pub(crate) fn source_of(parts: &Array, read_sync: Option<&Function>) -> JsResult<Bytes> {
-    recipe_of(parts, read_sync, |source| Rc::new(ReadAhead::new(source)))
+    recipe_of(parts, read_sync, Vec::new())
 }
 
 pub(crate) fn limits_of(limits: JsValue) -> JsResult<Option<Limits>> {

@@ -11,7 +11,7 @@ use wasm_bindgen::prelude::*;
 use crate::error::{JsResult, to_throw};
 use crate::found::Found;
 use crate::rewrite::new_layers;
-use crate::source::{Shared, parts_of, shared_recipe};
+use crate::source::{Shared, parts_of, recipe_of};
 use crate::values::{from_js, to_js};
 
 /// An archive as it was when it was handed over, edits included.
@@ -37,7 +37,7 @@ impl Examination {
             Function,
         >,
     ) -> JsResult<Self> {
-        let recipe = shared_recipe(parts, read_sync.as_ref(), Vec::new())?;
+        let recipe = recipe_of(parts, read_sync.as_ref(), Vec::new())?;
         let core = Archive::from_recipe(recipe).map_err(to_throw)?;
         Ok(Self { core: Rc::new(core), found: Found::default() })
     }

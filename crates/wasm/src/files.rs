@@ -16,7 +16,7 @@ use wasm_bindgen::prelude::*;
 use crate::codec::limits_of;
 use crate::error::{JsResult, to_throw};
 use crate::rewrite::described;
-use crate::source::{Shared, parts_of, shared_recipe};
+use crate::source::{Shared, parts_of, recipe_of};
 use crate::values::{from_js, to_js};
 
 /// How many entries one step merges or weighs: some milliseconds of work.
@@ -198,7 +198,7 @@ impl Files {
 }
 
 fn opened(parts: &Array, read_sync: Option<&Function>, known: Vec<Shared>) -> JsResult<Archive<Shared>> {
-    Archive::from_recipe(shared_recipe(parts, read_sync, known)?).map_err(to_throw)
+    Archive::from_recipe(recipe_of(parts, read_sync, known)?).map_err(to_throw)
 }
 
 fn sources_of(core: &Archive<Shared>) -> Vec<Shared> {
@@ -404,7 +404,7 @@ impl TarFiles {
         >,
         #[wasm_bindgen(unchecked_param_type = "Limits")] limits: JsValue,
     ) -> JsResult<Self> {
-        let data = shared_recipe(parts, read_sync.as_ref(), Vec::new())?;
+        let data = recipe_of(parts, read_sync.as_ref(), Vec::new())?;
         let limits = limits_of(limits)?.unwrap_or_default();
         let indexing = Some(Box::new(Indexing::new(data.clone(), limits).map_err(to_throw)?));
         Ok(Self { data, limits, indexing })

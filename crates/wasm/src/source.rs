@@ -143,17 +143,18 @@ pub(crate) fn failed_read(thrown: &JsValue, offset: u64) -> Error {
     error.with("offset", offset).with("reason", name)
 }
 
-/// The parts as one recipe; `wrap` makes a source of what each part is a range of. A `Blob` among them can only be read in
-/// a Worker, a number only by `read_sync`.
-pub(crate) fn recipe_of<S: Source + Clone>(
+/// The parts as one recipe, with one source for all parts of the same thing: one of the `known`, where it is that. A `Blob`
+/// among them can only be read in a Worker, a number only by `read_sync`.
+pub(crate) fn recipe_of(
     parts: &Array,
     read_sync: Option<&Function>,
-    mut wrap: impl FnMut(JsSource) -> S,
-) -> Result<Recipe<S>, JsValue> {
+    mut known: Vec<Shared>,
+) -> Result<Recipe<Shared>, JsValue> {
     let mut recipe = Recipe::default();
     for part in parts.iter() {
+        // Thousands of them are no reason to look through thousands each time: each is its own.
         if let Some(bytes) = part.dyn_ref::<Uint8Array>() {
-            let source = wrap(JsSource::Bytes(bytes.clone()));
+            let source = Rc::new(ReadAhead::new(JsSource::Bytes(bytes.clone())));
             recipe.push(Part::Range { len: source.len(), source, offset: 0 });
             continue;
         }
@@ -169,29 +170,24 @@ pub(crate) fn recipe_of<S: Source + Clone>(
         } else {
             JsSource::of(&source)?
         };
-        recipe.push(Part::Range { source: wrap(source), offset, len });
+        recipe.push(Part::Range { source: shared(source, &mut known), offset, len });
     }
     Ok(recipe)
 }
 
-/// As [`recipe_of`], with one source for all parts that are of the same thing: the `known`, where it is that.
-pub(crate) fn shared_recipe(
-    parts: &Array,
-    read_sync: Option<&Function>,
-    mut known: Vec<Shared>,
-) -> Result<Recipe<Shared>, JsValue> {
-    recipe_of(parts, read_sync, |source| {
-        // A file's length is only known to be as far as the part goes: a longer one is another source.
-        let is_same = |other: &&Shared| {
-            Object::is(&other.inner().value(), &source.value()) && other.len() >= source.len()
-        };
-        if let Some(same) = known.iter().find(is_same) {
-            return same.clone();
+/// What is known of the same thing. A file's length is only known to be as far as the part goes: a longer one takes its place.
+fn shared(source: JsSource, known: &mut Vec<Shared>) -> Shared {
+    let value = source.value();
+    let same = known.iter().position(|other| Object::is(&other.inner().value(), &value));
+    if let Some(same) = same.and_then(|at| known.get_mut(at)) {
+        if same.len() < source.len() {
+            *same = Rc::new(ReadAhead::new(source));
         }
-        let shared = Rc::new(ReadAhead::new(source));
-        known.push(shared.clone());
-        shared
-    })
+        return same.clone();
+    }
+    let new = Rc::new(ReadAhead::new(source));
+    known.push(new.clone());
+    new
 }
 
 /// A recipe's parts as JavaScript takes them.
