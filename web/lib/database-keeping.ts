@@ -9,6 +9,8 @@ import { temporaryFile } from './unpacking.js';
 
 /** What Chromium says of room is never more, however much there is. */
 const ROOM_SAID = 10 * 2 ** 30;
+/** How long to wait for space that is given back. */
+const PATIENCE_MS = 12_000;
 
 /** Opens the database of that name. `blobs` is whether it takes `Blob`s, where that is not to be found out. */
 export async function databaseKeeping(name = DATABASE, blobs?: boolean): Promise<Keeping<Blob>> {
@@ -93,7 +95,7 @@ class DatabaseKeeping implements Keeping<Blob> {
   }
 
   commit(expected: number, change: RowChange, needed: readonly KeptBlob[]): Promise<Outcome> {
-    return this.#transact<Outcome>(['meta', 'catalog', 'blobs'], 'readwrite', ({ meta, catalog, blobs }, give) => {
+    const commit = () => this.#transact<Outcome>(['meta', 'catalog', 'blobs'], 'readwrite', ({ meta, catalog, blobs }, give) => {
       then(meta.get(REVISION), (revision: number = 0) => {
         if (revision !== expected) {
           give('moved');
@@ -111,6 +113,7 @@ class DatabaseKeeping implements Keeping<Blob> {
         });
       });
     });
+    return whenThereIsRoom(commit);
   }
 
   missing(needed: readonly KeptBlob[]): Promise<string[]> {
@@ -284,6 +287,19 @@ class DatabaseKeeping implements Keeping<Blob> {
       this.#watch();
     }
     return work(this.#database);
+  }
+}
+
+/** Chromium takes some seconds to give back what a load that failed had written; until then it has no room for a row either. */
+async function whenThereIsRoom<T>(work: () => Promise<T>): Promise<T> {
+  for (const late = performance.now() + PATIENCE_MS; ; ) {
+    try {
+      return await work();
+    } catch (thrown) {
+      const isFull = thrown instanceof LongshoreError && thrown.code === 'quota-exceeded';
+      if (!isFull || performance.now() > late) throw thrown;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 500));
   }
 }
 
