@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::archive::{Archive, no_such_image};
 use crate::error::{Code, Error, Result};
-use crate::model::{Image, Name};
+use crate::findings::name_indexes;
+use crate::formats::oci_index::Line;
+use crate::model::Name;
 use crate::reference::Reference;
 use crate::source::Source;
 
@@ -53,26 +55,32 @@ impl<S: Source + Clone> Archive<S> {
         let target = Reference::parse_target(target)?;
         let found = self.find(source)?;
         let name = Name::of(target, self.is_in_full());
-        // An index names the images for all its platforms at once.
-        let index = self.images().get(found).and_then(|image| image.index.clone());
-        let is_meant =
-            |(number, image): (usize, &Image)| number == found || index.is_some() && image.index == index;
-        let meant: Vec<bool> = self.images().iter().enumerate().map(is_meant).collect();
+        // A line of its own names the image alone; an index names the images for all its platforms at once.
+        let alone = || self.lines.iter().rposition(|line| line.index.is_none() && line.has(found));
+        let place = self.line(found, &Name::new(source)).or_else(alone);
+        let place = place.or_else(|| self.lines.iter().rposition(|line| line.has(found)));
+        let line = |place: Option<usize>| place.and_then(|place| self.lines.get(place));
+        let meant = line(place).map_or_else(|| vec![found], |line| line.images.clone());
         let mut names = self.names();
-        if names.get(found).is_some_and(|names| names.contains(&name)) {
+        let target_of = |line: &Line| (line.index.clone(), line.images.clone());
+        let has_it = || match line(self.line(found, &name)) {
+            Some(there) => line(place).map(target_of) == Some(target_of(there)),
+            None => true,
+        };
+        if names.get(found).is_some_and(|names| names.contains(&name)) && has_it() {
             return Err(Error::new(
                 Code::DuplicateReference,
                 format!("The image already has the name {name}."),
             )
             .with("reference", name.to_string()));
         }
-        for (names, is_meant) in names.iter_mut().zip(meant) {
+        for (number, names) in names.iter_mut().enumerate() {
             names.retain(|other| *other != name);
-            if is_meant {
+            if meant.binary_search(&number).is_ok() {
                 names.push(name.clone());
             }
         }
-        self.renamed(&names)
+        self.renamed(&names, &place.map(|place| (name, place)).into_iter().collect())
     }
 
     /// Takes a name away. The image stays, without a name if it was the last; but in Docker 1.9's format one that another is
@@ -92,7 +100,7 @@ impl<S: Source + Clone> Archive<S> {
             Reference::parse(reference)?;
             return Err(no_such_image(reference));
         }
-        self.renamed(&names)
+        self.renamed(&names, &HashMap::new())
     }
 
     /// Renames every name that a rule fits; for each name the first such rule counts.
@@ -102,8 +110,12 @@ impl<S: Source + Clone> Archive<S> {
     pub fn rename(&self, rules: &[RenameRule]) -> Result<Edit<S>> {
         let in_full = self.is_in_full();
         let before = self.names();
+        let indexes = name_indexes(&self.lines);
+        // The images that each name leads to, by the index that lists them, or by their IDs.
+        let mut owners: HashMap<Name, HashSet<&String>> = HashMap::new();
+        let mut renamings: HashMap<&Name, Name> = HashMap::new();
         let mut after = Vec::with_capacity(before.len());
-        for names in &before {
+        for ((number, image), names) in self.images().iter().enumerate().zip(&before) {
             let mut renamed: Vec<Name> = Vec::with_capacity(names.len());
             let mut known = HashSet::with_capacity(names.len());
             for name in names {
@@ -111,19 +123,15 @@ impl<S: Source + Clone> Archive<S> {
                     Some(text) => Name::of(Reference::parse(&text)?, in_full),
                     None => name.clone(),
                 };
+                let index = indexes.get(&(number, name)).copied().or(image.index.as_ref());
+                let owner = index.unwrap_or(&image.id);
+                owners.entry(new.clone()).or_default().insert(owner);
+                renamings.insert(name, new.clone());
                 if known.insert(new.clone()) {
                     renamed.push(new);
                 }
             }
             after.push(renamed);
-        }
-        // Images for several platforms share the names of their index.
-        let owner = |image: &Image| image.index.clone().unwrap_or_else(|| image.id.clone());
-        let mut owners: HashMap<&Name, HashSet<String>> = HashMap::new();
-        for (image, names) in self.images().iter().zip(&after) {
-            for name in names {
-                owners.entry(name).or_default().insert(owner(image));
-            }
         }
         // Names that two images had before are theirs to keep.
         for (before, after) in before.iter().zip(&after) {
@@ -139,7 +147,16 @@ impl<S: Source + Clone> Archive<S> {
                 .with("reference", name.to_string()));
             }
         }
-        self.renamed(&after)
+        // A new name stands where the old one stood.
+        let known: HashSet<&Name> = self.lines.iter().filter_map(|line| line.name.as_ref()).collect();
+        let mut places = HashMap::new();
+        for (place, line) in self.lines.iter().enumerate() {
+            let new = line.name.as_ref().and_then(|name| renamings.get(name));
+            if let Some(new) = new.filter(|new| !known.contains(new)) {
+                places.entry(new.clone()).or_insert(place);
+            }
+        }
+        self.renamed(&after, &places)
     }
 
     fn names(&self) -> Vec<Vec<Name>> {
@@ -154,8 +171,8 @@ impl<S: Source + Clone> Archive<S> {
         })
     }
 
-    /// The edit that gives the images these names.
-    fn renamed(&self, names: &[Vec<Name>]) -> Result<Edit<S>> {
+    /// The edit that gives the images these names, some of them on one line of `index.json`.
+    fn renamed(&self, names: &[Vec<Name>], places: &HashMap<Name, usize>) -> Result<Edit<S>> {
         let mut changes = Vec::new();
         for (image, after) in self.images().iter().zip(names) {
             let old: HashSet<&Name> = image.names.iter().collect();
@@ -171,7 +188,7 @@ impl<S: Source + Clone> Archive<S> {
                 changes.push(change);
             }
         }
-        Ok(Edit { archive: self.with_names(names)?, changes })
+        Ok(Edit { archive: self.with_names(names, places)?, changes })
     }
 }
 

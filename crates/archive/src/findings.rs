@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::digest::sha256;
 use crate::error::{Finding, FindingCode, Result, Severity};
+use crate::formats::oci_index::Line;
 use crate::members::Members;
 use crate::model::{Image, Name};
 use crate::reference::Reference;
@@ -150,12 +151,22 @@ fn is_odd(path: &str) -> bool {
     path.starts_with('/') || path.split('/').any(|part| part == "..") || path.contains(is_unseen)
 }
 
+/// The index by which each image has each of its names, where there is one; of several, the last.
+pub(crate) fn name_indexes(lines: &[Line]) -> HashMap<(usize, &Name), &String> {
+    let named = lines.iter().filter_map(|line| Some((line, line.name.as_ref()?, line.index.as_ref()?)));
+    named
+        .flat_map(|(line, name, index)| line.images.iter().map(move |&image| ((image, name), index)))
+        .collect()
+}
+
 pub(crate) fn name_findings(
     images: &[Image],
+    lines: &[Line],
     others: &[(&'static str, Option<Vec<Name>>)],
     findings: &mut Vec<Finding>,
 ) {
     let all = || images.iter().flat_map(|image| image.names.iter().map(move |name| (image, name)));
+    let indexes = name_indexes(lines);
     // Images for several platforms are one image to whoever names them.
     let mut seen = HashSet::new();
     let is_first = |image: &&Image| image.index.as_ref().is_none_or(|index| seen.insert(index.clone()));
@@ -201,12 +212,17 @@ pub(crate) fn name_findings(
             );
         }
     }
-    let mut owners: HashMap<&Name, &Image> = HashMap::new();
-    for (image, name) in all() {
+    let mut owners: HashMap<&Name, (&Image, Option<&String>)> = HashMap::new();
+    let numbered = images.iter().enumerate();
+    for (number, image, name) in
+        numbered.flat_map(|(number, image)| image.names.iter().map(move |name| (number, image, name)))
+    {
         // Images for several platforms share the names of their index.
-        let is_other =
-            |owner: &Image| owner.id != image.id && (image.index.is_none() || owner.index != image.index);
-        if owners.insert(name, image).is_some_and(is_other) {
+        let index = indexes.get(&(number, name)).copied().or(image.index.as_ref());
+        let is_other = |(owner, other): (&Image, Option<&String>)| {
+            owner.id != image.id && (index.is_none() || other != index)
+        };
+        if owners.insert(name, (image, index)).is_some_and(is_other) {
             findings.push(
                 Finding::new(
                     FindingCode::DuplicateName,

@@ -31,12 +31,30 @@ struct Descriptor<'a> {
     images: Vec<usize>,
 }
 
+/// What one descriptor of the index leads to, under the name that it gives.
+#[derive(Debug, Clone)]
+pub(crate) struct Line {
+    pub(crate) name: Option<Name>,
+    /// The digest of the index for several platforms, where it leads to one.
+    pub(crate) index: Option<String>,
+    /// The images, by their numbers, in order.
+    pub(crate) images: Vec<usize>,
+}
+
+impl Line {
+    pub(crate) fn has(&self, image: usize) -> bool {
+        self.images.binary_search(&image).is_ok()
+    }
+}
+
 /// What an index says.
 pub(crate) struct Listing {
     /// What is no image, or not there.
     pub(crate) others: Vec<Other>,
     /// The names of each image.
     pub(crate) names: Vec<Vec<Name>>,
+    /// What each descriptor leads to.
+    pub(crate) lines: Vec<Line>,
     /// Layers that it has elsewhere than `manifest.json` does, each with the number of its image.
     pub(crate) copies: Vec<(usize, Layer)>,
     /// Why an image that it lists could not be read: the first such reason.
@@ -62,6 +80,7 @@ pub(crate) fn read<S: Source + Clone>(
     }
     let mut by_digest: HashMap<String, usize> = HashMap::new();
     let mut copies = Vec::new();
+    let mut lines = Vec::with_capacity(descriptors.len());
     for (number, image) in images.iter_mut().enumerate() {
         let Some((leaf, manifest)) = by_config.get(image.id.as_str()) else { continue };
         by_digest.entry(leaf.descriptor.digest.clone()).or_insert(number);
@@ -71,7 +90,7 @@ pub(crate) fn read<S: Source + Clone>(
     }
     for descriptor in &mut descriptors {
         let names: Vec<Name> = descriptor.name.iter().cloned().collect();
-        let mut seen = HashSet::new();
+        let mut own: BTreeSet<usize> = descriptor.images.iter().copied().collect();
         let top = oci::Descriptor::read(descriptor.text).map(|top| top.digest);
         for leaf in &descriptor.leaves {
             if let (Found::Absent, Some(name), true) =
@@ -119,17 +138,19 @@ pub(crate) fn read<S: Source + Clone>(
                     }
                 },
             };
-            if seen.insert(number) {
-                descriptor.images.push(number);
-            }
+            own.insert(number);
         }
+        descriptor.images = own.into_iter().collect();
+        let mut index = None;
         for &number in &descriptor.images {
             if let Some(image) = images.get_mut(number)
                 && image.digest != top
             {
                 image.index.clone_from(&top);
+                index.clone_from(&top);
             }
         }
+        lines.push(Line { name: descriptor.name.clone(), index, images: descriptor.images.clone() });
     }
     let mut names: Vec<Vec<Name>> = vec![Vec::new(); images.len()];
     let mut seen = HashSet::new();
@@ -141,7 +162,7 @@ pub(crate) fn read<S: Source + Clone>(
             }
         }
     }
-    Some(Listing { others, names, copies, unread })
+    Some(Listing { others, names, lines, copies, unread })
 }
 
 /// Takes from a manifest what it says of the layers of an image that `manifest.json` lists, and notes what it says otherwise.
@@ -210,12 +231,14 @@ fn image_of(leaf: &Leaf) -> Option<(&Leaf, &Manifest)> {
     }
 }
 
-/// The index with other names; `Ok(None)` where it has them already, or is no index. `names` is per image.
+/// The index with other names; `Ok(None)` where it has them already, or is no index. `names` is per image; those of `places`
+/// go to the descriptor with that number, and to no other.
 pub(crate) fn rewrite<S: Source + Clone>(
     members: &Members<S>,
     bytes: &[u8],
     images: &[Image],
     names: &[Vec<Name>],
+    places: &HashMap<Name, usize>,
 ) -> Result<Option<Vec<u8>>> {
     let Ok(document) = json::first_value(bytes) else { return Ok(None) };
     let Some((mut index, descriptors)) = descriptors(members, bytes, images, &mut Vec::new()) else {
@@ -227,8 +250,9 @@ pub(crate) fn rewrite<S: Source + Clone>(
         .enumerate()
         .flat_map(|(image, names)| names.iter().map(move |name| (image, name)))
         .collect();
-    let is_wanted = |descriptor: &Descriptor<'_>, name: &Name| {
-        descriptor.images.iter().any(|&image| wanted.contains(&(image, name)))
+    let is_wanted = |number: usize, descriptor: &Descriptor<'_>, name: &Name| {
+        places.get(name).is_none_or(|place| *place == number)
+            && descriptor.images.iter().any(|&image| wanted.contains(&(image, name)))
     };
     // The descriptors of each image.
     let mut owned: Vec<Vec<usize>> = vec![Vec::new(); names.len()];
@@ -243,8 +267,8 @@ pub(crate) fn rewrite<S: Source + Clone>(
     // What becomes of each descriptor: kept (as it is, or renamed), or dropped.
     let mut kept: Vec<Option<Slot<'_>>> =
         descriptors.iter().map(|descriptor| Some(Slot::of(descriptor))).collect();
-    for (slot, descriptor) in kept.iter_mut().zip(&descriptors) {
-        let unwanted = descriptor.name.as_ref().is_some_and(|name| !is_wanted(descriptor, name));
+    for ((number, slot), descriptor) in kept.iter_mut().enumerate().zip(&descriptors) {
+        let unwanted = descriptor.name.as_ref().is_some_and(|name| !is_wanted(number, descriptor, name));
         if unwanted && !descriptor.images.is_empty() {
             *slot = None;
         }
@@ -256,13 +280,19 @@ pub(crate) fn rewrite<S: Source + Clone>(
         let mut free: VecDeque<usize> = slots().filter(|(_, slot)| slot.is_none()).map(|(i, _)| i).collect();
         let is_nameless = |slot: Option<&Slot<'_>>| slot.is_some_and(|slot| slot.names.is_empty());
         free.extend(slots().filter(|(_, slot)| is_nameless(*slot)).map(|(i, _)| i));
+        let leads_here = |at: &usize| {
+            descriptors.get(*at).is_some_and(|descriptor| descriptor.images.binary_search(&image).is_ok())
+        };
+        let mut taken = HashSet::new();
         let last = own.last().copied();
         for name in wanted {
             if !there.insert(name) {
                 continue;
             }
             // A descriptor that lost its name takes the new one; one without a name takes it; else a copy does.
-            let Some(at) = free.pop_front().or(last) else {
+            let place = places.get(name).copied().filter(leads_here);
+            let at = place.or_else(|| std::iter::from_fn(|| free.pop_front()).find(|at| !taken.contains(at)));
+            let Some(at) = at.or(last) else {
                 let id = images.get(image).map_or("", |image| &image.id);
                 let manifests = manifests.get_or_insert_with(|| manifests_by_config(members));
                 let (media_type, digest, size) = manifests.get(id).ok_or_else(|| not_listed(id))?;
@@ -270,6 +300,7 @@ pub(crate) fn rewrite<S: Source + Clone>(
                 kept.push(Some(Slot { text: text.into(), name: None, names: vec![name] }));
                 continue;
             };
+            taken.insert(at);
             let Some(descriptor) = descriptors.get(at) else { continue };
             if let Some(slot) = kept.get_mut(at) {
                 slot.get_or_insert_with(|| Slot::nameless(descriptor)).names.push(name);
