@@ -215,11 +215,12 @@ impl<'a, S: Source + Clone> Rework<'a, S> {
         Self { members, old, old_id, id, size, layers, done, blobs, gone, has_manifest: false }
     }
 
-    /// Where the new config goes: beside the old one, by the same kind of name.
+    /// Where the new config goes: beside the old one, by the same kind of name. `manifest.json` says it, and containerd finds no
+    /// `./` there.
     fn path_of(&self, entry: usize) -> String {
         let hex = |id: &'_ str| id.rsplit(':').next().unwrap_or_default().to_owned();
-        let path =
-            self.members.entry(entry).map(|entry| entry.path.replace(&hex(self.old_id), &hex(self.id)));
+        let entry = self.members.entry(entry);
+        let path = entry.map(|entry| normal(&entry.path).replace(&hex(self.old_id), &hex(self.id)));
         let is_fitting = |path: &String| path.contains(&hex(self.id)) && path.len() <= MAX_PATH;
         path.filter(is_fitting).unwrap_or_else(|| format!("{}.json", hex(self.id)))
     }
