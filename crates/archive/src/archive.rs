@@ -12,7 +12,7 @@ use crate::error::{Code, Error, Finding, FindingCode, Result, Severity};
 use crate::findings::{index_findings, name_findings, tar_findings, two_listings};
 use crate::formats::oci_index::Line;
 use crate::formats::{docker_v1, manifest_json, oci, oci_index, repositories};
-use crate::members::{Members, Place};
+use crate::members::{Listing, Members, Place};
 use crate::model::{Format, Image, Layer, Name, Other, OtherKind};
 use crate::recipe::Recipe;
 use crate::reference::Reference;
@@ -294,14 +294,19 @@ impl<S: Source + Clone> Archive<S> {
         })
     }
 
+    /// `manifest.json`, where the images are its own: one that could not be read stays as it is.
+    pub(crate) fn manifest_listing(&self) -> Result<Option<Listing>> {
+        let listing = self.members.listing(manifest_json::PATH).filter(|_| self.format != Format::Oci);
+        listing.transpose()
+    }
+
     /// The archive with other names, in every place that keeps names. `names` is per image; those of `places` go to that line
     /// of `index.json` alone.
     pub(crate) fn with_names(&self, names: &[Vec<Name>], places: &HashMap<Name, usize>) -> Result<Self> {
         let members = &self.members;
         let edited = members.within_budget(|| {
             let mut changed = Vec::new();
-            if let Some(listing) = members.listing(manifest_json::PATH) {
-                let listing = listing?;
+            if let Some(listing) = self.manifest_listing()? {
                 let bytes = manifest_json::rewrite(&listing.bytes, names);
                 changed.extend(bytes.map(|bytes| (Place::At(listing.entry), bytes)));
             }

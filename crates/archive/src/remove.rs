@@ -49,7 +49,7 @@ impl<S: Source + Clone> Archive<S> {
             .map(|(number, image)| if is_gone(number) { Vec::new() } else { image.names.clone() })
             .collect();
         let mut changed = Vec::new();
-        if let Some(listing) = members.listing(manifest_json::PATH).transpose()? {
+        if let Some(listing) = self.manifest_listing()? {
             let bytes = manifest_json::without(&listing.bytes, &gone);
             changed.extend(bytes.map(|bytes| (Place::At(listing.entry), bytes)));
         }

@@ -48,7 +48,7 @@ impl<S: Source + Clone> Archive<S> {
         changed.append(&mut folders.changed);
         let mut gone: BTreeSet<usize> = old.clone();
         let mut stored: BTreeMap<String, &NewLayer<S>> = BTreeMap::new();
-        if let Some(listing) = members.listing(manifest_json::PATH).transpose()? {
+        if let Some(listing) = self.manifest_listing()? {
             let mut items = HashMap::new();
             for (number, image) in own() {
                 let path = new.path_of(image.config_entry);

@@ -50,7 +50,18 @@ pub(crate) fn read<S: Source + Clone>(
             "manifest.json lists no image. Docker loads such an archive without a word.",
         ));
     }
-    items.into_iter().enumerate().map(|(index, item)| image(members, index, item, findings)).collect()
+    // Whether it makes sense does not depend on what it names.
+    let item = |(index, text)| item(members, index, text, findings);
+    let items: Vec<Item<'_>> = items.into_iter().enumerate().map(item).collect::<Result<_>>()?;
+    items.into_iter().map(|item| image(members, item, findings)).collect()
+}
+
+/// What an item says.
+struct Item<'a> {
+    object: Object<'a>,
+    names: Vec<Name>,
+    config: String,
+    layers: Vec<String>,
 }
 
 fn invalid(reason: &str) -> Error {
@@ -69,13 +80,13 @@ fn missing<S: Source + Clone>(members: &Members<S>, what: &str, path: &str) -> E
     Error::new(Code::MissingEntry, sentence).with("entry", path)
 }
 
-/// Reads one item: an image.
-fn image<S: Source + Clone>(
+/// Reads one item.
+fn item<'a, S: Source + Clone>(
     members: &Members<S>,
     index: usize,
-    item: &str,
+    item: &'a str,
     findings: &mut Vec<Finding>,
-) -> Result<Image> {
+) -> Result<Item<'a>> {
     let item = Object::parse(item).ok_or_else(|| invalid("an item of it is not an object"))?;
     if let Some(key) = item.duplicate_key() {
         findings.push(
@@ -92,14 +103,24 @@ fn image<S: Source + Clone>(
     }
     let names = names(&item, index)?;
     members.spend_items(names.len())?;
-    let paths: Vec<String> = match item.get("Layers") {
+    let layers: Vec<String> = match item.get("Layers") {
         None => Vec::new(),
         Some(_) => {
             item.read("Layers").ok_or_else(|| invalid("the Layers of an item are not a list of names"))?
         }
     };
-    let config_path: String = item.read("Config").ok_or_else(|| invalid("an item of it has no Config"))?;
-    members.spend_items(paths.len())?;
+    let config: String = item.read("Config").ok_or_else(|| invalid("an item of it has no Config"))?;
+    members.spend_items(layers.len())?;
+    Ok(Item { object: item, names, config, layers })
+}
+
+/// Reads the image that an item is of.
+fn image<S: Source + Clone>(
+    members: &Members<S>,
+    item: Item<'_>,
+    findings: &mut Vec<Finding>,
+) -> Result<Image> {
+    let Item { object: item, names, config: config_path, layers: paths } = item;
     let config_entry =
         members.resolve(&config_path).ok_or_else(|| missing(members, "config", &config_path))?;
     let bytes = members.document(config_entry)?;

@@ -146,7 +146,7 @@ impl<'a> Sources<'a> {
             .images()
             .get(*image)
             .filter(|image| has_absent(image))
-            .and_then(|_| archive.members.listing(manifest_json::PATH)?.ok());
+            .and_then(|_| archive.manifest_listing().ok()?);
         let listed = listing.and_then(|listing| manifest_json::sources(&listing.bytes, *image));
         Self {
             stated: stated.map(|stated| stated.layers.as_slice()).unwrap_or_default(),
