@@ -160,6 +160,42 @@ fn of_extension_headers_gnus_names_count_for_most_and_the_last_pax_header() {
     }
 }
 
+/// As Go's `archive/tar` has it: without a map, or by a version that nobody knows, a file is one like any other, and has its own
+/// name.
+#[test]
+fn a_name_of_a_sparse_file_is_that_of_a_sparse_file_only() {
+    let record = |(key, value): &(&str, &str)| (format!("GNU.sparse.{key}"), (*value).to_owned());
+    let plain: [&[(&str, &str)]; 5] = [
+        &[],
+        &[("realsize", "3")],
+        &[("major", "2"), ("minor", "0"), ("map", "none")],
+        &[("major", "1"), ("minor", "1"), ("size", "none")],
+        &[("major", "0")],
+    ];
+    let sparse: [&[(&str, &str)]; 4] = [
+        &[("map", "0,3"), ("size", "5"), ("realsize", "4")],
+        &[("offset", "0"), ("numbytes", "3"), ("realsize", "5")],
+        &[("major", "0"), ("minor", "1"), ("map", "0,3"), ("size", "5")],
+        &[("major", "1"), ("minor", "0"), ("realsize", "5")],
+    ];
+    for (records, is_sparse) in plain.iter().map(|of| (of, false)).chain(sparse.iter().map(|of| (of, true))) {
+        let mut content = b"abc".to_vec();
+        if records.first() == Some(&("major", "1")) && is_sparse {
+            content.splice(..0, b"1\n0\n3\n".iter().copied().chain([0; 506]));
+        }
+        let mut entry = Entry::file("a", content);
+        entry.pax = records.iter().chain(&[("name", "b")]).map(record).collect();
+        let bytes = tar(&[entry]);
+        let expected = if is_sparse { ("b", EntryKind::Sparse) } else { ("a", EntryKind::File) };
+        let entries = TarIndex::read(&bytes).unwrap();
+        let outside = &entries.entries()[0];
+        assert_eq!((&*outside.path, outside.kind), expected, "{records:?}");
+        let layer = index_layer(Recipe::whole(Rc::new(bytes)), Limits::default()).unwrap();
+        let inside = layer.entry(0).unwrap();
+        assert_eq!((&*inside.path, inside.size), (expected.0, if is_sparse { 5 } else { 3 }), "{records:?}");
+    }
+}
+
 #[test]
 fn malformed_pax_records_are_refused() {
     let with = |payload: &[u8]| {
