@@ -132,9 +132,12 @@ impl<S: Source + Clone> Archive<S> {
                 layers.entry(entry).or_insert(layer);
             }
         }
-        let configs = self.images().iter().map(|image| image.config_entry);
-        let configs: BTreeSet<usize> =
-            configs.flat_map(|entry| members.index.occurrences(entry).into_iter().chain([entry])).collect();
+        // Many images may have one config.
+        let configs: BTreeSet<usize> = self.images().iter().map(|image| image.config_entry).collect();
+        let configs: BTreeSet<usize> = configs
+            .into_iter()
+            .flat_map(|entry| members.index.occurrences(entry).into_iter().chain([entry]))
+            .collect();
         let is_layout = self.is_layout();
         let job = |(number, entry): (usize, &crate::tar::Entry)| {
             let layer = layers.get(&number);

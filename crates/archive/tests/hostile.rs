@@ -310,6 +310,14 @@ fn one_path_many_times_is_linear() {
 }
 
 #[test]
+fn one_config_many_times_in_many_images_is_linear() {
+    let manifest = format!("[{}]", vec![r#"{"Config":"c"}"#; 60_000].join(","));
+    let archive = open(listed(&manifest, &vec![tiny_config(); 60_000]));
+    assert_eq!(archive.images().len(), 60_000);
+    assert_eq!(archive.blobs_to_measure().len(), 60_000);
+}
+
+#[test]
 fn many_links_of_one_path_are_not_all_followed() {
     // Each leads a long way, link by link, to nowhere.
     let way = Entry { kind: Kind::Symlink("a/".repeat(2000)), ..Entry::file("way", "") };
