@@ -18,7 +18,8 @@ use longshore_archive::{
     TarIndex, Verdict, index_layer, measure, merge, sha256,
 };
 use longshore_fixtures::{
-    Content, Entry, ImageSpec, Kind, Layer, docker_legacy, docker_legacy_entries, oci_entries, tar,
+    Content, Entry, ImageSpec, Kind, Layer, docker_hybrid_entries, docker_legacy, docker_legacy_entries,
+    oci_entries, tar,
 };
 
 type Bytes = Rc<Vec<u8>>;
@@ -501,6 +502,23 @@ fn one_image_of_many_names_is_linear() {
     let rule = RenameRule { from: String::new(), to: "r.example".into() };
     let edit = archive.rename(&[rule]).unwrap();
     assert_eq!(edit.changes.len(), 50_000);
+}
+
+#[test]
+fn an_index_of_many_names_is_linear() {
+    let names: Vec<String> = (0..10_000).map(|number| format!("a:{number}")).collect();
+    let mut image = ImageSpec::untagged();
+    image.names.clone_from(&names);
+    let mut entries = docker_hybrid_entries(&[image]);
+    for entry in entries.iter_mut().filter(|entry| entry.path == "index.json") {
+        let Content::Bytes(bytes) = &mut entry.content else { panic!("it is a document") };
+        // In full, and in the annotation that is for tags.
+        let text = String::from_utf8(bytes.clone()).unwrap();
+        *bytes = text.replace("io.containerd.image.name", "other").into();
+    }
+    let archive = open(tar(&entries));
+    assert_eq!(archive.images()[0].names.len(), names.len());
+    assert!(codes(&archive).iter().all(|code| *code != FindingCode::NamesDisagree));
 }
 
 #[test]

@@ -11,6 +11,7 @@ use crate::error::{Code, Error, Finding, FindingCode, Result, Severity};
 use crate::json::{self, Object};
 use crate::members::Members;
 use crate::model::{Image, Layer, Name, Other, is_foreign};
+use crate::reference::Reference;
 use crate::source::Source;
 use crate::write::{OCI_MANIFEST, descriptor};
 
@@ -494,6 +495,7 @@ fn descriptors<'a, S: Source + Clone>(
         };
         map.entry(key).or_default().push(number);
     }
+    let names = KnownNames::of(images);
     let mut known: HashSet<Finding> = findings.iter().cloned().collect();
     let mut followed = 0;
     let mut read = |text: &'a str| {
@@ -514,32 +516,46 @@ fn descriptors<'a, S: Source + Clone>(
             }
         }
         let own: Vec<usize> = own.into_iter().collect();
-        Some(Descriptor { text, name: name(&object, &own, images), leaves: walk.leaves, images: own })
+        Some(Descriptor { text, name: name(&object, &own, &names), leaves: walk.leaves, images: own })
     };
     let descriptors = manifests.into_iter().map(&mut read).collect::<Option<_>>()?;
     Some((index, descriptors))
 }
 
+/// The names that images have already, each image's own: by what they are, and by their tags the first of each.
+struct KnownNames<'a> {
+    names: HashMap<(usize, &'a Name), &'a Name>,
+    tags: HashMap<(usize, &'a str), &'a Name>,
+}
+
+impl<'a> KnownNames<'a> {
+    fn of(images: &'a [Image]) -> Self {
+        let (mut names, mut tags) = (HashMap::new(), HashMap::new());
+        for (number, image) in images.iter().enumerate() {
+            for name in &image.names {
+                names.entry((number, name)).or_insert(name);
+                if let Some(tag) = name.reference().and_then(Reference::tag) {
+                    tags.entry((number, tag)).or_insert(name);
+                }
+            }
+        }
+        Self { names, tags }
+    }
+}
+
 /// The name that a descriptor's annotations give, as containerd reads them: the full name where there is one; else
 /// the reference, which is often the bare tag of a name that `manifest.json` has in full.
-fn name(descriptor: &Object<'_>, own: &[usize], images: &[Image]) -> Option<Name> {
+fn name(descriptor: &Object<'_>, own: &[usize], known: &KnownNames<'_>) -> Option<Name> {
     let annotations = descriptor.object("annotations")?;
     if let Some(full) = annotations.read::<String>(CONTAINERD_NAME) {
         return Some(Name::new(full));
     }
     let text: String = annotations.read(REF_NAME).filter(|text: &String| !text.is_empty())?;
-    let known = own.iter().filter_map(|&image| images.get(image)).flat_map(|image| &image.names);
-    let same_tag = |name: &&Name| name.reference().is_some_and(|name| name.tag() == Some(text.as_str()));
-    let alone =
-        || if text.contains([':', '/', '@']) { Name::new(text.as_str()) } else { Name::bare(text.as_str()) };
-    Some(
-        known
-            .clone()
-            .find(|name| **name == Name::new(text.as_str()))
-            .or_else(|| known.clone().find(same_tag))
-            .cloned()
-            .unwrap_or_else(alone),
-    )
+    let name = Name::new(text.as_str());
+    let same = own.iter().find_map(|&image| known.names.get(&(image, &name)));
+    let found = same.or_else(|| own.iter().find_map(|&image| known.tags.get(&(image, text.as_str()))));
+    let alone = || if text.contains([':', '/', '@']) { name.clone() } else { Name::bare(text.as_str()) };
+    Some(found.map_or_else(alone, |&found| found.clone()))
 }
 
 /// The image manifests among the blobs, by the digests of their configs: media type, digest and size of the first of
