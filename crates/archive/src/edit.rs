@@ -80,7 +80,7 @@ impl<S: Source + Clone> Archive<S> {
                 names.push(name.clone());
             }
         }
-        self.renamed(&names, &place.map(|place| (name, place)).into_iter().collect())
+        self.renamed(&names, &HashMap::from([(name, place)]))
     }
 
     /// Takes a name away. The image stays, without a name if it was the last; but in Docker 1.9's format one that another is
@@ -153,7 +153,7 @@ impl<S: Source + Clone> Archive<S> {
         for (place, line) in self.lines.iter().enumerate() {
             let new = line.name.as_ref().and_then(|name| renamings.get(name));
             if let Some(new) = new.filter(|new| !known.contains(new)) {
-                places.entry(new.clone()).or_insert(place);
+                places.entry(new.clone()).or_insert(Some(place));
             }
         }
         self.renamed(&after, &places)
@@ -172,7 +172,7 @@ impl<S: Source + Clone> Archive<S> {
     }
 
     /// The edit that gives the images these names, some of them on one line of `index.json`.
-    fn renamed(&self, names: &[Vec<Name>], places: &HashMap<Name, usize>) -> Result<Edit<S>> {
+    fn renamed(&self, names: &[Vec<Name>], places: &HashMap<Name, Option<usize>>) -> Result<Edit<S>> {
         let mut changes = Vec::new();
         for (image, after) in self.images().iter().zip(names) {
             let old: HashSet<&Name> = image.names.iter().collect();

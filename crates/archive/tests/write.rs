@@ -478,6 +478,33 @@ fn a_name_means_what_its_own_index_lists() {
 }
 
 #[test]
+fn a_name_leaves_what_is_no_image() {
+    let chart = r#"{"schemaVersion":2,"artifactType":"application/chart","config":{"mediaType":"application/chart","digest":"DIGEST","size":2},"layers":[]}"#;
+    for is_there in [false, true] {
+        let mut layout = Layout(Vec::new());
+        let base = layout.image("amd64", PLAIN);
+        let (config, _) = layout.blob("{}");
+        let (digest, size) = layout.blob(chart.replace("DIGEST", &config));
+        if !is_there {
+            layout.0.pop();
+        }
+        let other = format!(
+            r#"{{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"{digest}","size":{size}}}"#
+        );
+        let archive = layout.open(&[(&other, "app:1"), (&base, "base:1")]);
+        assert_eq!((archive.images().len(), archive.others().len()), (1, 1));
+        let tagged = archive.tag("base:1", "app:1").unwrap().archive;
+        let name = |name: &str| Some(name.to_owned());
+        assert_eq!(
+            listed(&tagged, &[&other, &base]),
+            [(0, None), (1, name("base:1")), (1, name("app:1"))],
+            "{is_there}"
+        );
+        assert!(tagged.others()[0].names.is_empty());
+    }
+}
+
+#[test]
 fn a_name_goes_where_the_name_before_it_leads() {
     let mut layout = Layout(Vec::new());
     let [amd64, arm64, s390x] = ["amd64", "arm64", "s390x"].map(|name| layout.image(name, PLAIN));

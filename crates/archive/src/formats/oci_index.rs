@@ -233,13 +233,13 @@ fn image_of(leaf: &Leaf) -> Option<(&Leaf, &Manifest)> {
 }
 
 /// The index with other names; `Ok(None)` where it has them already, or is no index. `names` is per image; those of `places`
-/// go to the descriptor with that number, and to no other.
+/// go to the descriptor with that number, if there is one, and to no other; what is no image loses them, too.
 pub(crate) fn rewrite<S: Source + Clone>(
     members: &Members<S>,
     bytes: &[u8],
     images: &[Image],
     names: &[Vec<Name>],
-    places: &HashMap<Name, usize>,
+    places: &HashMap<Name, Option<usize>>,
 ) -> Result<Option<Vec<u8>>> {
     let Ok(document) = json::first_value(bytes) else { return Ok(None) };
     let Some((mut index, descriptors)) = descriptors(members, bytes, images, &mut Vec::new()) else {
@@ -252,7 +252,7 @@ pub(crate) fn rewrite<S: Source + Clone>(
         .flat_map(|(image, names)| names.iter().map(move |name| (image, name)))
         .collect();
     let is_wanted = |number: usize, descriptor: &Descriptor<'_>, name: &Name| {
-        places.get(name).is_none_or(|place| *place == number)
+        places.get(name).copied().flatten().is_none_or(|place| place == number)
             && descriptor.images.iter().any(|&image| wanted.contains(&(image, name)))
     };
     // The descriptors of each image.
@@ -270,8 +270,11 @@ pub(crate) fn rewrite<S: Source + Clone>(
         descriptors.iter().map(|descriptor| Some(Slot::of(descriptor))).collect();
     for ((number, slot), descriptor) in kept.iter_mut().enumerate().zip(&descriptors) {
         let unwanted = descriptor.name.as_ref().is_some_and(|name| !is_wanted(number, descriptor, name));
+        let is_moved = || descriptor.name.as_ref().is_some_and(|name| places.contains_key(name));
         if unwanted && !descriptor.images.is_empty() {
             *slot = None;
+        } else if unwanted && is_moved() {
+            *slot = Some(Slot::nameless(descriptor));
         }
     }
     for ((image, wanted), own) in names.iter().enumerate().zip(&owned) {
@@ -291,7 +294,7 @@ pub(crate) fn rewrite<S: Source + Clone>(
                 continue;
             }
             // A descriptor that lost its name takes the new one; one without a name takes it; else a copy does.
-            let place = places.get(name).copied().filter(leads_here);
+            let place = places.get(name).copied().flatten().filter(leads_here);
             let at = place.or_else(|| std::iter::from_fn(|| free.pop_front()).find(|at| !taken.contains(at)));
             let Some(at) = at.or(last) else {
                 let id = images.get(image).map_or("", |image| &image.id);
