@@ -87,10 +87,18 @@ fn sizes_that_make_no_sense_are_refused() {
     assert_eq!(size(b"\x80\0\0\0\x80\0\0\0\0\0\0\0"), Code::InvalidTar);
     assert_eq!(size(b"\x80\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"), Code::InvalidTar);
     assert_eq!(size(b"-0000000001\0"), Code::InvalidTar);
+    // What counts to Go, and not to some: a sign, and the first bytes of a number that is too long.
+    assert_eq!(size(b"+0000000001\0"), Code::InvalidTar);
+    assert_eq!(size(b"\x80\x01\0\0\0\0\0\0\0\0\x02\0"), Code::InvalidTar);
+    assert_eq!(size(b"\xc0\0\0\0\0\0\0\0\0\0\0\0"), Code::InvalidTar);
     assert_eq!(size(b"0x10\0\0\0\0\0\0\0\0"), Code::InvalidTar);
     // What could be, but is not there.
     assert_eq!(size(b"\x80\0\0\0\0\x1f\xff\xff\xff\xff\xff\xff"), Code::Truncated);
     assert_eq!(size(b"77777777777\0"), Code::Truncated);
+    // Blanks on both sides, and what follows a NUL, are nothing.
+    assert_eq!(size(b"\0\0 77777777 "), Code::Truncated);
+    assert_eq!(size(b"777777777\0 x"), Code::Truncated);
+    assert_eq!(size(b"777777 77\0 x"), Code::InvalidTar);
 }
 
 #[test]
