@@ -112,6 +112,58 @@ fn docker_1_9_gets_configs() {
     }
 }
 
+/// The config that Docker makes of an image whose `json` that is.
+fn config_of(json: &str) -> String {
+    use longshore_fixtures::Entry;
+    let id = "0123456789abcdef".repeat(4);
+    let archive = open(longshore_fixtures::tar(&[
+        Entry::file(format!("{id}/json"), json),
+        Entry::file(format!("{id}/layer.tar"), longshore_fixtures::tar(&[])),
+        Entry::file("repositories", format!(r#"{{"app":{{"1":"{id}"}}}}"#)),
+    ]));
+    let written = all(&archive, Target::Docker);
+    let config = String::from_utf8(written.config(0).unwrap().to_vec()).unwrap();
+    config.replace(written.images()[0].layers[0].diff_id.as_ref().unwrap(), "DIFF")
+}
+
+/// As Docker 20.10 made them; `tests/interop/convert.test.mjs` asks it.
+#[test]
+fn configs_for_docker_1_9_are_written_as_go_writes() {
+    let container = r#"{ "Cmd": ["a && b <c>\u2028\"& "], "Healthcheck": {}, "Labels": {"b": "", "a": ""} }"#;
+    let json = |version: &str| {
+        format!(
+            r#"{{ "id": "x", "os": "linux", {version} "unknown": [1.0, "&"], "container_config": {container},
+                "created": "2014-10-13T21:19:18.674353810Z", "Size": 5, "author": "" }}"#
+        )
+    };
+    let history = r#""history":[{"created":"2014-10-13T21:19:18.67435381Z","created_by":"a \u0026\u0026 b \u003cc\u003e\u2028\"\u0026 "}]"#;
+    let rootfs = r#""rootfs":{"type":"layers","diff_ids":["DIFF"]}"#;
+    let written = r#"{"Cmd":["a \u0026\u0026 b \u003cc\u003e\u2028\"\u0026 "],"Healthcheck":{},"Labels":{"b":"","a":""}}"#;
+    for version in ["1.8.3", "1.9.1-rc1", "2"] {
+        let version_key = format!(r#""docker_version": "{version}","#);
+        assert_eq!(
+            config_of(&json(&version_key)),
+            format!(
+                r#"{{"author":"","container_config":{written},"created":"2014-10-13T21:19:18.674353810Z","docker_version":"{version}",{history},"os":"linux",{rootfs},"unknown":[1.0,"\u0026"]}}"#
+            )
+        );
+    }
+    // Before, and where nobody says, what nobody knows is left out, and what is not there is put in.
+    let written = r#"{"Hostname":"","Domainname":"","User":"","AttachStdin":false,"AttachStdout":false,"AttachStderr":false,"Tty":false,"OpenStdin":false,"StdinOnce":false,"Env":null,"Cmd":["a \u0026\u0026 b \u003cc\u003e\u2028\"\u0026 "],"Healthcheck":{},"Image":"","Volumes":null,"WorkingDir":"","Entrypoint":null,"OnBuild":null,"Labels":{"a":"","b":""}}"#;
+    for (version, kept) in [
+        ("", ""),
+        (r#""docker_version": "1.8.3-dev","#, r#""docker_version":"1.8.3-dev","#),
+        (r#""docker_version": "1.6","#, r#""docker_version":"1.6","#),
+    ] {
+        assert_eq!(
+            config_of(&json(version)),
+            format!(
+                r#"{{"container_config":{written},"created":"2014-10-13T21:19:18.67435381Z",{kept}{history},"os":"linux",{rootfs}}}"#
+            )
+        );
+    }
+}
+
 fn platforms() -> Open {
     let spec = |architecture: &str| {
         let mut spec = ImageSpec::new("app:1").layer(Layer::files(&[("arch", architecture)]));
