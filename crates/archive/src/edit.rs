@@ -6,8 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::archive::{Archive, no_such_image};
 use crate::error::{Code, Error, Result};
-use crate::findings::name_indexes;
-use crate::formats::oci_index::Line;
+use crate::formats::oci_index::{Line, NameIndexes};
 use crate::model::Name;
 use crate::reference::Reference;
 use crate::source::Source;
@@ -80,7 +79,8 @@ impl<S: Source + Clone> Archive<S> {
                 names.push(name.clone());
             }
         }
-        self.renamed(&names, &HashMap::from([(name, place)]))
+        // One that `index.json` does not list has no place there yet.
+        self.renamed(&names, &HashMap::from([(&name, place.unwrap_or(self.lines.len()))]))
     }
 
     /// Takes a name away. The image stays, without a name if it was the last; but in Docker 1.9's format one that another is
@@ -109,54 +109,51 @@ impl<S: Source + Clone> Archive<S> {
     /// would get the same name. Then nothing is renamed.
     pub fn rename(&self, rules: &[RenameRule]) -> Result<Edit<S>> {
         let in_full = self.is_in_full();
-        let before = self.names();
-        let indexes = name_indexes(&self.lines);
-        // The images that each name leads to, by the index that lists them, or by their IDs.
-        let mut owners: HashMap<Name, HashSet<&String>> = HashMap::new();
-        let mut renamings: HashMap<&Name, Name> = HashMap::new();
-        let mut after = Vec::with_capacity(before.len());
-        for ((number, image), names) in self.images().iter().enumerate().zip(&before) {
-            let mut renamed: Vec<Name> = Vec::with_capacity(names.len());
-            let mut known = HashSet::with_capacity(names.len());
-            for name in names {
-                let new = match rules.iter().find_map(|rule| rule.apply(name)) {
-                    Some(text) => Name::of(Reference::parse(&text)?, in_full),
-                    None => name.clone(),
-                };
-                let index = indexes.get(&(number, name)).copied().or(image.index.as_ref());
-                let owner = index.unwrap_or(&image.id);
-                owners.entry(new.clone()).or_default().insert(owner);
-                renamings.insert(name, new.clone());
-                if known.insert(new.clone()) {
-                    renamed.push(new);
-                }
-            }
-            after.push(renamed);
-        }
-        // Names that two images had before are theirs to keep.
-        for (before, after) in before.iter().zip(&after) {
-            let before: HashSet<&Name> = before.iter().collect();
-            let clash = |name: &&Name| {
-                !before.contains(name) && owners.get(name).is_some_and(|owners| owners.len() > 1)
+        let rename = |name: &Name| match rules.iter().find_map(|rule| rule.apply(name)) {
+            Some(text) => Ok(Name::of(Reference::parse(&text)?, in_full)),
+            None => Ok(name.clone()),
+        };
+        // With each name, what leads to the image by it: an index that lists it, or its ID.
+        let indexes = NameIndexes::of(&self.lines);
+        let mut renamed: Vec<Vec<(Name, &String)>> = Vec::with_capacity(self.images().len());
+        for (number, image) in self.images().iter().enumerate() {
+            let new = |name: &Name| {
+                let index = indexes.get(number, name).or(image.index.as_ref());
+                Ok((rename(name)?, index.unwrap_or(&image.id)))
             };
-            if let Some(name) = after.iter().find(clash) {
+            renamed.push(image.names.iter().map(new).collect::<Result<_>>()?);
+        }
+        let mut owners: HashMap<&Name, &String> = HashMap::new();
+        let mut shared: HashSet<&Name> = HashSet::new();
+        for (name, owner) in renamed.iter().flatten() {
+            if owners.insert(name, owner).is_some_and(|other| other != *owner) {
+                shared.insert(name);
+            }
+        }
+        let mut after = Vec::with_capacity(renamed.len());
+        for (image, renamed) in self.images().iter().zip(&renamed) {
+            // Names that two images had before are theirs to keep.
+            let before: HashSet<&Name> = image.names.iter().collect();
+            let mut known = HashSet::with_capacity(renamed.len());
+            let names = renamed.iter().map(|(name, _)| name).filter(|name| known.insert(*name));
+            let names: Vec<Name> = names.cloned().collect();
+            if let Some(name) = names.iter().find(|name| shared.contains(name) && !before.contains(name)) {
                 return Err(Error::new(
                     Code::DuplicateReference,
                     format!("Two images would get the name {name}."),
                 )
                 .with("reference", name.to_string()));
             }
+            after.push(names);
         }
         // A new name stands where the old one stood.
         let known: HashSet<&Name> = self.lines.iter().filter_map(|line| line.name.as_ref()).collect();
-        let mut places = HashMap::new();
-        for (place, line) in self.lines.iter().enumerate() {
-            let new = line.name.as_ref().and_then(|name| renamings.get(name));
-            if let Some(new) = new.filter(|new| !known.contains(new)) {
-                places.entry(new.clone()).or_insert(Some(place));
-            }
+        let mut new = Vec::new();
+        for (place, line) in self.lines.iter().enumerate().filter(|(_, line)| !line.images.is_empty()) {
+            new.extend(line.name.as_ref().map(|name| Ok((rename(name)?, place))).transpose()?);
         }
-        self.renamed(&after, &places)
+        let new = new.iter().rev().filter(|(name, _)| !known.contains(name));
+        self.renamed(&after, &new.map(|(name, place)| (name, *place)).collect())
     }
 
     fn names(&self) -> Vec<Vec<Name>> {
@@ -172,7 +169,7 @@ impl<S: Source + Clone> Archive<S> {
     }
 
     /// The edit that gives the images these names, some of them on one line of `index.json`.
-    fn renamed(&self, names: &[Vec<Name>], places: &HashMap<Name, Option<usize>>) -> Result<Edit<S>> {
+    fn renamed(&self, names: &[Vec<Name>], places: &HashMap<&Name, usize>) -> Result<Edit<S>> {
         let mut changes = Vec::new();
         for (image, after) in self.images().iter().zip(names) {
             let old: HashSet<&Name> = image.names.iter().collect();

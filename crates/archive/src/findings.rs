@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::digest::sha256;
 use crate::error::{Finding, FindingCode, Result, Severity};
-use crate::formats::oci_index::Line;
+use crate::formats::oci_index::{Line, NameIndexes};
 use crate::members::Members;
 use crate::model::{Image, Name};
 use crate::reference::Reference;
@@ -151,14 +151,6 @@ fn is_odd(path: &str) -> bool {
     path.starts_with('/') || path.split('/').any(|part| part == "..") || path.contains(is_unseen)
 }
 
-/// The index by which each image has each of its names, where there is one; of several, the last.
-pub(crate) fn name_indexes(lines: &[Line]) -> HashMap<(usize, &Name), &String> {
-    let named = lines.iter().filter_map(|line| Some((line, line.name.as_ref()?, line.index.as_ref()?)));
-    named
-        .flat_map(|(line, name, index)| line.images.iter().map(move |&image| ((image, name), index)))
-        .collect()
-}
-
 pub(crate) fn name_findings(
     images: &[Image],
     lines: &[Line],
@@ -166,7 +158,7 @@ pub(crate) fn name_findings(
     findings: &mut Vec<Finding>,
 ) {
     let all = || images.iter().flat_map(|image| image.names.iter().map(move |name| (image, name)));
-    let indexes = name_indexes(lines);
+    let indexes = NameIndexes::of(lines);
     // Images for several platforms are one image to whoever names them.
     let mut seen = HashSet::new();
     let is_first = |image: &&Image| image.index.as_ref().is_none_or(|index| seen.insert(index.clone()));
@@ -218,7 +210,7 @@ pub(crate) fn name_findings(
         numbered.flat_map(|(number, image)| image.names.iter().map(move |name| (number, image, name)))
     {
         // Images for several platforms share the names of their index.
-        let index = indexes.get(&(number, name)).copied().or(image.index.as_ref());
+        let index = indexes.get(number, name).or(image.index.as_ref());
         let is_other = |(owner, other): (&Image, Option<&String>)| {
             owner.id != image.id && (index.is_none() || other != index)
         };

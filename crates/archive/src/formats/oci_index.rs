@@ -48,6 +48,31 @@ impl Line {
     }
 }
 
+/// The indexes for several platforms by which images have their names; of several of one name, the last.
+pub(crate) struct NameIndexes<'a> {
+    lines: &'a [Line],
+    known: HashMap<String, usize>,
+}
+
+impl<'a> NameIndexes<'a> {
+    pub(crate) fn of(lines: &'a [Line]) -> Self {
+        let mut known = HashMap::new();
+        for (number, line) in lines.iter().enumerate().filter(|(_, line)| line.index.is_some()) {
+            let Some(name) = &line.name else { continue };
+            known.extend(line.images.iter().map(|&image| (Self::key(image, name), number)));
+        }
+        Self { lines, known }
+    }
+
+    pub(crate) fn get(&self, image: usize, name: &Name) -> Option<&'a String> {
+        self.lines.get(*self.known.get(&Self::key(image, name))?)?.index.as_ref()
+    }
+
+    fn key(image: usize, name: &Name) -> String {
+        format!("{image} {name}")
+    }
+}
+
 /// What an index says.
 pub(crate) struct Listing {
     /// What is no image, or not there.
@@ -91,7 +116,6 @@ pub(crate) fn read<S: Source + Clone>(
     }
     for descriptor in &mut descriptors {
         let names: Vec<Name> = descriptor.name.iter().cloned().collect();
-        let mut own: BTreeSet<usize> = descriptor.images.iter().copied().collect();
         let top = oci::Descriptor::read(descriptor.text).map(|top| top.digest);
         for leaf in &descriptor.leaves {
             if let (Found::Absent, Some(name), true) =
@@ -139,9 +163,10 @@ pub(crate) fn read<S: Source + Clone>(
                     }
                 },
             };
-            own.insert(number);
+            if let Err(at) = descriptor.images.binary_search(&number) {
+                descriptor.images.insert(at, number);
+            }
         }
-        descriptor.images = own.into_iter().collect();
         let mut index = None;
         for &number in &descriptor.images {
             if let Some(image) = images.get_mut(number)
@@ -233,13 +258,13 @@ fn image_of(leaf: &Leaf) -> Option<(&Leaf, &Manifest)> {
 }
 
 /// The index with other names; `Ok(None)` where it has them already, or is no index. `names` is per image; those of `places`
-/// go to the descriptor with that number, if there is one, and to no other; what is no image loses them, too.
+/// go to the descriptor with that number, if there is one, and to no other that there is; what is no image loses them, too.
 pub(crate) fn rewrite<S: Source + Clone>(
     members: &Members<S>,
     bytes: &[u8],
     images: &[Image],
     names: &[Vec<Name>],
-    places: &HashMap<Name, Option<usize>>,
+    places: &HashMap<&Name, usize>,
 ) -> Result<Option<Vec<u8>>> {
     let Ok(document) = json::first_value(bytes) else { return Ok(None) };
     let Some((mut index, descriptors)) = descriptors(members, bytes, images, &mut Vec::new()) else {
@@ -252,7 +277,7 @@ pub(crate) fn rewrite<S: Source + Clone>(
         .flat_map(|(image, names)| names.iter().map(move |name| (image, name)))
         .collect();
     let is_wanted = |number: usize, descriptor: &Descriptor<'_>, name: &Name| {
-        places.get(name).copied().flatten().is_none_or(|place| place == number)
+        places.get(name).is_none_or(|place| *place == number)
             && descriptor.images.iter().any(|&image| wanted.contains(&(image, name)))
     };
     // The descriptors of each image.
@@ -287,15 +312,16 @@ pub(crate) fn rewrite<S: Source + Clone>(
         let leads_here = |at: &usize| {
             descriptors.get(*at).is_some_and(|descriptor| descriptor.images.binary_search(&image).is_ok())
         };
-        let mut taken = HashSet::new();
         let last = own.last().copied();
         for name in wanted {
             if !there.insert(name) {
                 continue;
             }
             // A descriptor that lost its name takes the new one; one without a name takes it; else a copy does.
-            let place = places.get(name).copied().flatten().filter(leads_here);
-            let at = place.or_else(|| std::iter::from_fn(|| free.pop_front()).find(|at| !taken.contains(at)));
+            let place = places.get(name).copied().filter(leads_here);
+            let is_free =
+                |at: &usize| kept.get(*at).is_none_or(|slot| is_nameless(slot.as_ref()) || slot.is_none());
+            let at = place.or_else(|| std::iter::from_fn(|| free.pop_front()).find(is_free));
             let Some(at) = at.or(last) else {
                 let id = images.get(image).map_or("", |image| &image.id);
                 let manifests = manifests.get_or_insert_with(|| manifests_by_config(members));
@@ -304,7 +330,6 @@ pub(crate) fn rewrite<S: Source + Clone>(
                 kept.push(Some(Slot { text: text.into(), name: None, names: vec![name] }));
                 continue;
             };
-            taken.insert(at);
             let Some(descriptor) = descriptors.get(at) else { continue };
             if let Some(slot) = kept.get_mut(at) {
                 slot.get_or_insert_with(|| Slot::nameless(descriptor)).names.push(name);
@@ -525,24 +550,45 @@ fn descriptors<'a, S: Source + Clone>(
     Some((index, descriptors))
 }
 
-/// The names that images have already, each image's own: by what they are, and by their tags the first of each.
+/// The names that images have already, each image's own.
 struct KnownNames<'a> {
-    names: HashMap<(usize, &'a Name), &'a Name>,
-    tags: HashMap<(usize, &'a str), &'a Name>,
+    names: HashSet<(usize, &'a Name)>,
+    /// The first of each image with a tag, in the images' order.
+    by_tag: HashMap<&'a str, Vec<usize>>,
+    all: Vec<(usize, &'a Name)>,
 }
 
 impl<'a> KnownNames<'a> {
     fn of(images: &'a [Image]) -> Self {
-        let (mut names, mut tags) = (HashMap::new(), HashMap::new());
-        for (number, image) in images.iter().enumerate() {
-            for name in &image.names {
-                names.entry((number, name)).or_insert(name);
-                if let Some(tag) = name.reference().and_then(Reference::tag) {
-                    tags.entry((number, tag)).or_insert(name);
-                }
+        let (mut names, mut by_tag) = (HashSet::new(), HashMap::new());
+        let mut all: Vec<(usize, &Name)> = Vec::new();
+        for (image, name) in
+            images.iter().enumerate().flat_map(|(image, of)| of.names.iter().map(move |name| (image, name)))
+        {
+            names.insert((image, name));
+            let Some(tag) = name.reference().and_then(Reference::tag) else { continue };
+            let tagged: &mut Vec<usize> = by_tag.entry(tag).or_default();
+            if tagged.last().and_then(|&last| all.get(last)).is_none_or(|(last, _)| *last != image) {
+                tagged.push(all.len());
+                all.push((image, name));
             }
         }
-        Self { names, tags }
+        Self { names, by_tag, all }
+    }
+
+    /// What the first of some images has of that name, or of that tag.
+    fn find(&self, own: &[usize], name: &Name, tag: &str) -> Option<Name> {
+        // A tag alone equals the name that it would be, and has another hash.
+        let bare = Name::bare(tag);
+        let of = |image| self.names.get(&(image, name)).or_else(|| self.names.get(&(image, &bare)));
+        let same = own.iter().find_map(|&image| of(image));
+        let found = same.or_else(|| {
+            let tagged = self.by_tag.get(tag)?;
+            let image_of = |at: &usize| self.all.get(*at).map_or(0, |&(image, _)| image);
+            let found = own.iter().find_map(|image| tagged.binary_search_by_key(image, image_of).ok())?;
+            self.all.get(*tagged.get(found)?)
+        });
+        found.map(|&(_, name)| name.clone())
     }
 }
 
@@ -555,10 +601,8 @@ fn name(descriptor: &Object<'_>, own: &[usize], known: &KnownNames<'_>) -> Optio
     }
     let text: String = annotations.read(REF_NAME).filter(|text: &String| !text.is_empty())?;
     let name = Name::new(text.as_str());
-    let same = own.iter().find_map(|&image| known.names.get(&(image, &name)));
-    let found = same.or_else(|| own.iter().find_map(|&image| known.tags.get(&(image, text.as_str()))));
     let alone = || if text.contains([':', '/', '@']) { name.clone() } else { Name::bare(text.as_str()) };
-    Some(found.map_or_else(alone, |&found| found.clone()))
+    Some(known.find(own, &name, &text).unwrap_or_else(alone))
 }
 
 /// The image manifests among the blobs, by the digests of their configs: media type, digest and size of the first of
