@@ -29,7 +29,7 @@ pub(super) struct Facts<'a, S> {
     pub(super) trailing: bool,
     /// The first member of each name.
     first: HashMap<String, usize>,
-    /// The last regular file of each name.
+    /// The last regular file of each name, by its type a plain one.
     last: HashMap<String, usize>,
     /// The last symbolic link of each name, as it is written.
     links: HashMap<Rc<str>, usize>,
@@ -41,7 +41,7 @@ impl<'a, S: Source + Clone> Facts<'a, S> {
         for (number, entry) in members.index.entries().iter().enumerate() {
             let name = clean(&entry.path);
             match entry.kind {
-                EntryKind::File => _ = last.insert(name.clone(), number),
+                EntryKind::File if !entry.is_contiguous => _ = last.insert(name.clone(), number),
                 EntryKind::Symlink => _ = links.insert(entry.path.clone(), number),
                 _ => {}
             }
