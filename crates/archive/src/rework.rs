@@ -298,7 +298,7 @@ impl<S: Source + Clone> Rework<'_, S> {
 }
 
 /// A descriptor that leads elsewhere; a copy of what it led to goes.
-fn redirected(text: &str, digest: &str, size: u64) -> String {
+pub(crate) fn redirected(text: &str, digest: &str, size: u64) -> String {
     let mut descriptor = Object::parse(text).unwrap_or_default();
     descriptor.set("digest", &json::string(digest));
     descriptor.set("size", &size.to_string());

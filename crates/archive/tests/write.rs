@@ -624,6 +624,55 @@ fn a_layer_that_stays_keeps_its_annotations() {
 }
 
 #[test]
+fn what_is_said_of_an_image_stays_where_its_layers_are_packed_anew() {
+    const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+    const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+    let mut layout = Layout(Vec::new());
+    let (subject, _) = layout.blob("{}");
+    let images = ["amd64", "arm64", "s390x"].map(|architecture| {
+        let (layer, len) = layout.blob(tar(&[longshore_fixtures::Entry::file("file", architecture)]));
+        let (config, config_len) = layout.blob(format!(
+            r#"{{"os":"linux","architecture":"{architecture}","rootfs":{{"type":"layers","diff_ids":["{layer}"]}}}}"#
+        ));
+        let (digest, size) = layout.blob(format!(
+            r#"{{"schemaVersion":2,"mediaType":"{MANIFEST}","artifactType":"application/app","config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{config}","size":{config_len},"annotations":{{"of":"config"}}}},"layers":[{{"mediaType":"{PLAIN}","digest":"{layer}","size":{len}}}],"subject":{{"mediaType":"application/app","digest":"{subject}","size":2}},"annotations":{{"of":"manifest"}}}}"#
+        ));
+        // What a descriptor has of what it leads to is true of that alone.
+        format!(r#"{{"mediaType":"{MANIFEST}","digest":"{digest}","size":{size},"data":"eA=="}}"#)
+    });
+    let (digest, size) = layout.blob(format!(
+        r#"{{"schemaVersion":2,"mediaType":"{INDEX}","manifests":[{}],"annotations":{{"of":"index"}}}}"#,
+        images.join(",")
+    ));
+    let index = format!(r#"{{"mediaType":"{INDEX}","digest":"{digest}","size":{size}}}"#);
+    let archive = layout.open(&[(&index, "app:1")]);
+    assert_eq!(archive.images().len(), 3);
+
+    let value = |archive: &Open, digest: &str| -> serde_json::Value {
+        let member = archive.member(&format!("blobs/{}", digest.replace(':', "/"))).unwrap();
+        let mut bytes = vec![0; usize::try_from(member.len()).unwrap()];
+        member.read_at(0, &mut bytes).unwrap();
+        serde_json::from_slice(&bytes).unwrap()
+    };
+    for (images, packing) in [(0..3, Some(Packing::Gzip)), (0..2, None)] {
+        let images: Vec<_> = images.map(|image| (&archive, image)).collect();
+        let written = open(save_some(&images, Target::Oci, packing).unwrap());
+        for image in written.images() {
+            let manifest = value(&written, image.digest.as_ref().unwrap());
+            assert_eq!(manifest["annotations"]["of"], "manifest");
+            assert_eq!(manifest["artifactType"], "application/app");
+            assert_eq!(manifest["subject"]["digest"], subject.as_str());
+            assert_eq!(manifest["config"]["annotations"]["of"], "config");
+        }
+        let index = value(&written, written.images()[0].index.as_ref().unwrap());
+        assert_eq!(index["annotations"]["of"], "index");
+        for descriptor in index["manifests"].as_array().unwrap() {
+            assert_eq!(descriptor.get("data").is_some(), packing.is_none());
+        }
+    }
+}
+
+#[test]
 fn a_compressed_layer_that_is_called_a_tar_gets_its_type() {
     let mut variants = longshore_fixtures::variants::all().into_iter();
     let archive = open(variants.find(|variant| variant.name == "oci-layer-gzip-as-tar").unwrap().bytes);
