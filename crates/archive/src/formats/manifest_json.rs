@@ -51,9 +51,10 @@ pub(crate) fn read<S: Source + Clone>(
         ));
     }
     // Whether it makes sense does not depend on what it names.
-    let item = |(index, text)| item(members, index, text, findings);
-    let items: Vec<Item<'_>> = items.into_iter().enumerate().map(item).collect::<Result<_>>()?;
-    items.into_iter().map(|item| image(members, item, findings)).collect()
+    for (index, text) in items.iter().enumerate() {
+        item(index, text)?;
+    }
+    items.into_iter().enumerate().map(|(index, text)| image(members, index, text, findings)).collect()
 }
 
 /// What an item says.
@@ -62,6 +63,19 @@ struct Item<'a> {
     names: Vec<Name>,
     config: String,
     layers: Vec<String>,
+}
+
+fn item(index: usize, text: &str) -> Result<Item<'_>> {
+    let object = Object::parse(text).ok_or_else(|| invalid("an item of it is not an object"))?;
+    let names = names(&object, index)?;
+    let layers = match object.get("Layers") {
+        None => Vec::new(),
+        Some(_) => {
+            object.read("Layers").ok_or_else(|| invalid("the Layers of an item are not a list of names"))?
+        }
+    };
+    let config = object.read("Config").ok_or_else(|| invalid("an item of it has no Config"))?;
+    Ok(Item { object, names, config, layers })
 }
 
 fn invalid(reason: &str) -> Error {
@@ -80,14 +94,14 @@ fn missing<S: Source + Clone>(members: &Members<S>, what: &str, path: &str) -> E
     Error::new(Code::MissingEntry, sentence).with("entry", path)
 }
 
-/// Reads one item.
-fn item<'a, S: Source + Clone>(
+/// Reads one item: an image.
+fn image<S: Source + Clone>(
     members: &Members<S>,
     index: usize,
-    item: &'a str,
+    text: &str,
     findings: &mut Vec<Finding>,
-) -> Result<Item<'a>> {
-    let item = Object::parse(item).ok_or_else(|| invalid("an item of it is not an object"))?;
+) -> Result<Image> {
+    let Item { object: item, names, config: config_path, layers: paths } = item(index, text)?;
     if let Some(key) = item.duplicate_key() {
         findings.push(
             Finding::new(
@@ -101,26 +115,7 @@ fn item<'a, S: Source + Clone>(
             .with("key", key),
         );
     }
-    let names = names(&item, index)?;
-    members.spend_items(names.len())?;
-    let layers: Vec<String> = match item.get("Layers") {
-        None => Vec::new(),
-        Some(_) => {
-            item.read("Layers").ok_or_else(|| invalid("the Layers of an item are not a list of names"))?
-        }
-    };
-    let config: String = item.read("Config").ok_or_else(|| invalid("an item of it has no Config"))?;
-    members.spend_items(layers.len())?;
-    Ok(Item { object: item, names, config, layers })
-}
-
-/// Reads the image that an item is of.
-fn image<S: Source + Clone>(
-    members: &Members<S>,
-    item: Item<'_>,
-    findings: &mut Vec<Finding>,
-) -> Result<Image> {
-    let Item { object: item, names, config: config_path, layers: paths } = item;
+    members.spend_items(names.len() + paths.len())?;
     let config_entry =
         members.resolve(&config_path).ok_or_else(|| missing(members, "config", &config_path))?;
     let bytes = members.document(config_entry)?;
