@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::archive::{Archive, no_such_image};
 use crate::error::{Code, Error, Result};
-use crate::formats::oci_index::{Line, NameIndexes};
+use crate::formats::oci_index::NameIndexes;
 use crate::model::Name;
 use crate::reference::Reference;
 use crate::source::Source;
@@ -61,10 +61,11 @@ impl<S: Source + Clone> Archive<S> {
         let line = |place: Option<usize>| place.and_then(|place| self.lines.get(place));
         let meant = line(place).map_or_else(|| vec![found], |line| line.images.clone());
         let mut names = self.names();
-        let target_of = |line: &Line| (line.index.clone(), line.images.clone());
-        let has_it = || match line(self.line(found, &name)) {
-            Some(there) => line(place).map(target_of) == Some(target_of(there)),
-            None => true,
+        // It may have the name by another line.
+        let has_it = || {
+            line(self.line(found, &name))
+                .zip(line(place))
+                .is_none_or(|(there, here)| (&there.index, &there.images) == (&here.index, &here.images))
         };
         if names.get(found).is_some_and(|names| names.contains(&name)) && has_it() {
             return Err(Error::new(
@@ -80,7 +81,7 @@ impl<S: Source + Clone> Archive<S> {
             }
         }
         // One that `index.json` does not list has no place there yet.
-        self.renamed(&names, &HashMap::from([(&name, place.unwrap_or(self.lines.len()))]))
+        self.renamed(&names, &HashMap::from([(name.to_string(), place.unwrap_or(self.lines.len()))]))
     }
 
     /// Takes a name away. The image stays, without a name if it was the last; but in Docker 1.9's format one that another is
@@ -148,12 +149,15 @@ impl<S: Source + Clone> Archive<S> {
         }
         // A new name stands where the old one stood.
         let known: HashSet<&Name> = self.lines.iter().filter_map(|line| line.name.as_ref()).collect();
-        let mut new = Vec::new();
-        for (place, line) in self.lines.iter().enumerate().filter(|(_, line)| !line.images.is_empty()) {
-            new.extend(line.name.as_ref().map(|name| Ok((rename(name)?, place))).transpose()?);
+        let mut places = HashMap::new();
+        for (place, line) in self.lines.iter().enumerate().rev().filter(|(_, line)| !line.images.is_empty()) {
+            let Some(name) = &line.name else { continue };
+            let new = rename(name)?;
+            if !known.contains(&new) {
+                places.insert(new.to_string(), place);
+            }
         }
-        let new = new.iter().rev().filter(|(name, _)| !known.contains(name));
-        self.renamed(&after, &new.map(|(name, place)| (name, *place)).collect())
+        self.renamed(&after, &places)
     }
 
     fn names(&self) -> Vec<Vec<Name>> {
@@ -169,7 +173,7 @@ impl<S: Source + Clone> Archive<S> {
     }
 
     /// The edit that gives the images these names, some of them on one line of `index.json`.
-    fn renamed(&self, names: &[Vec<Name>], places: &HashMap<&Name, usize>) -> Result<Edit<S>> {
+    fn renamed(&self, names: &[Vec<Name>], places: &HashMap<String, usize>) -> Result<Edit<S>> {
         let mut changes = Vec::new();
         for (image, after) in self.images().iter().zip(names) {
             let old: HashSet<&Name> = image.names.iter().collect();

@@ -257,14 +257,14 @@ fn image_of(leaf: &Leaf) -> Option<(&Leaf, &Manifest)> {
     }
 }
 
-/// The index with other names; `Ok(None)` where it has them already, or is no index. `names` is per image; those of `places`
-/// go to the descriptor with that number, if there is one, and to no other that there is; what is no image loses them, too.
+/// The index with other names; `Ok(None)` where it has them already, or is no index. `names` is per image; those of `places`,
+/// as they are printed, go to the descriptor with that number, if there is one, and to no other that there is; what is no image loses them, too.
 pub(crate) fn rewrite<S: Source + Clone>(
     members: &Members<S>,
     bytes: &[u8],
     images: &[Image],
     names: &[Vec<Name>],
-    places: &HashMap<&Name, usize>,
+    places: &HashMap<String, usize>,
 ) -> Result<Option<Vec<u8>>> {
     let Ok(document) = json::first_value(bytes) else { return Ok(None) };
     let Some((mut index, descriptors)) = descriptors(members, bytes, images, &mut Vec::new()) else {
@@ -276,8 +276,9 @@ pub(crate) fn rewrite<S: Source + Clone>(
         .enumerate()
         .flat_map(|(image, names)| names.iter().map(move |name| (image, name)))
         .collect();
+    let place_of = |name: &Name| places.get(&name.to_string()).copied();
     let is_wanted = |number: usize, descriptor: &Descriptor<'_>, name: &Name| {
-        places.get(name).is_none_or(|place| *place == number)
+        place_of(name).is_none_or(|place| place == number)
             && descriptor.images.iter().any(|&image| wanted.contains(&(image, name)))
     };
     // The descriptors of each image.
@@ -295,7 +296,7 @@ pub(crate) fn rewrite<S: Source + Clone>(
         descriptors.iter().map(|descriptor| Some(Slot::of(descriptor))).collect();
     for ((number, slot), descriptor) in kept.iter_mut().enumerate().zip(&descriptors) {
         let unwanted = descriptor.name.as_ref().is_some_and(|name| !is_wanted(number, descriptor, name));
-        let is_moved = || descriptor.name.as_ref().is_some_and(|name| places.contains_key(name));
+        let is_moved = || descriptor.name.as_ref().and_then(place_of).is_some();
         if unwanted && !descriptor.images.is_empty() {
             *slot = None;
         } else if unwanted && is_moved() {
@@ -318,7 +319,7 @@ pub(crate) fn rewrite<S: Source + Clone>(
                 continue;
             }
             // A descriptor that lost its name takes the new one; one without a name takes it; else a copy does.
-            let place = places.get(name).copied().filter(leads_here);
+            let place = place_of(name).filter(leads_here);
             let is_free =
                 |at: &usize| kept.get(*at).is_none_or(|slot| is_nameless(slot.as_ref()) || slot.is_none());
             let at = place.or_else(|| std::iter::from_fn(|| free.pop_front()).find(is_free));
@@ -576,19 +577,17 @@ impl<'a> KnownNames<'a> {
         Self { names, by_tag, all }
     }
 
-    /// What the first of some images has of that name, or of that tag.
-    fn find(&self, own: &[usize], name: &Name, tag: &str) -> Option<Name> {
-        // A tag alone equals the name that it would be, and has another hash.
-        let bare = Name::bare(tag);
-        let of = |image| self.names.get(&(image, name)).or_else(|| self.names.get(&(image, &bare)));
-        let same = own.iter().find_map(|&image| of(image));
-        let found = same.or_else(|| {
-            let tagged = self.by_tag.get(tag)?;
-            let image_of = |at: &usize| self.all.get(*at).map_or(0, |&(image, _)| image);
-            let found = own.iter().find_map(|image| tagged.binary_search_by_key(image, image_of).ok())?;
-            self.all.get(*tagged.get(found)?)
-        });
-        found.map(|&(_, name)| name.clone())
+    /// What some images have of that reference: it as a name, or as a tag alone, or else the first name with that tag.
+    fn find(&self, own: &[usize], reference: &str) -> Option<Name> {
+        for name in [Name::new(reference), Name::bare(reference)] {
+            if own.iter().any(|&image| self.names.contains(&(image, &name))) {
+                return Some(name);
+            }
+        }
+        let tagged = self.by_tag.get(reference)?;
+        let image_of = |at: &usize| self.all.get(*at).map_or(0, |&(image, _)| image);
+        let found = own.iter().find_map(|image| tagged.binary_search_by_key(image, image_of).ok())?;
+        self.all.get(*tagged.get(found)?).map(|&(_, name)| name.clone())
     }
 }
 
@@ -600,9 +599,8 @@ fn name(descriptor: &Object<'_>, own: &[usize], known: &KnownNames<'_>) -> Optio
         return Some(Name::new(full));
     }
     let text: String = annotations.read(REF_NAME).filter(|text: &String| !text.is_empty())?;
-    let name = Name::new(text.as_str());
-    let alone = || if text.contains([':', '/', '@']) { name.clone() } else { Name::bare(text.as_str()) };
-    Some(known.find(own, &name, &text).unwrap_or_else(alone))
+    let alone = || if text.contains([':', '/', '@']) { Name::new(&*text) } else { Name::bare(&*text) };
+    Some(known.find(own, &text).unwrap_or_else(alone))
 }
 
 /// The image manifests among the blobs, by the digests of their configs: media type, digest and size of the first of
