@@ -1,6 +1,6 @@
 // Archives that Longshore made from others, in the hands of the programs that they are for: they load, and run.
 import assert from 'node:assert/strict';
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
 import { startDocker } from '../support/engine.mjs';
@@ -9,6 +9,7 @@ import { BUILT, makeArchives } from '../support/images.mjs';
 import { longshore } from '../support/longshore.mjs';
 import { buildah, skipUnless, skopeo, startPodman, umoci } from '../support/peers.mjs';
 import { run } from '../support/run.mjs';
+import { tar } from '../support/tars.mjs';
 import { lasting, temporary } from '../support/temp.mjs';
 
 const FORMATS = ['docker', 'docker-legacy', 'oci'];
@@ -166,6 +167,41 @@ describe('archives made from others', { skip: skipUnless('dockerd', 'skopeo', 'u
     await engine.docker('load', '--input', v1);
     const byEngine = await engine.images();
     const { output } = await convert(v1, 'v1-as-docker', { format: 'docker' });
+    assert.deepEqual(await namesIn(output), byEngine);
+  });
+
+  it('and so does what older ones wrote, and commands that Go escapes', async () => {
+    // In every version's own way: with white space, fields that nobody knows any more, and times as clocks have them.
+    const container = { Cmd: ['/bin/sh', '-c', 'a && b <c> "\u2028"'], Memory: 0, Volumes: {}, ExposedPorts: {}, Labels: { b: '&', a: '' }, Entrypoint: null };
+    const json = (id, version) => ({
+      id,
+      created: version === '1.9.1' ? '2015-11-03T12:00:00.120000000Z' : '2014-10-13T21:19:18.100-07:00',
+      container: '',
+      container_config: container,
+      config: { ...container, OnBuild: [], ArgsEscaped: false },
+      docker_version: version,
+      os: 'linux',
+      architecture: 'amd64',
+      author: 'A & B',
+      Size: 7,
+    });
+    const versions = { 'one:1': '1.9.1', 'two:1': '1.6.2', 'three:1': undefined, 'four:1': '1.8.3-dev', 'five:1': '1.8.3' };
+    const entries = Object.entries(versions).flatMap(([name, version], number) => {
+      const id = `${number}`.repeat(64);
+      return [
+        { path: `${id}/` },
+        { path: `${id}/VERSION`, content: '1.0' },
+        { path: `${id}/json`, content: JSON.stringify(json(id, version), null, number % 2) },
+        { path: `${id}/layer.tar`, content: tar([{ path: 'name', content: name }]) },
+      ];
+    });
+    const repositories = Object.keys(versions).map((name, number) => [name.split(':')[0], { 1: `${number}`.repeat(64) }]);
+    const file = join(directory, 'old.tar');
+    await writeFile(file, tar([...entries, { path: 'repositories', content: JSON.stringify(Object.fromEntries(repositories)) }]));
+    await engine.empty();
+    await engine.docker('load', '--input', file);
+    const byEngine = await engine.images();
+    const { output } = await convert(file, 'old-as-docker', { format: 'docker' });
     assert.deepEqual(await namesIn(output), byEngine);
   });
 });

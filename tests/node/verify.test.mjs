@@ -210,9 +210,9 @@ describe('the codec', () => {
     assert.deepEqual(
       [PACKER, digest('gzip'), digest('zstd')],
       [
-        1,
+        2,
         'sha256:05b4baf8c41e74c26d2f550e0122aa52208b635a8017201a602d4e30c9953563',
-        'sha256:3d292ba1bc9999b224407619304817d729cbfa6f7218f968a5e1cb23492ab42b',
+        'sha256:c740dc3bc275df576c435a84e8b74935817bb8e7aa1ef4685cb2cabcd38e345d',
       ],
     );
   });

@@ -65,7 +65,7 @@ interface PackedLayer extends Packed {
 type Pack = (into: Place, signal: AbortSignal) => Promise<MadeLayer>;
 
 /** Counts up whenever the codec comes to pack the same bytes otherwise: what was known before is no longer so. A test tells. */
-export const PACKER = 1;
+export const PACKER = 2;
 
 /** As many packings are remembered, the last ones. */
 const REMEMBERED = 4096;

@@ -1,5 +1,6 @@
 //! An open archive.
 
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use serde::Serialize;
@@ -9,8 +10,9 @@ use crate::config::{self, Config};
 use crate::digest::hex;
 use crate::error::{Code, Error, Finding, FindingCode, Result, Severity};
 use crate::findings::{index_findings, name_findings, tar_findings, two_listings};
+use crate::formats::oci_index::Line;
 use crate::formats::{docker_v1, manifest_json, oci, oci_index, repositories};
-use crate::members::{Members, Place};
+use crate::members::{Listing, Members, Place};
 use crate::model::{Format, Image, Layer, Name, Other, OtherKind};
 use crate::recipe::Recipe;
 use crate::reference::Reference;
@@ -29,6 +31,8 @@ pub struct Archive<S> {
     others: Vec<Other>,
     /// Layers that `index.json` has elsewhere than `manifest.json` does, each with the number of its image.
     pub(crate) copies: Vec<(usize, Layer)>,
+    /// What each descriptor of `index.json` leads to.
+    pub(crate) lines: Vec<Line>,
     findings: Vec<Finding>,
 }
 
@@ -38,6 +42,7 @@ struct Contents {
     images: Vec<Image>,
     others: Vec<Other>,
     copies: Vec<(usize, Layer)>,
+    lines: Vec<Line>,
     findings: Vec<Finding>,
 }
 
@@ -73,8 +78,8 @@ impl<S: Source + Clone> Archive<S> {
 
     pub(crate) fn assemble(members: Members<S>) -> Result<Self> {
         let contents = members.within_budget(|| Self::read(&members))?;
-        let Contents { format, images, others, copies, findings } = contents;
-        Ok(Self { members, format, images, others, copies, findings })
+        let Contents { format, images, others, copies, lines, findings } = contents;
+        Ok(Self { members, format, images, others, copies, lines, findings })
     }
 
     fn read(members: &Members<S>) -> Result<Contents> {
@@ -111,9 +116,11 @@ impl<S: Source + Clone> Archive<S> {
         let mut listed = Vec::new();
         let mut others = Vec::new();
         let mut copies = Vec::new();
+        let mut lines = Vec::new();
         if let Some(index) = &index {
             let own = images.len();
-            let listing = oci_index::read(members, &index.bytes, &mut images, &mut findings);
+            let mut listing = oci_index::read(members, &index.bytes, &mut images, &mut findings);
+            lines = listing.as_mut().map(|listing| std::mem::take(&mut listing.lines)).unwrap_or_default();
             if format == Format::Oci {
                 others = read_layout(listing, &mut images, &mut findings)?;
             } else if let Some(listing) = listing {
@@ -134,9 +141,9 @@ impl<S: Source + Clone> Archive<S> {
             let names = names.map(|names| names.into_iter().map(|(name, _)| name).collect());
             listed.push((repositories::PATH, names));
         }
-        name_findings(&images, &listed, &mut findings);
+        name_findings(&images, &lines, &listed, &mut findings);
         oci::check_layout(members, index.is_some(), &mut findings)?;
-        Ok(Contents { format, images, others, copies, findings })
+        Ok(Contents { format, images, others, copies, lines, findings })
     }
 
     /// The archive's layout.
@@ -213,7 +220,8 @@ impl<S: Source + Clone> Archive<S> {
 
     /// Finds an image as Docker does: by its whole ID, by name (with `latest` where no tag is given), or by the
     /// beginning of its ID; or by its manifest's digest, which tells images apart that have one ID. A name that several
-    /// images have belongs to the last of them.
+    /// images have belongs to the last of them; of the images for several platforms that share it, it means the one that
+    /// most people mean.
     ///
     /// Fails with `no-such-image`, `ambiguous-image` or `invalid-reference`.
     pub fn find(&self, image: &str) -> Result<usize> {
@@ -230,7 +238,8 @@ impl<S: Source + Clone> Archive<S> {
         }
         let name = Name::new(image);
         if let Some(found) = self.images.iter().rposition(|image| image.names.contains(&name)) {
-            return Ok(self.preferred(found));
+            let line = self.line(found, &name).and_then(|line| self.lines.get(line));
+            return Ok(line.map_or(found, |line| self.preferred(&line.images, found)));
         }
         let is_prefix = !bare.is_empty() && bare.bytes().all(|byte| byte.is_ascii_hexdigit());
         let mut ids: Vec<&str> = self.images.iter().map(|image| image.id.as_str()).collect();
@@ -255,20 +264,20 @@ impl<S: Source + Clone> Archive<S> {
     /// The images that are meant, as [`Self::find`] finds one: those for all platforms, where a name leads to several.
     pub fn choose(&self, image: &str) -> Result<Vec<usize>> {
         let found = self.find(image)?;
-        let Some(one) = self.images.get(found) else { return Ok(Vec::new()) };
-        if one.index.is_none() || !one.names.contains(&Name::new(image)) {
-            return Ok(vec![found]);
-        }
-        let same = self.images.iter().enumerate().filter(|(_, other)| other.index == one.index);
-        Ok(same.map(|(number, _)| number).collect())
+        let line = self.line(found, &Name::new(image)).and_then(|line| self.lines.get(line));
+        Ok(line.map_or_else(|| vec![found], |line| line.images.clone()))
     }
 
-    /// Of the images for several platforms that share their names with that one, the one that most people mean.
-    pub(crate) fn preferred(&self, found: usize) -> usize {
-        let Some(index) = self.images.get(found).and_then(|image| image.index.as_ref()) else { return found };
-        let same = || self.images.iter().enumerate().filter(|(_, image)| image.index.as_ref() == Some(index));
-        let first = same().find(|(_, image)| image.platform.is_common()).or_else(|| same().next());
-        first.map_or(found, |(number, _)| number)
+    /// The last line of `index.json` that leads to an image by that name.
+    pub(crate) fn line(&self, image: usize, name: &Name) -> Option<usize> {
+        self.lines.iter().rposition(|line| line.name.as_ref() == Some(name) && line.has(image))
+    }
+
+    /// Of the images for several platforms, the one that most people mean.
+    fn preferred(&self, images: &[usize], found: usize) -> usize {
+        let is_common =
+            |&&image: &&usize| self.images.get(image).is_some_and(|image| image.platform.is_common());
+        images.iter().find(is_common).or(images.first()).copied().unwrap_or(found)
     }
 
     /// What `docker image inspect` prints for an image. Fails as [`Self::find`] does.
@@ -285,19 +294,25 @@ impl<S: Source + Clone> Archive<S> {
         })
     }
 
-    /// The archive with other names, in every place that keeps names. `names` is per image.
-    pub(crate) fn with_names(&self, names: &[Vec<Name>]) -> Result<Self> {
+    /// `manifest.json`, where the images are its own: one that could not be read stays as it is.
+    pub(crate) fn manifest_listing(&self) -> Result<Option<Listing>> {
+        let listing = self.members.listing(manifest_json::PATH).filter(|_| self.format != Format::Oci);
+        listing.transpose()
+    }
+
+    /// The archive with other names, in every place that keeps names. `names` is per image; those of `places` go to that line
+    /// of `index.json` alone, and are no longer those of what is no image.
+    pub(crate) fn with_names(&self, names: &[Vec<Name>], places: &HashMap<String, usize>) -> Result<Self> {
         let members = &self.members;
         let edited = members.within_budget(|| {
             let mut changed = Vec::new();
-            if let Some(listing) = members.listing(manifest_json::PATH) {
-                let listing = listing?;
+            if let Some(listing) = self.manifest_listing()? {
                 let bytes = manifest_json::rewrite(&listing.bytes, names);
                 changed.extend(bytes.map(|bytes| (Place::At(listing.entry), bytes)));
             }
             if let Some(listing) = members.listing(oci_index::PATH) {
                 let listing = listing?;
-                let bytes = oci_index::rewrite(members, &listing.bytes, &self.images, names)?;
+                let bytes = oci_index::rewrite(members, &listing.bytes, &self.images, names, places)?;
                 changed.extend(bytes.map(|bytes| (Place::At(listing.entry), bytes)));
             }
             let listing = members.listing(repositories::PATH).transpose()?;

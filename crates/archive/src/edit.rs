@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::archive::{Archive, no_such_image};
 use crate::error::{Code, Error, Result};
-use crate::model::{Image, Name};
+use crate::formats::oci_index::NameIndexes;
+use crate::model::Name;
 use crate::reference::Reference;
 use crate::source::Source;
 
@@ -53,26 +54,34 @@ impl<S: Source + Clone> Archive<S> {
         let target = Reference::parse_target(target)?;
         let found = self.find(source)?;
         let name = Name::of(target, self.is_in_full());
-        // An index names the images for all its platforms at once.
-        let index = self.images().get(found).and_then(|image| image.index.clone());
-        let is_meant =
-            |(number, image): (usize, &Image)| number == found || index.is_some() && image.index == index;
-        let meant: Vec<bool> = self.images().iter().enumerate().map(is_meant).collect();
+        // A line of its own names the image alone; an index names the images for all its platforms at once.
+        let alone = || self.lines.iter().rposition(|line| line.index.is_none() && line.has(found));
+        let place = self.line(found, &Name::new(source)).or_else(alone);
+        let place = place.or_else(|| self.lines.iter().rposition(|line| line.has(found)));
+        let line = |place: Option<usize>| place.and_then(|place| self.lines.get(place));
+        let meant = line(place).map_or_else(|| vec![found], |line| line.images.clone());
         let mut names = self.names();
-        if names.get(found).is_some_and(|names| names.contains(&name)) {
+        // It may have the name by another line.
+        let has_it = || {
+            line(self.line(found, &name))
+                .zip(line(place))
+                .is_none_or(|(there, here)| (&there.index, &there.images) == (&here.index, &here.images))
+        };
+        if names.get(found).is_some_and(|names| names.contains(&name)) && has_it() {
             return Err(Error::new(
                 Code::DuplicateReference,
                 format!("The image already has the name {name}."),
             )
             .with("reference", name.to_string()));
         }
-        for (names, is_meant) in names.iter_mut().zip(meant) {
+        for (number, names) in names.iter_mut().enumerate() {
             names.retain(|other| *other != name);
-            if is_meant {
+            if meant.binary_search(&number).is_ok() {
                 names.push(name.clone());
             }
         }
-        self.renamed(&names)
+        // One that `index.json` does not list has no place there yet.
+        self.renamed(&names, &HashMap::from([(name.to_string(), place.unwrap_or(self.lines.len()))]))
     }
 
     /// Takes a name away. The image stays, without a name if it was the last; but in Docker 1.9's format one that another is
@@ -92,7 +101,7 @@ impl<S: Source + Clone> Archive<S> {
             Reference::parse(reference)?;
             return Err(no_such_image(reference));
         }
-        self.renamed(&names)
+        self.renamed(&names, &HashMap::new())
     }
 
     /// Renames every name that a rule fits; for each name the first such rule counts.
@@ -101,45 +110,54 @@ impl<S: Source + Clone> Archive<S> {
     /// would get the same name. Then nothing is renamed.
     pub fn rename(&self, rules: &[RenameRule]) -> Result<Edit<S>> {
         let in_full = self.is_in_full();
-        let before = self.names();
-        let mut after = Vec::with_capacity(before.len());
-        for names in &before {
-            let mut renamed: Vec<Name> = Vec::with_capacity(names.len());
-            let mut known = HashSet::with_capacity(names.len());
-            for name in names {
-                let new = match rules.iter().find_map(|rule| rule.apply(name)) {
-                    Some(text) => Name::of(Reference::parse(&text)?, in_full),
-                    None => name.clone(),
-                };
-                if known.insert(new.clone()) {
-                    renamed.push(new);
-                }
-            }
-            after.push(renamed);
-        }
-        // Images for several platforms share the names of their index.
-        let owner = |image: &Image| image.index.clone().unwrap_or_else(|| image.id.clone());
-        let mut owners: HashMap<&Name, HashSet<String>> = HashMap::new();
-        for (image, names) in self.images().iter().zip(&after) {
-            for name in names {
-                owners.entry(name).or_default().insert(owner(image));
-            }
-        }
-        // Names that two images had before are theirs to keep.
-        for (before, after) in before.iter().zip(&after) {
-            let before: HashSet<&Name> = before.iter().collect();
-            let clash = |name: &&Name| {
-                !before.contains(name) && owners.get(name).is_some_and(|owners| owners.len() > 1)
+        let rename = |name: &Name| match rules.iter().find_map(|rule| rule.apply(name)) {
+            Some(text) => Ok(Name::of(Reference::parse(&text)?, in_full)),
+            None => Ok(name.clone()),
+        };
+        // With each name, what leads to the image by it: an index that lists it, or its ID.
+        let indexes = NameIndexes::of(&self.lines);
+        let mut renamed: Vec<Vec<(Name, &String)>> = Vec::with_capacity(self.images().len());
+        for (number, image) in self.images().iter().enumerate() {
+            let new = |name: &Name| {
+                let index = indexes.get(number, name).or(image.index.as_ref());
+                Ok((rename(name)?, index.unwrap_or(&image.id)))
             };
-            if let Some(name) = after.iter().find(clash) {
+            renamed.push(image.names.iter().map(new).collect::<Result<_>>()?);
+        }
+        let mut owners: HashMap<&Name, &String> = HashMap::new();
+        let mut shared: HashSet<&Name> = HashSet::new();
+        for (name, owner) in renamed.iter().flatten() {
+            if owners.insert(name, owner).is_some_and(|other| other != *owner) {
+                shared.insert(name);
+            }
+        }
+        let mut after = Vec::with_capacity(renamed.len());
+        for (image, renamed) in self.images().iter().zip(&renamed) {
+            // Names that two images had before are theirs to keep.
+            let before: HashSet<&Name> = image.names.iter().collect();
+            let mut known = HashSet::with_capacity(renamed.len());
+            let names = renamed.iter().map(|(name, _)| name).filter(|name| known.insert(*name));
+            let names: Vec<Name> = names.cloned().collect();
+            if let Some(name) = names.iter().find(|name| shared.contains(name) && !before.contains(name)) {
                 return Err(Error::new(
                     Code::DuplicateReference,
                     format!("Two images would get the name {name}."),
                 )
                 .with("reference", name.to_string()));
             }
+            after.push(names);
         }
-        self.renamed(&after)
+        // A new name stands where the old one stood.
+        let known: HashSet<&Name> = self.lines.iter().filter_map(|line| line.name.as_ref()).collect();
+        let mut places = HashMap::new();
+        for (place, line) in self.lines.iter().enumerate().rev().filter(|(_, line)| !line.images.is_empty()) {
+            let Some(name) = &line.name else { continue };
+            let new = rename(name)?;
+            if !known.contains(&new) {
+                places.insert(new.to_string(), place);
+            }
+        }
+        self.renamed(&after, &places)
     }
 
     fn names(&self) -> Vec<Vec<Name>> {
@@ -154,8 +172,8 @@ impl<S: Source + Clone> Archive<S> {
         })
     }
 
-    /// The edit that gives the images these names.
-    fn renamed(&self, names: &[Vec<Name>]) -> Result<Edit<S>> {
+    /// The edit that gives the images these names, some of them on one line of `index.json`.
+    fn renamed(&self, names: &[Vec<Name>], places: &HashMap<String, usize>) -> Result<Edit<S>> {
         let mut changes = Vec::new();
         for (image, after) in self.images().iter().zip(names) {
             let old: HashSet<&Name> = image.names.iter().collect();
@@ -171,7 +189,7 @@ impl<S: Source + Clone> Archive<S> {
                 changes.push(change);
             }
         }
-        Ok(Edit { archive: self.with_names(names)?, changes })
+        Ok(Edit { archive: self.with_names(names, places)?, changes })
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::digest::sha256;
 use crate::error::{Finding, FindingCode, Result, Severity};
+use crate::formats::oci_index::{Line, NameIndexes};
 use crate::members::Members;
 use crate::model::{Image, Name};
 use crate::reference::Reference;
@@ -152,10 +153,12 @@ fn is_odd(path: &str) -> bool {
 
 pub(crate) fn name_findings(
     images: &[Image],
+    lines: &[Line],
     others: &[(&'static str, Option<Vec<Name>>)],
     findings: &mut Vec<Finding>,
 ) {
     let all = || images.iter().flat_map(|image| image.names.iter().map(move |name| (image, name)));
+    let indexes = NameIndexes::of(lines);
     // Images for several platforms are one image to whoever names them.
     let mut seen = HashSet::new();
     let is_first = |image: &&Image| image.index.as_ref().is_none_or(|index| seen.insert(index.clone()));
@@ -201,12 +204,17 @@ pub(crate) fn name_findings(
             );
         }
     }
-    let mut owners: HashMap<&Name, &Image> = HashMap::new();
-    for (image, name) in all() {
+    let mut owners: HashMap<&Name, (&Image, Option<&String>)> = HashMap::new();
+    let numbered = images.iter().enumerate();
+    for (number, image, name) in
+        numbered.flat_map(|(number, image)| image.names.iter().map(move |name| (number, image, name)))
+    {
         // Images for several platforms share the names of their index.
-        let is_other =
-            |owner: &Image| owner.id != image.id && (image.index.is_none() || owner.index != image.index);
-        if owners.insert(name, image).is_some_and(is_other) {
+        let index = indexes.get(number, name).or(image.index.as_ref());
+        let is_other = |(owner, other): (&Image, Option<&String>)| {
+            owner.id != image.id && (index.is_none() || other != index)
+        };
+        if owners.insert(name, (image, index)).is_some_and(is_other) {
             findings.push(
                 Finding::new(
                     FindingCode::DuplicateName,

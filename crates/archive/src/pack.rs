@@ -41,17 +41,21 @@ impl Packer {
     /// Takes content; gives the next of the packed bytes, which may be none.
     ///
     /// Fails with `invalid-compression` where the compressor does.
-    pub fn push(&mut self, bytes: &[u8]) -> Result<Vec<u8>> {
+    pub fn push(&mut self, mut bytes: &[u8]) -> Result<Vec<u8>> {
         match &mut self.0 {
             Kind::None => Ok(bytes.to_vec()),
             Kind::Gzip(gzip) => gzip.push(bytes).map(|()| gzip.take()).map_err(fail),
             Kind::Zstd(frame) => {
-                frame.extend_from_slice(bytes);
-                if frame.len() < FRAME {
-                    return Ok(Vec::new());
+                let mut packed = Vec::new();
+                while !bytes.is_empty() {
+                    let (taken, rest) = bytes.split_at(bytes.len().min(FRAME - frame.len()));
+                    frame.extend_from_slice(taken);
+                    bytes = rest;
+                    if frame.len() == FRAME {
+                        packed.extend(compress_to_vec(&frame[..], CompressionLevel::Fastest));
+                        frame.clear();
+                    }
                 }
-                let packed = compress_to_vec(&frame[..], CompressionLevel::Fastest);
-                frame.clear();
                 Ok(packed)
             }
         }
@@ -191,5 +195,22 @@ mod tests {
         assert_eq!(&repack(&content, Packing::Gzip).0[..10], b"\x1f\x8b\x08\0\0\0\0\0\0\xff");
         assert_eq!(repack(b"", Packing::None), (Vec::new(), sha256(b"")));
         assert!(repack(&repack(b"", Packing::Zstd).0, Packing::None).0.is_empty());
+    }
+
+    #[test]
+    fn the_same_bytes_in_whatever_pieces() {
+        let content: Vec<u8> = (0..(1_u32 << 21) + 9).flat_map(|i| (i / 5).to_le_bytes()).collect();
+        assert!(content.len() > 2 * FRAME);
+        let packed = |piece: usize| {
+            let mut packer = Packer::new(Packing::Zstd);
+            let pieces = content.chunks(piece).flat_map(|piece| packer.push(piece).unwrap());
+            let mut out: Vec<u8> = pieces.collect();
+            out.extend(packer.finish().unwrap());
+            out
+        };
+        let whole = packed(content.len());
+        for piece in [1_000_003, FRAME + 1] {
+            assert!(packed(piece) == whole, "in pieces of {piece}");
+        }
     }
 }

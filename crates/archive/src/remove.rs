@@ -6,6 +6,7 @@ use crate::archive::Archive;
 use crate::digest::blob_path;
 use crate::edit::{Edit, NameChange};
 use crate::error::{Code, Error, Result};
+use crate::formats::oci_index::Line;
 use crate::formats::{manifest_json, oci, oci_index, repositories};
 use crate::members::Place;
 use crate::model::{Image, Name};
@@ -31,9 +32,11 @@ impl<S: Source + Clone> Archive<S> {
         if kept.is_empty() {
             return refuse("An archive has at least one image, and this is the last.");
         }
-        let indexes: HashSet<&String> = kept.iter().filter_map(|(_, image)| image.index.as_ref()).collect();
-        if removed.iter().any(|(_, image)| image.index.as_ref().is_some_and(|index| indexes.contains(index)))
-        {
+        let is_shared = |line: &Line| {
+            let lost = line.images.iter().filter(|&&image| is_gone(image)).count();
+            line.index.is_some() && lost > 0 && lost < line.images.len()
+        };
+        if self.lines.iter().any(is_shared) {
             return refuse(
                 "An index lists the image beside those for other platforms: remove all of them, by name.",
             );
@@ -46,7 +49,7 @@ impl<S: Source + Clone> Archive<S> {
             .map(|(number, image)| if is_gone(number) { Vec::new() } else { image.names.clone() })
             .collect();
         let mut changed = Vec::new();
-        if let Some(listing) = members.listing(manifest_json::PATH).transpose()? {
+        if let Some(listing) = self.manifest_listing()? {
             let bytes = manifest_json::without(&listing.bytes, &gone);
             changed.extend(bytes.map(|bytes| (Place::At(listing.entry), bytes)));
         }

@@ -13,7 +13,7 @@ use crate::json;
 use crate::members::Place;
 use crate::model::{Format, Image, Layer, Name};
 use crate::source::Source;
-use crate::tar::EntryKind;
+use crate::tar::{EntryKind, normal};
 use crate::write::{OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, descriptor, manifest_of};
 
 /// Something that can be repaired.
@@ -263,8 +263,8 @@ impl<S: Source + Clone> Archive<S> {
 
     fn with_manifest(&self) -> Result<Self> {
         let path = |entry: Option<usize>| {
-            let path = entry.and_then(|entry| self.members.entry(entry)).map_or("", |entry| &*entry.path);
-            json::string(path)
+            let entry = entry.and_then(|entry| self.members.entry(entry));
+            json::string(&entry.map(|entry| normal(&entry.path)).unwrap_or_default())
         };
         let mut items: Vec<(&Image, Vec<&Name>)> = Vec::new();
         let mut known: HashMap<&str, usize> = HashMap::new();

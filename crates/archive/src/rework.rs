@@ -48,7 +48,7 @@ impl<S: Source + Clone> Archive<S> {
         changed.append(&mut folders.changed);
         let mut gone: BTreeSet<usize> = old.clone();
         let mut stored: BTreeMap<String, &NewLayer<S>> = BTreeMap::new();
-        if let Some(listing) = members.listing(manifest_json::PATH).transpose()? {
+        if let Some(listing) = self.manifest_listing()? {
             let mut items = HashMap::new();
             for (number, image) in own() {
                 let path = new.path_of(image.config_entry);
@@ -215,11 +215,12 @@ impl<'a, S: Source + Clone> Rework<'a, S> {
         Self { members, old, old_id, id, size, layers, done, blobs, gone, has_manifest: false }
     }
 
-    /// Where the new config goes: beside the old one, by the same kind of name.
+    /// Where the new config goes: beside the old one, by the same kind of name. `manifest.json` says it, and containerd finds no
+    /// `./` there.
     fn path_of(&self, entry: usize) -> String {
         let hex = |id: &'_ str| id.rsplit(':').next().unwrap_or_default().to_owned();
-        let path =
-            self.members.entry(entry).map(|entry| entry.path.replace(&hex(self.old_id), &hex(self.id)));
+        let entry = self.members.entry(entry);
+        let path = entry.map(|entry| normal(&entry.path).replace(&hex(self.old_id), &hex(self.id)));
         let is_fitting = |path: &String| path.contains(&hex(self.id)) && path.len() <= MAX_PATH;
         path.filter(is_fitting).unwrap_or_else(|| format!("{}.json", hex(self.id)))
     }
@@ -297,7 +298,7 @@ impl<S: Source + Clone> Rework<'_, S> {
 }
 
 /// A descriptor that leads elsewhere; a copy of what it led to goes.
-fn redirected(text: &str, digest: &str, size: u64) -> String {
+pub(crate) fn redirected(text: &str, digest: &str, size: u64) -> String {
     let mut descriptor = Object::parse(text).unwrap_or_default();
     descriptor.set("digest", &json::string(digest));
     descriptor.set("size", &size.to_string());

@@ -66,6 +66,8 @@ pub struct Entry {
     pub utf8: bool,
     /// The size that the header states, where a pax record overrules it.
     pub(crate) overruled: Option<u64>,
+    /// Whether it is a file of the type for contiguous ones, which few readers take for a file.
+    pub(crate) is_contiguous: bool,
 }
 
 impl Entry {
@@ -297,6 +299,7 @@ impl TarIndex {
                 magic: content.magic,
                 utf8: true,
                 overruled: None,
+                is_contiguous: false,
             });
         }
         end = end.max(recipe.len());

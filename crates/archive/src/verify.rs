@@ -132,9 +132,12 @@ impl<S: Source + Clone> Archive<S> {
                 layers.entry(entry).or_insert(layer);
             }
         }
-        let configs = self.images().iter().map(|image| image.config_entry);
-        let configs: BTreeSet<usize> =
-            configs.flat_map(|entry| members.index.occurrences(entry).into_iter().chain([entry])).collect();
+        // Many images may have one config.
+        let configs: BTreeSet<usize> = self.images().iter().map(|image| image.config_entry).collect();
+        let configs: BTreeSet<usize> = configs
+            .into_iter()
+            .flat_map(|entry| members.index.occurrences(entry).into_iter().chain([entry]))
+            .collect();
         let is_layout = self.is_layout();
         let job = |(number, entry): (usize, &crate::tar::Entry)| {
             let layer = layers.get(&number);
@@ -252,7 +255,9 @@ impl<S: Source + Clone> Archive<S> {
                 *worst = verdict_of(finding).max(*worst);
             }
         }
-        let report = |image| self.image_report(image, &damaged, &wrong, is_cut);
+        let is_open =
+            |layer: &Layer, entry| measured.get(&entry).is_some_and(|measured| is_open(layer, measured));
+        let report = |image| self.image_report(image, &damaged, &wrong, is_open);
         let images: Vec<ImageReport> = self.images().iter().map(report).collect();
         let worst =
             images.iter().map(|image| image.verdict).chain(blobs.iter().map(|blob| blob.verdict)).max();
@@ -314,7 +319,7 @@ impl<S: Source + Clone> Archive<S> {
         image: &Image,
         damaged: &BTreeSet<usize>,
         wrong: &HashMap<&str, Verdict>,
-        is_cut: impl Fn(usize) -> bool,
+        is_open: impl Fn(&Layer, usize) -> bool,
     ) -> ImageReport {
         let manifest = image.digest.as_deref().and_then(digest::blob_path);
         let manifest = manifest.and_then(|path| self.members.index.resolve(&path));
@@ -337,7 +342,7 @@ impl<S: Source + Clone> Archive<S> {
         let unproven = image
             .layers
             .iter()
-            .any(|layer| layer.entry.is_some_and(|entry| is_cut(entry) || is_unproven(layer)));
+            .any(|layer| layer.entry.is_some_and(|entry| is_open(layer, entry) || is_unproven(layer)));
         let proof = if unproven { Verdict::Unproven } else { Verdict::Intact };
         let verdict = of_members.max(proof).max(of_findings.unwrap_or(Verdict::Intact));
         ImageReport { id: image.id.clone(), names: image.names.clone(), verdict }
@@ -414,6 +419,17 @@ fn is_of_limit(error: &Error) -> bool {
     error.code() == Code::LimitExceeded
 }
 
+/// Whether it is not known if a layer is what its digests say: it is cut off, or was measured by the algorithms of another image,
+/// which states others.
+fn is_open(layer: &Layer, measured: &Measured) -> bool {
+    let is_other = |stated: &Option<String>, measured: &str| {
+        stated.as_ref().is_some_and(|stated| Algorithm::of(stated) != Algorithm::of(measured))
+    };
+    let content = measured.content.as_ref();
+    is_other(&layer.digest, &measured.digest)
+        || content.map_or_else(is_of_limit, |content| is_other(&layer.diff_id, &content.digest))
+}
+
 fn digest_mismatch(path: &str, stated: &str, actual: &str, severity: Severity) -> Finding {
     Finding::new(
         FindingCode::DigestMismatch,
@@ -465,7 +481,7 @@ fn check_layer(image: &Image, layer: &Layer, measured: &Measured, note: &mut dyn
     let is_encrypted = layer.is_encrypted();
     if let Some(diff_id) =
         layer.diff_id.as_ref().filter(|diff_id| **diff_id != content.digest && !is_encrypted)
-        && Algorithm::of(diff_id).is_some()
+        && Algorithm::of(diff_id) == Algorithm::of(&content.digest)
     {
         let sentence = format!(
             "The layer {} is not the one that the config lists: its diff ID is {}.",

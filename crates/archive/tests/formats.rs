@@ -8,7 +8,7 @@
 
 use std::rc::Rc;
 
-use longshore_archive::{Archive, Code, FindingCode, Format, OtherKind, Source, sha256};
+use longshore_archive::{Archive, Code, ConfigChanges, FindingCode, Format, OtherKind, Source, sha256};
 use longshore_fixtures::{
     Content, Entry, ImageSpec, Layer, containerd_entries, docker_hybrid_entries, docker_legacy_entries,
     docker_v1, docker_v1_entries, oci, oci_entries, oci_platforms_entries, tar,
@@ -124,6 +124,45 @@ fn platforms_share_their_names_and_attestations_are_no_images() {
     assert_eq!(annotations["org.opencontainers.image.ref.name"], "2");
     let renamed = edit.archive.rename(&[]).unwrap();
     assert_eq!(names(&renamed.archive), names(&edit.archive));
+}
+
+#[test]
+fn a_manifest_json_that_cannot_be_read_stays_as_it_is() {
+    let images = [spec("app:1", "amd64"), spec("db:1", "arm64")];
+    let first = docker_hybrid_entries(&images).into_iter().find(|entry| entry.path == "manifest.json");
+    let Content::Bytes(first) = first.unwrap().content else { panic!("it is a document") };
+    let items: Vec<serde_json::Value> = serde_json::from_slice(&first).unwrap();
+    let [none, text, list] = [
+        r#"{"RepoTags":["x:1"]}"#,
+        r#"{"Config":"a.json","RepoTags":"x:1"}"#,
+        r#"{"Config":"a.json","Layers":{}}"#,
+    ];
+    for bad in [none, text, list] {
+        let bad: serde_json::Value = serde_json::from_str(bad).unwrap();
+        let document = serde_json::json!([items[1], items[0], bad]).to_string();
+        let mut entries = docker_hybrid_entries(&images);
+        let manifest = entries.iter_mut().find(|entry| entry.path == "manifest.json").unwrap();
+        manifest.content = Content::Bytes(document.clone().into());
+        let archive = open(tar(&entries));
+        assert_eq!(
+            (archive.format(), names(&archive)),
+            (Format::Oci, vec![vec!["app:1".to_owned()], vec!["db:1".to_owned()]])
+        );
+        let changes = ConfigChanges::read(r#"{"labels":{"a":"b"}}"#).unwrap();
+        let edits = [
+            archive.tag("app:1", "new:1").unwrap().archive,
+            archive.untag("app:1").unwrap().archive,
+            archive.remove("app:1").unwrap().archive,
+            archive.reconfigure("app:1", &changes).unwrap().archive,
+        ];
+        for edited in edits {
+            let mut kept = Vec::new();
+            let member = edited.member("manifest.json").unwrap();
+            kept.resize(usize::try_from(member.len()).unwrap(), 0);
+            member.read_at(0, &mut kept).unwrap();
+            assert_eq!(String::from_utf8(kept).unwrap(), document);
+        }
+    }
 }
 
 #[test]

@@ -18,7 +18,8 @@ use longshore_archive::{
     TarIndex, Verdict, index_layer, measure, merge, sha256,
 };
 use longshore_fixtures::{
-    Content, Entry, ImageSpec, Kind, Layer, docker_legacy, docker_legacy_entries, oci_entries, tar,
+    Content, Entry, ImageSpec, Kind, Layer, docker_hybrid_entries, docker_legacy, docker_legacy_entries,
+    oci_entries, tar,
 };
 
 type Bytes = Rc<Vec<u8>>;
@@ -86,10 +87,18 @@ fn sizes_that_make_no_sense_are_refused() {
     assert_eq!(size(b"\x80\0\0\0\x80\0\0\0\0\0\0\0"), Code::InvalidTar);
     assert_eq!(size(b"\x80\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"), Code::InvalidTar);
     assert_eq!(size(b"-0000000001\0"), Code::InvalidTar);
+    // What counts to Go, and not to some: a sign, and the first bytes of a number that is too long.
+    assert_eq!(size(b"+0000000001\0"), Code::InvalidTar);
+    assert_eq!(size(b"\x80\x01\0\0\0\0\0\0\0\0\x02\0"), Code::InvalidTar);
+    assert_eq!(size(b"\xc0\0\0\0\0\0\0\0\0\0\0\0"), Code::InvalidTar);
     assert_eq!(size(b"0x10\0\0\0\0\0\0\0\0"), Code::InvalidTar);
     // What could be, but is not there.
     assert_eq!(size(b"\x80\0\0\0\0\x1f\xff\xff\xff\xff\xff\xff"), Code::Truncated);
     assert_eq!(size(b"77777777777\0"), Code::Truncated);
+    // Blanks on both sides, and what follows a NUL, are nothing.
+    assert_eq!(size(b"\0\0 77777777 "), Code::Truncated);
+    assert_eq!(size(b"777777777\0 x"), Code::Truncated);
+    assert_eq!(size(b"777777 77\0 x"), Code::InvalidTar);
 }
 
 #[test]
@@ -157,6 +166,42 @@ fn of_extension_headers_gnus_names_count_for_most_and_the_last_pax_header() {
         assert_eq!((&*outside(number).path, outside(number).link.as_deref()), (path, link));
         let inside = layer.entry(number).unwrap();
         assert_eq!((&*inside.path, inside.link.as_deref()), (path, link));
+    }
+}
+
+/// As Go's `archive/tar` has it: without a map, or by a version that nobody knows, a file is one like any other, and has its own
+/// name.
+#[test]
+fn a_name_of_a_sparse_file_is_that_of_a_sparse_file_only() {
+    let record = |(key, value): &(&str, &str)| (format!("GNU.sparse.{key}"), (*value).to_owned());
+    let plain: [&[(&str, &str)]; 5] = [
+        &[],
+        &[("realsize", "3")],
+        &[("major", "2"), ("minor", "0"), ("map", "none")],
+        &[("major", "1"), ("minor", "1"), ("size", "none")],
+        &[("major", "0")],
+    ];
+    let sparse: [&[(&str, &str)]; 4] = [
+        &[("map", "0,3"), ("size", "5"), ("realsize", "4")],
+        &[("offset", "0"), ("numbytes", "3"), ("realsize", "5")],
+        &[("major", "0"), ("minor", "1"), ("map", "0,3"), ("size", "5")],
+        &[("major", "1"), ("minor", "0"), ("realsize", "5")],
+    ];
+    for (records, is_sparse) in plain.iter().map(|of| (of, false)).chain(sparse.iter().map(|of| (of, true))) {
+        let mut content = b"abc".to_vec();
+        if records.first() == Some(&("major", "1")) && is_sparse {
+            content.splice(..0, b"1\n0\n3\n".iter().copied().chain([0; 506]));
+        }
+        let mut entry = Entry::file("a", content);
+        entry.pax = records.iter().chain(&[("name", "b")]).map(record).collect();
+        let bytes = tar(&[entry]);
+        let expected = if is_sparse { ("b", EntryKind::Sparse) } else { ("a", EntryKind::File) };
+        let entries = TarIndex::read(&bytes).unwrap();
+        let outside = &entries.entries()[0];
+        assert_eq!((&*outside.path, outside.kind), expected, "{records:?}");
+        let layer = index_layer(Recipe::whole(Rc::new(bytes)), Limits::default()).unwrap();
+        let inside = layer.entry(0).unwrap();
+        assert_eq!((&*inside.path, inside.size), (expected.0, if is_sparse { 5 } else { 3 }), "{records:?}");
     }
 }
 
@@ -271,6 +316,14 @@ fn one_path_many_times_is_linear() {
     assert_eq!(open(flat(edit.archive.recipe())).images(), edit.archive.images());
     let report = archive.verify(Limits::default()).unwrap();
     assert_eq!(report.verdict, Verdict::Ambiguous);
+}
+
+#[test]
+fn one_config_many_times_in_many_images_is_linear() {
+    let manifest = format!("[{}]", vec![r#"{"Config":"c"}"#; 60_000].join(","));
+    let archive = open(listed(&manifest, &vec![tiny_config(); 60_000]));
+    assert_eq!(archive.images().len(), 60_000);
+    assert_eq!(archive.blobs_to_measure().len(), 60_000);
 }
 
 #[test]
@@ -457,6 +510,23 @@ fn one_image_of_many_names_is_linear() {
     let rule = RenameRule { from: String::new(), to: "r.example".into() };
     let edit = archive.rename(&[rule]).unwrap();
     assert_eq!(edit.changes.len(), 50_000);
+}
+
+#[test]
+fn an_index_of_many_names_is_linear() {
+    let names: Vec<String> = (0..10_000).map(|number| format!("a:{number}")).collect();
+    let mut image = ImageSpec::untagged();
+    image.names.clone_from(&names);
+    let mut entries = docker_hybrid_entries(&[image]);
+    for entry in entries.iter_mut().filter(|entry| entry.path == "index.json") {
+        let Content::Bytes(bytes) = &mut entry.content else { panic!("it is a document") };
+        // In full, and in the annotation that is for tags.
+        let text = String::from_utf8(bytes.clone()).unwrap();
+        *bytes = text.replace("io.containerd.image.name", "other").into();
+    }
+    let archive = open(tar(&entries));
+    assert_eq!(archive.images()[0].names.len(), names.len());
+    assert!(codes(&archive).iter().all(|code| *code != FindingCode::NamesDisagree));
 }
 
 #[test]

@@ -13,9 +13,10 @@ use std::collections::BTreeSet;
 
 use longshore_archive::{Code, ConfigChanges, Image, Limits};
 use longshore_fixtures::{
-    ImageSpec, Layer, containerd, crane, docker_hybrid, docker_legacy, docker_v1, oci, oci_platforms,
+    ImageSpec, Layer, containerd, crane, docker_hybrid, docker_legacy, docker_legacy_entries, docker_v1, oci,
+    oci_platforms,
 };
-use opened::{bytes_of, members, open, orphans};
+use opened::{below_dot, bytes_of, members, open, orphans, verdicts};
 use saving::Open;
 
 const CHANGES: &str = r#"{"labels":{"edited":"yes"},"env":{"EDITED":"1"},"created":"2024-02-29T12:00:00Z"}"#;
@@ -77,6 +78,13 @@ fn images() -> [ImageSpec; 3] {
         ImageSpec::new("db:5").label("a", "b"),
         ImageSpec { layers: vec![Layer::files(&[("other", "3")])], ..ImageSpec::new("other:3") },
     ]
+}
+
+#[test]
+fn who_loaded_it_goes_on_loading_it() {
+    let archive = open(below_dot(docker_legacy_entries(&images()[..1])));
+    let edited = archive.reconfigure("app:1", &changes(CHANGES)).unwrap().archive;
+    assert_eq!(verdicts(&edited), verdicts(&archive));
 }
 
 #[test]

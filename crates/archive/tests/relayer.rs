@@ -15,10 +15,10 @@ use std::collections::BTreeSet;
 
 use longshore_archive::{Archive, Code, Image, Limits, Source, Verdict};
 use longshore_fixtures::{
-    Entry, ImageSpec, Layer, containerd, crane, docker_hybrid, docker_legacy, docker_v1, oci, oci_platforms,
-    skopeo, tar,
+    Entry, ImageSpec, Layer, containerd, crane, docker_hybrid, docker_legacy, docker_legacy_entries,
+    docker_v1, oci, oci_platforms, skopeo, tar,
 };
-use opened::{bytes_of, members, open, orphans};
+use opened::{below_dot, bytes_of, members, open, orphans, verdicts};
 use rewriting::{How, relayered};
 use saving::Open;
 
@@ -137,6 +137,14 @@ fn archives() -> Vec<(&'static str, Vec<u8>)> {
         ("crane", crane(&images)),
         ("oci", oci(&images)),
     ]
+}
+
+#[test]
+fn who_loaded_it_goes_on_loading_it() {
+    let archive = open(below_dot(docker_legacy_entries(&images())));
+    for squashed in each(&archive, "below a dot", &How::Squash(0)) {
+        assert_eq!(verdicts(&squashed), verdicts(&archive));
+    }
 }
 
 #[test]

@@ -109,6 +109,17 @@ fn a_layout_gets_a_manifest_json() {
     assert_eq!(again.format().as_str(), "docker-oci");
     assert!(again.findings().is_empty(), "{:?}", again.findings());
     assert_eq!(again.images()[1].names[0].to_string(), "db:5");
+
+    // containerd finds what is below a dot by names without one.
+    let mut entries = oci_entries(&images());
+    entries.retain(|entry| entry.path != "oci-layout");
+    for entry in &mut entries {
+        entry.path.insert_str(0, "./");
+    }
+    let again = repaired(&open(tar(&entries)), &[Repair::Manifest]);
+    let read = again.compatibility(&[], false, &HashMap::new());
+    let containerd = read.iter().find(|read| read.reader == Reader::Docker25Containerd).unwrap();
+    assert_eq!(containerd.verdict, LoadVerdict::Loads, "{:?}", containerd.reason);
 }
 
 #[test]

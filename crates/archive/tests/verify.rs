@@ -8,7 +8,9 @@
 
 use std::rc::Rc;
 
-use longshore_archive::{Archive, FindingCode, Limits, Report, Role, Severity, Source, Verdict, sha256};
+use longshore_archive::{
+    Algorithm, Archive, FindingCode, Limits, Report, Role, Severity, Source, Verdict, sha256,
+};
 use longshore_fixtures::{
     Content, Entry, ImageSpec, Kind, Layer, containerd, crane, docker_hybrid, docker_hybrid_entries,
     docker_legacy, docker_legacy_entries, docker_v1, oci, oci_entries, oci_platforms, skopeo, tar,
@@ -89,6 +91,26 @@ fn a_diff_id_that_nobody_can_compute_proves_nothing() {
     bytes[at - 2] = b'5';
     let report = verify(bytes);
     assert_eq!((report.verdict, errors(&report)), (Verdict::Unproven, vec![]));
+}
+
+/// A layer is measured once: what another image says of it by another algorithm stays open.
+#[test]
+fn a_diff_id_by_another_algorithm_is_no_mismatch() {
+    let layer = tar(&[Entry::file("file", "content")]);
+    let digests = [sha256(&layer), Algorithm::Sha512.digest(&layer)];
+    let configs = digests.map(|digest| format!(r#"{{"os":"linux","rootfs":{{"diff_ids":["{digest}"]}}}}"#));
+    let item = |number: usize| {
+        format!(r#"{{"Config":"{number}","RepoTags":["app:{number}"],"Layers":["layer.tar"]}}"#)
+    };
+    let report = verify(tar(&[
+        Entry::file("0", configs[0].as_str()),
+        Entry::file("1", configs[1].as_str()),
+        Entry::file("layer.tar", layer),
+        Entry::file("manifest.json", format!("[{},{}]", item(0), item(1))),
+    ]));
+    assert_eq!((report.verdict, errors(&report)), (Verdict::Unproven, vec![]));
+    let verdicts: Vec<_> = report.images.iter().map(|image| image.verdict).collect();
+    assert_eq!(verdicts, [Verdict::Intact, Verdict::Unproven]);
 }
 
 /// Bends the layer with that number of the members.

@@ -112,6 +112,58 @@ fn docker_1_9_gets_configs() {
     }
 }
 
+/// The config that Docker makes of an image whose `json` that is.
+fn config_of(json: &str) -> String {
+    use longshore_fixtures::Entry;
+    let id = "0123456789abcdef".repeat(4);
+    let archive = open(longshore_fixtures::tar(&[
+        Entry::file(format!("{id}/json"), json),
+        Entry::file(format!("{id}/layer.tar"), longshore_fixtures::tar(&[])),
+        Entry::file("repositories", format!(r#"{{"app":{{"1":"{id}"}}}}"#)),
+    ]));
+    let written = all(&archive, Target::Docker);
+    let config = String::from_utf8(written.config(0).unwrap().to_vec()).unwrap();
+    config.replace(written.images()[0].layers[0].diff_id.as_ref().unwrap(), "DIFF")
+}
+
+/// As Docker 20.10 made them; `tests/interop/convert.test.mjs` asks it.
+#[test]
+fn configs_for_docker_1_9_are_written_as_go_writes() {
+    let container = r#"{ "Cmd": ["a && b <c>\u2028\"& "], "Healthcheck": {}, "Labels": {"b": "", "a": ""} }"#;
+    let json = |version: &str| {
+        format!(
+            r#"{{ "id": "x", "os": "linux", {version} "unknown": [1.0, "&"], "container_config": {container},
+                "created": "2014-10-13T21:19:18.674353810Z", "Size": 5, "author": "" }}"#
+        )
+    };
+    let history = r#""history":[{"created":"2014-10-13T21:19:18.67435381Z","created_by":"a \u0026\u0026 b \u003cc\u003e\u2028\"\u0026 "}]"#;
+    let rootfs = r#""rootfs":{"type":"layers","diff_ids":["DIFF"]}"#;
+    let written = r#"{"Cmd":["a \u0026\u0026 b \u003cc\u003e\u2028\"\u0026 "],"Healthcheck":{},"Labels":{"b":"","a":""}}"#;
+    for version in ["1.8.3", "1.9.1-rc1", "2"] {
+        let version_key = format!(r#""docker_version": "{version}","#);
+        assert_eq!(
+            config_of(&json(&version_key)),
+            format!(
+                r#"{{"author":"","container_config":{written},"created":"2014-10-13T21:19:18.674353810Z","docker_version":"{version}",{history},"os":"linux",{rootfs},"unknown":[1.0,"\u0026"]}}"#
+            )
+        );
+    }
+    // Before, and where nobody says, what nobody knows is left out, and what is not there is put in.
+    let written = r#"{"Hostname":"","Domainname":"","User":"","AttachStdin":false,"AttachStdout":false,"AttachStderr":false,"Tty":false,"OpenStdin":false,"StdinOnce":false,"Env":null,"Cmd":["a \u0026\u0026 b \u003cc\u003e\u2028\"\u0026 "],"Healthcheck":{},"Image":"","Volumes":null,"WorkingDir":"","Entrypoint":null,"OnBuild":null,"Labels":{"a":"","b":""}}"#;
+    for (version, kept) in [
+        ("", ""),
+        (r#""docker_version": "1.8.3-dev","#, r#""docker_version":"1.8.3-dev","#),
+        (r#""docker_version": "1.6","#, r#""docker_version":"1.6","#),
+    ] {
+        assert_eq!(
+            config_of(&json(version)),
+            format!(
+                r#"{{"container_config":{written},"created":"2014-10-13T21:19:18.67435381Z",{kept}{history},"os":"linux",{rootfs}}}"#
+            )
+        );
+    }
+}
+
 fn platforms() -> Open {
     let spec = |architecture: &str| {
         let mut spec = ImageSpec::new("app:1").layer(Layer::files(&[("arch", architecture)]));
@@ -301,7 +353,11 @@ impl Layout {
 
     /// An image of one layer; its descriptor.
     fn image(&mut self, architecture: &str, media_type: &str) -> String {
-        let layer = longshore_fixtures::tar(&[longshore_fixtures::Entry::file("file", architecture)]);
+        self.image_of(architecture, architecture, media_type)
+    }
+
+    fn image_of(&mut self, content: &str, architecture: &str, media_type: &str) -> String {
+        let layer = longshore_fixtures::tar(&[longshore_fixtures::Entry::file("file", content)]);
         let (layer, len) = self.blob(layer);
         let (config, config_len) = self.blob(format!(
             r#"{{"os":"linux","architecture":"{architecture}","rootfs":{{"type":"layers","diff_ids":["{layer}"]}}}}"#
@@ -399,6 +455,129 @@ fn names_lead_to_what_they_led_to() {
     assert_eq!(named(&legacy)[0].1, ["one:1", "three:1", "two:1"]);
 }
 
+/// Each descriptor of `index.json`: which of `tops` it is, and its name.
+fn listed(archive: &Open, tops: &[&String]) -> Vec<(usize, Option<String>)> {
+    let entry = &archive.index().entries()[archive.index().find("index.json").unwrap()];
+    let mut bytes = vec![0; usize::try_from(entry.size).unwrap()];
+    archive.recipe().read_at(entry.data, &mut bytes).unwrap();
+    let index: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+    let one = |descriptor: &serde_json::Value| {
+        let digest = descriptor["digest"].as_str().unwrap();
+        let name = descriptor["annotations"]["org.opencontainers.image.ref.name"].as_str();
+        let name = name.map(|name| name.trim_start_matches("docker.io/library/").to_owned());
+        (tops.iter().position(|top| top.contains(digest)).unwrap(), name)
+    };
+    index["manifests"].as_array().unwrap().iter().map(one).collect()
+}
+
+/// As of two tags of which amd64 alone was built anew between them.
+#[test]
+fn a_name_means_what_its_own_index_lists() {
+    let mut layout = Layout(Vec::new());
+    let [old, arm64] = ["amd64", "arm64"].map(|name| layout.image(name, PLAIN));
+    let new = layout.image_of("built anew", "amd64", PLAIN);
+    let other = layout.image("s390x", PLAIN);
+    let (first, second) = (layout.index(&[&arm64, &old]), layout.index(&[&new, &arm64]));
+    let tops = [&first, &second, &other];
+    let archive = layout.open(&[(&first, "app:1"), (&second, "app:2"), (&other, "other:1")]);
+    let number = |descriptor: &String| {
+        let is_it = |digest: &String| descriptor.contains(digest.as_str());
+        archive.images().iter().position(|image| image.digest.as_ref().is_some_and(is_it)).unwrap()
+    };
+    let [old, arm64, new] = [&old, &arm64, &new].map(number);
+    for (name, image) in [("app:1", old), ("app:2", new)] {
+        assert_eq!(archive.find(name).unwrap(), image, "{name}");
+        let mut chosen = archive.choose(name).unwrap();
+        chosen.sort_unstable();
+        let mut expected = [arm64, image];
+        expected.sort_unstable();
+        assert_eq!(chosen, expected, "{name}");
+    }
+    let entries = |edit: longshore_archive::Result<longshore_archive::Edit<_>>| {
+        let entries = listed(&edit.unwrap().archive, &tops);
+        entries.into_iter().map(|(top, name)| (top, name.unwrap_or_default())).collect::<Vec<_>>()
+    };
+    let expect = |names: &[(usize, &str)]| {
+        names.iter().map(|(top, name)| (*top, (*name).to_owned())).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        entries(archive.tag("app:1", "x:1")),
+        expect(&[(0, "app:1"), (0, "x:1"), (1, "app:2"), (2, "other:1")])
+    );
+    assert_eq!(
+        entries(archive.tag("app:2", "x:1")),
+        expect(&[(0, "app:1"), (1, "app:2"), (1, "x:1"), (2, "other:1")])
+    );
+    // A name moves from one to the other, though they share an image.
+    assert_eq!(
+        entries(archive.tag("app:2", "app:1")),
+        expect(&[(0, ""), (1, "app:2"), (1, "app:1"), (2, "other:1")])
+    );
+    assert_eq!(archive.tag("app:2", "app:2").unwrap_err().code(), Code::DuplicateReference);
+    let rule =
+        |from: &str, to: &str| [longshore_archive::RenameRule { from: from.to_owned(), to: to.to_owned() }];
+    assert_eq!(
+        entries(archive.rename(&rule("app", "team"))),
+        expect(&[(0, "team:1"), (1, "team:2"), (2, "other:1")])
+    );
+    assert_eq!(archive.rename(&rule("app:1", "app:2")).unwrap_err().code(), Code::DuplicateReference);
+    // The other index would go on listing the image for arm64.
+    assert_eq!(archive.remove("app:1").unwrap_err().code(), Code::InvalidArgument);
+    assert_eq!(archive.remove("other:1").unwrap().archive.images().len(), 3);
+    let is_of_names =
+        |finding: &&longshore_archive::Finding| finding.code == longshore_archive::FindingCode::DuplicateName;
+    assert_eq!(archive.findings().iter().find(is_of_names), None);
+}
+
+#[test]
+fn a_name_leaves_what_is_no_image() {
+    let chart = r#"{"schemaVersion":2,"artifactType":"application/chart","config":{"mediaType":"application/chart","digest":"DIGEST","size":2},"layers":[]}"#;
+    for is_there in [false, true] {
+        let mut layout = Layout(Vec::new());
+        let base = layout.image("amd64", PLAIN);
+        let (config, _) = layout.blob("{}");
+        let (digest, size) = layout.blob(chart.replace("DIGEST", &config));
+        if !is_there {
+            layout.0.pop();
+        }
+        let other = format!(
+            r#"{{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"{digest}","size":{size}}}"#
+        );
+        let archive = layout.open(&[(&other, "app:1"), (&base, "base:1")]);
+        assert_eq!((archive.images().len(), archive.others().len()), (1, 1));
+        let tagged = archive.tag("base:1", "app:1").unwrap().archive;
+        let name = |name: &str| Some(name.to_owned());
+        assert_eq!(
+            listed(&tagged, &[&other, &base]),
+            [(0, None), (1, name("base:1")), (1, name("app:1"))],
+            "{is_there}"
+        );
+        assert!(tagged.others()[0].names.is_empty());
+    }
+}
+
+#[test]
+fn a_name_goes_where_the_name_before_it_leads() {
+    let mut layout = Layout(Vec::new());
+    let [amd64, arm64, s390x] = ["amd64", "arm64", "s390x"].map(|name| layout.image(name, PLAIN));
+    let (first, second) = (layout.index(&[&arm64, &amd64]), layout.index(&[&amd64, &s390x]));
+    let tops = [&first, &second, &amd64];
+    let archive = layout.open(&[(&first, "one:1"), (&second, "two:1"), (&amd64, "three:1")]);
+    for (number, name) in ["one:1", "two:1", "three:1"].into_iter().enumerate() {
+        let tagged = listed(&archive.tag(name, "x:1").unwrap().archive, &tops);
+        let new: Vec<_> = tagged.iter().filter(|(_, name)| name.as_deref() == Some("x:1")).collect();
+        assert_eq!(new, [&(number, Some("x:1".to_owned()))], "{name}");
+        assert_eq!(archive.choose(name).unwrap().len(), [2, 2, 1][number], "{name}");
+    }
+    // By its ID, the image itself is meant.
+    let number = archive.find("three:1").unwrap();
+    let tagged = archive.tag(&archive.images()[number].id, "x:1").unwrap().archive;
+    assert_eq!(tagged.choose("x:1").unwrap(), [number]);
+    let moved = archive.tag("three:1", "one:1").unwrap().archive;
+    assert_eq!(moved.choose("one:1").unwrap(), [number]);
+    assert_eq!(named(&moved)[1].1, [""; 0]);
+}
+
 #[test]
 fn an_image_with_two_manifests_keeps_each_name_once() {
     let mut layout = Layout(Vec::new());
@@ -442,6 +621,55 @@ fn a_layer_that_stays_keeps_its_annotations() {
     let written = open(save_some(&[(&layout.open(&[(&image, "app:1")]), 0)], Target::Oci, None).unwrap());
     assert_clean(&written, "another config");
     assert_eq!(written.images()[0].layers[0].media_type, PLAIN);
+}
+
+#[test]
+fn what_is_said_of_an_image_stays_where_its_layers_are_packed_anew() {
+    const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+    const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+    let mut layout = Layout(Vec::new());
+    let (subject, _) = layout.blob("{}");
+    let images = ["amd64", "arm64", "s390x"].map(|architecture| {
+        let (layer, len) = layout.blob(tar(&[longshore_fixtures::Entry::file("file", architecture)]));
+        let (config, config_len) = layout.blob(format!(
+            r#"{{"os":"linux","architecture":"{architecture}","rootfs":{{"type":"layers","diff_ids":["{layer}"]}}}}"#
+        ));
+        let (digest, size) = layout.blob(format!(
+            r#"{{"schemaVersion":2,"mediaType":"{MANIFEST}","artifactType":"application/app","config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{config}","size":{config_len},"annotations":{{"of":"config"}}}},"layers":[{{"mediaType":"{PLAIN}","digest":"{layer}","size":{len}}}],"subject":{{"mediaType":"application/app","digest":"{subject}","size":2}},"annotations":{{"of":"manifest"}}}}"#
+        ));
+        // What a descriptor has of what it leads to is true of that alone.
+        format!(r#"{{"mediaType":"{MANIFEST}","digest":"{digest}","size":{size},"data":"eA=="}}"#)
+    });
+    let (digest, size) = layout.blob(format!(
+        r#"{{"schemaVersion":2,"mediaType":"{INDEX}","manifests":[{}],"annotations":{{"of":"index"}}}}"#,
+        images.join(",")
+    ));
+    let index = format!(r#"{{"mediaType":"{INDEX}","digest":"{digest}","size":{size}}}"#);
+    let archive = layout.open(&[(&index, "app:1")]);
+    assert_eq!(archive.images().len(), 3);
+
+    let value = |archive: &Open, digest: &str| -> serde_json::Value {
+        let member = archive.member(&format!("blobs/{}", digest.replace(':', "/"))).unwrap();
+        let mut bytes = vec![0; usize::try_from(member.len()).unwrap()];
+        member.read_at(0, &mut bytes).unwrap();
+        serde_json::from_slice(&bytes).unwrap()
+    };
+    for (images, packing) in [(0..3, Some(Packing::Gzip)), (0..2, None)] {
+        let images: Vec<_> = images.map(|image| (&archive, image)).collect();
+        let written = open(save_some(&images, Target::Oci, packing).unwrap());
+        for image in written.images() {
+            let manifest = value(&written, image.digest.as_ref().unwrap());
+            assert_eq!(manifest["annotations"]["of"], "manifest");
+            assert_eq!(manifest["artifactType"], "application/app");
+            assert_eq!(manifest["subject"]["digest"], subject.as_str());
+            assert_eq!(manifest["config"]["annotations"]["of"], "config");
+        }
+        let index = value(&written, written.images()[0].index.as_ref().unwrap());
+        assert_eq!(index["annotations"]["of"], "index");
+        for descriptor in index["manifests"].as_array().unwrap() {
+            assert_eq!(descriptor.get("data").is_some(), packing.is_none());
+        }
+    }
 }
 
 #[test]

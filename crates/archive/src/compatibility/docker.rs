@@ -111,7 +111,8 @@ fn type_flaw<S: Source + Clone>(facts: &Facts<'_, S>) -> Option<Flaw> {
     const TYPE: u64 = 156;
     // What would be the directory itself is passed over before that.
     let odd = |entry: &&Entry| {
-        matches!(entry.kind, EntryKind::Other | EntryKind::Sparse) && clean(&entry.path) != "."
+        (entry.is_contiguous || matches!(entry.kind, EntryKind::Other | EntryKind::Sparse))
+            && clean(&entry.path) != "."
     };
     facts.entries().iter().filter(odd).find_map(|entry| {
         let [kind] = facts.bytes_at(entry.header + TYPE)?;

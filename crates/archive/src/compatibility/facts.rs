@@ -1,12 +1,13 @@
 //! What the readers share: the members by name, `manifest.json`, and what is known of layers.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 
 use crate::compression::Compression;
 use crate::digest::digest;
 use crate::error::Code;
-use crate::files::{Odd, Oddity};
+use crate::files::{MAX_NAME, MAX_PATH, Odd, Oddity};
 use crate::json::{self, Object};
 use crate::measure::Measured;
 use crate::members::Members;
@@ -14,9 +15,6 @@ use crate::source::Source;
 use crate::tar::{BLOCK, Entry, EntryKind, beside, clean};
 
 use super::{Flaw, Reader};
-
-/// The longest name of a file on Linux, in bytes.
-const MAX_FILE_NAME: usize = 255;
 
 /// The longest window of a zstd frame that Go's decoder takes, 512 MiB, as the frame's header states it.
 const MAX_ZSTD_WINDOW: u8 = 19 << 3;
@@ -31,7 +29,7 @@ pub(super) struct Facts<'a, S> {
     pub(super) trailing: bool,
     /// The first member of each name.
     first: HashMap<String, usize>,
-    /// The last regular file of each name.
+    /// The last regular file of each name, by its type a plain one.
     last: HashMap<String, usize>,
     /// The last symbolic link of each name, as it is written.
     links: HashMap<Rc<str>, usize>,
@@ -43,7 +41,7 @@ impl<'a, S: Source + Clone> Facts<'a, S> {
         for (number, entry) in members.index.entries().iter().enumerate() {
             let name = clean(&entry.path);
             match entry.kind {
-                EntryKind::File => _ = last.insert(name.clone(), number),
+                EntryKind::File if !entry.is_contiguous => _ = last.insert(name.clone(), number),
                 EntryKind::Symlink => _ = links.insert(entry.path.clone(), number),
                 _ => {}
             }
@@ -82,20 +80,24 @@ impl<'a, S: Source + Clone> Facts<'a, S> {
     pub(super) fn unpacking_flaw(&self, any_path: bool) -> Option<Flaw> {
         let inside = |path: &str| clean(&format!("/{path}"));
         let mut seen = HashSet::new();
+        // By the hashes of their paths.
         let mut files = HashSet::new();
         for entry in self.entries() {
             let path = &*entry.path;
             let place = inside(path);
-            let directory = place.rsplit_once('/').map_or("", |(directory, _)| directory);
-            if files.contains(directory) || place.split('/').any(|name| name.len() > MAX_FILE_NAME) {
+            let above: Vec<u64> = ways(&place).collect();
+            let Some((own, above)) = above.split_last() else { continue };
+            let is_below_file = above.iter().any(|above| files.contains(above));
+            let has_long_name = place.split('/').any(|name| name.len() > MAX_NAME);
+            if is_below_file || has_long_name || place.len() > MAX_PATH {
                 return Some(Flaw::of_form(format!(
                     "The member \"{path}\" is below a file, or has a name that is too long for one."
                 )));
             }
-            if entry.kind == EntryKind::File {
-                files.insert(place.clone());
+            if matches!(entry.kind, EntryKind::File | EntryKind::HardLink) {
+                files.insert(*own);
             } else {
-                files.remove(&place);
+                files.remove(own);
             }
             if !any_path && leaves(path) {
                 return Some(Flaw::of_form(format!(
@@ -288,6 +290,16 @@ fn item(text: &str) -> Option<Item> {
         Some(_) => object.read("Config")?,
     };
     Some(Item { config, tags: list("RepoTags")?, layers: list("Layers")? })
+}
+
+/// The hashes of the ways to the directories above a path, from the root down, and of the path itself: no more work than the path is
+/// long.
+fn ways(path: &str) -> impl Iterator<Item = u64> {
+    let mut hasher = DefaultHasher::new();
+    path.split('/').map(move |name| {
+        name.hash(&mut hasher);
+        hasher.finish()
+    })
 }
 
 /// Whether a member's path leads out of the directory that it is unpacked into.

@@ -221,9 +221,13 @@ impl<S: Source + Clone> Indexing<S> {
         let Extensions { path, link, pax } = std::mem::take(&mut self.extensions);
         let Pax { path: pax_path, link: pax_link, size, uid, gid, user, group, mtime, xattrs, sparse, name } =
             pax;
-        let path = name.or(path).or(pax_path).unwrap_or_else(|| header.path_bytes().into_owned());
+        let path = path.or(pax_path).unwrap_or_else(|| header.path_bytes().into_owned());
+        let is_old_directory = is_old_directory(header, &path);
+        let is_known = |sparse: &SparseRecords| sparse.map_in().is_some();
+        let sparse = sparse.filter(|_| header.entry_type() != EntryType::GNUSparse).filter(is_known);
+        let path = name.filter(|_| sparse.is_some()).unwrap_or(path);
         let kind = match header.entry_type() {
-            EntryType::Regular if is_old_directory(header, &path) => FileKind::Directory,
+            EntryType::Regular if is_old_directory => FileKind::Directory,
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => FileKind::File,
             EntryType::Directory => FileKind::Directory,
             EntryType::Symlink => FileKind::Symlink,

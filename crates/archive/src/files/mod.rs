@@ -37,6 +37,7 @@ pub use layer::{FileEntry, FileKind, LayerIndex, RawXattr, SharedIndex, Xattr};
 pub use member::TarMember;
 pub use merge::{ChangeKind, Merging, merge};
 pub use odd::{Looking, Odd, Oddity};
+pub(crate) use odd::{MAX_NAME, MAX_PATH};
 pub use read::FileReader;
 pub use rewrite::{GoneFile, LayerPlan, Piece, Rewrite, Rewriting, RewrittenLayer};
 pub use search::{Match, Query, Search};

@@ -17,8 +17,8 @@ const HEADER: usize = 512;
 /// The most paths that are remembered, directories that no entry makes included. Beyond it nothing is noted.
 const MAX_PATHS: usize = 1 << 19;
 /// The longest name and the longest path of Linux.
-const MAX_NAME: usize = 255;
-const MAX_PATH: usize = 4095;
+pub(crate) const MAX_NAME: usize = 255;
+pub(crate) const MAX_PATH: usize = 4095;
 /// How much of an odd entry's path is kept.
 const MAX_SHOWN: usize = 256;
 

@@ -6,6 +6,7 @@ use super::stream::LayerStream;
 use crate::error::{Code, Error, Result};
 use crate::source::{MAX_LEN, Source};
 use crate::tar::BLOCK;
+use crate::tar::extensions::{SparseMapIn, version};
 use crate::tar::header::invalid;
 
 /// The most parts that a sparse file may have: the map of a real one has some hundreds.
@@ -26,7 +27,7 @@ impl SparseMap {
         let (mut end, mut sum) = (0, 0);
         for &(offset, len) in &self.parts {
             let next = offset.checked_add(len).filter(|&next| offset >= end && next <= size);
-            end = next.ok_or_else(|| invalid("The map of a sparse file makes no sense", at))?;
+            end = next.ok_or_else(|| no_map(at))?;
             sum += len;
         }
         if sum != stored {
@@ -54,37 +55,58 @@ impl SparseMap {
 /// What pax records say of a sparse file.
 #[derive(Debug, Default)]
 pub(super) struct SparseRecords {
-    /// Format 0.0 and 0.1.
-    map: SparseMap,
-    offset: Option<u64>,
-    size: Option<u64>,
-    major: u64,
+    major: Option<u8>,
+    minor: Option<u8>,
+    size: Option<Vec<u8>>,
+    real_size: Option<Vec<u8>>,
+    /// Format 0.1.
+    map: Vec<u8>,
+    /// Format 0.0: the same, gathered from records of their own.
+    pairs: Vec<u8>,
+    is_between: bool,
 }
 
 impl SparseRecords {
     /// Takes a record whose key begins with `GNU.sparse.`, this not included.
     pub(super) fn record(&mut self, key: &[u8], value: &[u8], at: u64) -> Result<()> {
-        let number = || number(value).ok_or_else(|| invalid("The map of a sparse file makes no sense", at));
         match key {
-            b"major" => self.major = number()?,
-            b"size" | b"realsize" => self.size = Some(number()?),
-            b"offset" => self.offset = Some(number()?),
-            b"numbytes" => {
-                let offset = self.offset.take().unwrap_or_default();
-                self.map.push(offset, number()?, at)?;
-            }
-            b"map" => {
-                let mut numbers = value.split(|&byte| byte == b',').filter(|part| !part.is_empty());
-                while let Some(offset) = numbers.next() {
-                    let pair = numbers.next().and_then(self::number).zip(self::number(offset));
-                    let (len, offset) =
-                        pair.ok_or_else(|| invalid("The map of a sparse file makes no sense", at))?;
-                    self.map.push(offset, len, at)?;
+            b"major" => self.major = Some(version(value)),
+            b"minor" => self.minor = Some(version(value)),
+            b"size" => self.size = Some(value.to_vec()),
+            b"realsize" => self.real_size = Some(value.to_vec()),
+            b"map" => self.map = value.to_vec(),
+            b"offset" | b"numbytes" => {
+                if self.is_between != (key == b"numbytes") || value.contains(&b',') {
+                    return Err(no_map(at));
                 }
+                self.is_between = !self.is_between;
+                if !self.pairs.is_empty() {
+                    self.pairs.push(b',');
+                }
+                self.pairs.extend_from_slice(value);
             }
             _ => {}
         }
         Ok(())
+    }
+
+    /// Where its map is; `None` for a file like any other.
+    pub(super) fn map_in(&self) -> Option<SparseMapIn> {
+        let has_map = !self.map.is_empty() || !self.pairs.is_empty();
+        SparseMapIn::of(self.major, self.minor, has_map)
+    }
+
+    /// The map that stands in the records.
+    fn map(&self, at: u64) -> Result<SparseMap> {
+        let text = if self.pairs.is_empty() { &self.map } else { &self.pairs };
+        let mut map = SparseMap::default();
+        let mut numbers = text.split(|&byte| byte == b',').map(number);
+        while let Some(offset) = numbers.next().filter(|_| !text.is_empty()) {
+            let pair = offset.zip(numbers.next().flatten());
+            let (offset, len) = pair.ok_or_else(|| no_map(at))?;
+            map.push(offset, len, at)?;
+        }
+        Ok(map)
     }
 
     /// The file's size and map, and how many of the `stored` bytes the map takes at their beginning, which are read.
@@ -94,9 +116,12 @@ impl SparseRecords {
         stored: u64,
         at: u64,
     ) -> Result<(u64, SparseMap, u64)> {
-        let size = self.size.ok_or_else(|| invalid("A sparse file does not state its size", at))?;
-        if self.major == 0 {
-            return Ok((size, self.map.checked(size, stored, at)?, 0));
+        let size = match self.size.as_ref().or(self.real_size.as_ref()) {
+            Some(size) => number(size).ok_or_else(|| no_map(at))?,
+            None => stored,
+        };
+        if self.map_in() != Some(SparseMapIn::Content) {
+            return Ok((size, self.map(at)?.checked(size, stored, at)?, 0));
         }
         // Format 1.0: decimal numbers on lines of their own, filled up to a whole block.
         let mut reading = Lines { stream, block: [0; 512], used: 512, read: 0, stored, at };
@@ -107,6 +132,10 @@ impl SparseRecords {
         let read = reading.read;
         Ok((size, map.checked(size, stored.saturating_sub(read), at)?, read))
     }
+}
+
+fn no_map(at: u64) -> Error {
+    invalid("The map of a sparse file makes no sense", at)
 }
 
 fn number(text: &[u8]) -> Option<u64> {
@@ -124,7 +153,7 @@ struct Lines<'a, S: Source + Clone> {
 
 impl<S: Source + Clone> Lines<'_, S> {
     fn number(&mut self) -> Result<u64> {
-        let wrong = invalid("The map of a sparse file makes no sense", self.at);
+        let wrong = no_map(self.at);
         let mut digits = Vec::new();
         loop {
             if self.used == self.block.len() {
@@ -153,7 +182,7 @@ pub(super) fn of_gnu<S: Source + Clone>(
     stored: u64,
     at: u64,
 ) -> Result<(u64, SparseMap)> {
-    let wrong = || invalid("The map of a sparse file makes no sense", at);
+    let wrong = || no_map(at);
     let gnu = header.as_gnu().ok_or_else(wrong)?;
     let mut map = SparseMap::default();
     let take = |map: &mut SparseMap, parts: &[GnuSparseHeader]| {

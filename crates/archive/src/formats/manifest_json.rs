@@ -50,7 +50,32 @@ pub(crate) fn read<S: Source + Clone>(
             "manifest.json lists no image. Docker loads such an archive without a word.",
         ));
     }
-    items.into_iter().enumerate().map(|(index, item)| image(members, index, item, findings)).collect()
+    // Whether it makes sense does not depend on what it names.
+    for (index, text) in items.iter().enumerate() {
+        item(index, text)?;
+    }
+    items.into_iter().enumerate().map(|(index, text)| image(members, index, text, findings)).collect()
+}
+
+/// What an item says.
+struct Item<'a> {
+    object: Object<'a>,
+    names: Vec<Name>,
+    config: String,
+    layers: Vec<String>,
+}
+
+fn item(index: usize, text: &str) -> Result<Item<'_>> {
+    let object = Object::parse(text).ok_or_else(|| invalid("an item of it is not an object"))?;
+    let names = names(&object, index)?;
+    let layers = match object.get("Layers") {
+        None => Vec::new(),
+        Some(_) => {
+            object.read("Layers").ok_or_else(|| invalid("the Layers of an item are not a list of names"))?
+        }
+    };
+    let config = object.read("Config").ok_or_else(|| invalid("an item of it has no Config"))?;
+    Ok(Item { object, names, config, layers })
 }
 
 fn invalid(reason: &str) -> Error {
@@ -73,10 +98,10 @@ fn missing<S: Source + Clone>(members: &Members<S>, what: &str, path: &str) -> E
 fn image<S: Source + Clone>(
     members: &Members<S>,
     index: usize,
-    item: &str,
+    text: &str,
     findings: &mut Vec<Finding>,
 ) -> Result<Image> {
-    let item = Object::parse(item).ok_or_else(|| invalid("an item of it is not an object"))?;
+    let Item { object: item, names, config: config_path, layers: paths } = item(index, text)?;
     if let Some(key) = item.duplicate_key() {
         findings.push(
             Finding::new(
@@ -90,16 +115,7 @@ fn image<S: Source + Clone>(
             .with("key", key),
         );
     }
-    let names = names(&item, index)?;
-    members.spend_items(names.len())?;
-    let paths: Vec<String> = match item.get("Layers") {
-        None => Vec::new(),
-        Some(_) => {
-            item.read("Layers").ok_or_else(|| invalid("the Layers of an item are not a list of names"))?
-        }
-    };
-    let config_path: String = item.read("Config").ok_or_else(|| invalid("an item of it has no Config"))?;
-    members.spend_items(paths.len())?;
+    members.spend_items(names.len() + paths.len())?;
     let config_entry =
         members.resolve(&config_path).ok_or_else(|| missing(members, "config", &config_path))?;
     let bytes = members.document(config_entry)?;

@@ -11,6 +11,7 @@ use crate::error::{Code, Error, Finding, FindingCode, Result, Severity};
 use crate::json::{self, Object};
 use crate::members::Members;
 use crate::model::{Image, Layer, Name, Other, is_foreign};
+use crate::reference::Reference;
 use crate::source::Source;
 use crate::write::{OCI_MANIFEST, descriptor};
 
@@ -31,12 +32,55 @@ struct Descriptor<'a> {
     images: Vec<usize>,
 }
 
+/// What one descriptor of the index leads to, under the name that it gives.
+#[derive(Debug, Clone)]
+pub(crate) struct Line {
+    pub(crate) name: Option<Name>,
+    /// The digest of the index for several platforms, where it leads to one.
+    pub(crate) index: Option<String>,
+    /// The images, by their numbers, in order.
+    pub(crate) images: Vec<usize>,
+}
+
+impl Line {
+    pub(crate) fn has(&self, image: usize) -> bool {
+        self.images.binary_search(&image).is_ok()
+    }
+}
+
+/// The indexes for several platforms by which images have their names; of several of one name, the last.
+pub(crate) struct NameIndexes<'a> {
+    lines: &'a [Line],
+    known: HashMap<String, usize>,
+}
+
+impl<'a> NameIndexes<'a> {
+    pub(crate) fn of(lines: &'a [Line]) -> Self {
+        let mut known = HashMap::new();
+        for (number, line) in lines.iter().enumerate().filter(|(_, line)| line.index.is_some()) {
+            let Some(name) = &line.name else { continue };
+            known.extend(line.images.iter().map(|&image| (Self::key(image, name), number)));
+        }
+        Self { lines, known }
+    }
+
+    pub(crate) fn get(&self, image: usize, name: &Name) -> Option<&'a String> {
+        self.lines.get(*self.known.get(&Self::key(image, name))?)?.index.as_ref()
+    }
+
+    fn key(image: usize, name: &Name) -> String {
+        format!("{image} {name}")
+    }
+}
+
 /// What an index says.
 pub(crate) struct Listing {
     /// What is no image, or not there.
     pub(crate) others: Vec<Other>,
     /// The names of each image.
     pub(crate) names: Vec<Vec<Name>>,
+    /// What each descriptor leads to.
+    pub(crate) lines: Vec<Line>,
     /// Layers that it has elsewhere than `manifest.json` does, each with the number of its image.
     pub(crate) copies: Vec<(usize, Layer)>,
     /// Why an image that it lists could not be read: the first such reason.
@@ -58,6 +102,7 @@ pub(crate) fn read<S: Source + Clone>(
     let listed = listed(members, &descriptors, images);
     let mut by_digest: HashMap<String, usize> = HashMap::new();
     let mut copies = Vec::new();
+    let mut lines = Vec::with_capacity(descriptors.len());
     for (number, image) in images.iter_mut().enumerate() {
         let Some((leaf, manifest)) = listed.get(number).copied().flatten() else { continue };
         by_digest.entry(leaf.descriptor.digest.clone()).or_insert(number);
@@ -68,7 +113,6 @@ pub(crate) fn read<S: Source + Clone>(
     for descriptor in &mut descriptors {
         descriptor.forget_others(images);
         let names: Vec<Name> = descriptor.name.iter().cloned().collect();
-        let mut seen = HashSet::new();
         let top = oci::Descriptor::read(descriptor.text).map(|top| top.digest);
         for leaf in &descriptor.leaves {
             if let (Found::Absent, Some(name), true) =
@@ -116,17 +160,20 @@ pub(crate) fn read<S: Source + Clone>(
                     }
                 },
             };
-            if seen.insert(number) {
-                descriptor.images.push(number);
+            if let Err(at) = descriptor.images.binary_search(&number) {
+                descriptor.images.insert(at, number);
             }
         }
+        let mut index = None;
         for &number in &descriptor.images {
             if let Some(image) = images.get_mut(number)
                 && image.digest != top
             {
                 image.index.clone_from(&top);
+                index.clone_from(&top);
             }
         }
+        lines.push(Line { name: descriptor.name.clone(), index, images: descriptor.images.clone() });
     }
     let mut names: Vec<Vec<Name>> = vec![Vec::new(); images.len()];
     let mut seen = HashSet::new();
@@ -138,7 +185,7 @@ pub(crate) fn read<S: Source + Clone>(
             }
         }
     }
-    Some(Listing { others, names, copies, unread })
+    Some(Listing { others, names, lines, copies, unread })
 }
 
 impl Descriptor<'_> {
@@ -240,12 +287,14 @@ fn image_of(leaf: &Leaf) -> Option<(&Leaf, &Manifest)> {
     }
 }
 
-/// The index with other names; `Ok(None)` where it has them already, or is no index. `names` is per image.
+/// The index with other names; `Ok(None)` where it has them already, or is no index. `names` is per image; those of `places`,
+/// as they are printed, go to the descriptor with that number, if there is one, and to no other that there is; what is no image loses them, too.
 pub(crate) fn rewrite<S: Source + Clone>(
     members: &Members<S>,
     bytes: &[u8],
     images: &[Image],
     names: &[Vec<Name>],
+    places: &HashMap<String, usize>,
 ) -> Result<Option<Vec<u8>>> {
     let Ok(document) = json::first_value(bytes) else { return Ok(None) };
     let Some((mut index, descriptors)) = descriptors(members, bytes, images, &mut Vec::new()) else {
@@ -257,8 +306,10 @@ pub(crate) fn rewrite<S: Source + Clone>(
         .enumerate()
         .flat_map(|(image, names)| names.iter().map(move |name| (image, name)))
         .collect();
-    let is_wanted = |descriptor: &Descriptor<'_>, name: &Name| {
-        descriptor.images.iter().any(|&image| wanted.contains(&(image, name)))
+    let place_of = |name: &Name| places.get(&name.to_string()).copied();
+    let is_wanted = |number: usize, descriptor: &Descriptor<'_>, name: &Name| {
+        place_of(name).is_none_or(|place| place == number)
+            && descriptor.images.iter().any(|&image| wanted.contains(&(image, name)))
     };
     // The descriptors of each image.
     let mut owned: Vec<Vec<usize>> = vec![Vec::new(); names.len()];
@@ -273,10 +324,13 @@ pub(crate) fn rewrite<S: Source + Clone>(
     // What becomes of each descriptor: kept (as it is, or renamed), or dropped.
     let mut kept: Vec<Option<Slot<'_>>> =
         descriptors.iter().map(|descriptor| Some(Slot::of(descriptor))).collect();
-    for (slot, descriptor) in kept.iter_mut().zip(&descriptors) {
-        let unwanted = descriptor.name.as_ref().is_some_and(|name| !is_wanted(descriptor, name));
+    for ((number, slot), descriptor) in kept.iter_mut().enumerate().zip(&descriptors) {
+        let unwanted = descriptor.name.as_ref().is_some_and(|name| !is_wanted(number, descriptor, name));
+        let is_moved = || descriptor.name.as_ref().and_then(place_of).is_some();
         if unwanted && !descriptor.images.is_empty() {
             *slot = None;
+        } else if unwanted && is_moved() {
+            *slot = Some(Slot::nameless(descriptor));
         }
     }
     for ((image, wanted), own) in names.iter().enumerate().zip(&owned) {
@@ -286,13 +340,20 @@ pub(crate) fn rewrite<S: Source + Clone>(
         let mut free: VecDeque<usize> = slots().filter(|(_, slot)| slot.is_none()).map(|(i, _)| i).collect();
         let is_nameless = |slot: Option<&Slot<'_>>| slot.is_some_and(|slot| slot.names.is_empty());
         free.extend(slots().filter(|(_, slot)| is_nameless(*slot)).map(|(i, _)| i));
+        let leads_here = |at: &usize| {
+            descriptors.get(*at).is_some_and(|descriptor| descriptor.images.binary_search(&image).is_ok())
+        };
         let last = own.last().copied();
         for name in wanted {
             if !there.insert(name) {
                 continue;
             }
             // A descriptor that lost its name takes the new one; one without a name takes it; else a copy does.
-            let Some(at) = free.pop_front().or(last) else {
+            let place = place_of(name).filter(leads_here);
+            let is_free =
+                |at: &usize| kept.get(*at).is_none_or(|slot| is_nameless(slot.as_ref()) || slot.is_none());
+            let at = place.or_else(|| std::iter::from_fn(|| free.pop_front()).find(is_free));
+            let Some(at) = at.or(last) else {
                 let id = images.get(image).map_or("", |image| &image.id);
                 let manifests = manifests.get_or_insert_with(|| manifests_by_config(members));
                 let (media_type, digest, size) = manifests.get(id).ok_or_else(|| not_listed(id))?;
@@ -493,6 +554,7 @@ fn descriptors<'a, S: Source + Clone>(
         };
         map.entry(key).or_default().push(number);
     }
+    let names = KnownNames::of(images);
     let mut known: HashSet<Finding> = findings.iter().cloned().collect();
     let mut followed = 0;
     let mut read = |text: &'a str| {
@@ -513,32 +575,62 @@ fn descriptors<'a, S: Source + Clone>(
             }
         }
         let own: Vec<usize> = own.into_iter().collect();
-        Some(Descriptor { text, name: name(&object, &own, images), leaves: walk.leaves, images: own })
+        Some(Descriptor { text, name: name(&object, &own, &names), leaves: walk.leaves, images: own })
     };
     let descriptors = manifests.into_iter().map(&mut read).collect::<Option<_>>()?;
     Some((index, descriptors))
 }
 
+/// The names that images have already, each image's own.
+struct KnownNames<'a> {
+    names: HashSet<(usize, &'a Name)>,
+    /// The first of each image with a tag, in the images' order.
+    by_tag: HashMap<&'a str, Vec<usize>>,
+    all: Vec<(usize, &'a Name)>,
+}
+
+impl<'a> KnownNames<'a> {
+    fn of(images: &'a [Image]) -> Self {
+        let (mut names, mut by_tag) = (HashSet::new(), HashMap::new());
+        let mut all: Vec<(usize, &Name)> = Vec::new();
+        for (image, name) in
+            images.iter().enumerate().flat_map(|(image, of)| of.names.iter().map(move |name| (image, name)))
+        {
+            names.insert((image, name));
+            let Some(tag) = name.reference().and_then(Reference::tag) else { continue };
+            let tagged: &mut Vec<usize> = by_tag.entry(tag).or_default();
+            if tagged.last().and_then(|&last| all.get(last)).is_none_or(|(last, _)| *last != image) {
+                tagged.push(all.len());
+                all.push((image, name));
+            }
+        }
+        Self { names, by_tag, all }
+    }
+
+    /// What some images have of that reference: it as a name, or as a tag alone, or else the first name with that tag.
+    fn find(&self, own: &[usize], reference: &str) -> Option<Name> {
+        for name in [Name::new(reference), Name::bare(reference)] {
+            if own.iter().any(|&image| self.names.contains(&(image, &name))) {
+                return Some(name);
+            }
+        }
+        let tagged = self.by_tag.get(reference)?;
+        let image_of = |at: &usize| self.all.get(*at).map_or(0, |&(image, _)| image);
+        let found = own.iter().find_map(|image| tagged.binary_search_by_key(image, image_of).ok())?;
+        self.all.get(*tagged.get(found)?).map(|&(_, name)| name.clone())
+    }
+}
+
 /// The name that a descriptor's annotations give, as containerd reads them: the full name where there is one; else
 /// the reference, which is often the bare tag of a name that `manifest.json` has in full.
-fn name(descriptor: &Object<'_>, own: &[usize], images: &[Image]) -> Option<Name> {
+fn name(descriptor: &Object<'_>, own: &[usize], known: &KnownNames<'_>) -> Option<Name> {
     let annotations = descriptor.object("annotations")?;
     if let Some(full) = annotations.read::<String>(CONTAINERD_NAME) {
         return Some(Name::new(full));
     }
     let text: String = annotations.read(REF_NAME).filter(|text: &String| !text.is_empty())?;
-    let known = own.iter().filter_map(|&image| images.get(image)).flat_map(|image| &image.names);
-    let same_tag = |name: &&Name| name.reference().is_some_and(|name| name.tag() == Some(text.as_str()));
-    let alone =
-        || if text.contains([':', '/', '@']) { Name::new(text.as_str()) } else { Name::bare(text.as_str()) };
-    Some(
-        known
-            .clone()
-            .find(|name| **name == Name::new(text.as_str()))
-            .or_else(|| known.clone().find(same_tag))
-            .cloned()
-            .unwrap_or_else(alone),
-    )
+    let alone = || if text.contains([':', '/', '@']) { Name::new(&*text) } else { Name::bare(&*text) };
+    Some(known.find(own, &text).unwrap_or_else(alone))
 }
 
 /// The image manifests among the blobs, by the digests of their configs: media type, digest and size of the first of

@@ -52,25 +52,38 @@ pub(crate) fn invalid(sentence: &str, offset: u64) -> Error {
 
 /// Whether the header's checksum is the sum of its bytes, taken as unsigned or, as some old writers did, signed.
 pub(crate) fn checksum_holds(header: &Header) -> bool {
-    let Ok(stated) = header.cksum() else { return false };
+    let Some(stated) = octal(&header.as_old().cksum) else { return false };
     let sum = |value: fn(u8) -> i64| -> i64 {
         let bytes = header.as_bytes().iter().enumerate();
         bytes.map(|(i, &byte)| if (148..156).contains(&i) { 32 } else { value(byte) }).sum()
     };
-    sum(i64::from) == i64::from(stated) || sum(|byte| i64::from(byte.cast_signed())) == i64::from(stated)
+    let stated = stated.cast_signed();
+    sum(i64::from) == stated || sum(|byte| i64::from(byte.cast_signed())) == stated
 }
 
 /// The size that a header states.
 pub(crate) fn stated_size(header: &Header, at: u64) -> Result<u64> {
-    let field = header.as_old().size;
-    // Old writers leave the field blank where there is no content.
-    if field.iter().all(|byte| matches!(byte, 0 | b' ')) {
-        return Ok(0);
-    }
-    match header.entry_size() {
-        Ok(size) if size <= MAX_LEN => Ok(size),
-        _ => Err(invalid("A tar header states a size that makes no sense", at)),
-    }
+    let size = number(&header.as_old().size).filter(|&size| size <= MAX_LEN);
+    size.ok_or_else(|| invalid("A tar header states a size that makes no sense", at))
+}
+
+/// The number in a field, as Go's reader has it; `None` for a negative one, too.
+fn number(field: &[u8]) -> Option<u64> {
+    let Some((first, rest)) = field.split_first().filter(|(first, _)| **first >= 0x80) else {
+        return octal(field);
+    };
+    // In base 256.
+    let positive = Some(u64::from(first & 0x7f)).filter(|first| first & 0x40 == 0);
+    rest.iter().try_fold(positive?, |sum, &byte| (sum >> 56 == 0).then_some(sum << 8 | u64::from(byte)))
+}
+
+/// Octal digits between blanks, as Go's reader has it; 0 for nothing but blanks.
+fn octal(field: &[u8]) -> Option<u64> {
+    let is_blank = |byte: &u8| matches!(byte, 0 | b' ');
+    let Some(start) = field.iter().position(|byte| !is_blank(byte)) else { return Some(0) };
+    let end = field.iter().rposition(|byte| !is_blank(byte))?;
+    let mut digits = field.get(start..=end)?.iter().take_while(|byte| **byte != 0);
+    digits.try_fold(0, |sum, digit| matches!(digit, b'0'..=b'7').then(|| sum * 8 + u64::from(digit - b'0')))
 }
 
 /// Whether it is a directory from before there was a type for it, as Go's reader has it: a file of no type whose name ends in a slash.

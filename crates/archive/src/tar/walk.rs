@@ -163,6 +163,7 @@ impl Indexer {
             size,
             magic: first,
             overruled,
+            is_contiguous: header.entry_type() == EntryType::Continuous,
         };
         self.at = entry.end();
         self.entries.push(entry);

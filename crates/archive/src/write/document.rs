@@ -7,6 +7,7 @@ use crate::archive::Archive;
 use crate::digest::{Algorithm, blob_path, sha256};
 use crate::formats;
 use crate::json;
+use crate::rework::redirected;
 use crate::source::Source;
 
 pub(crate) const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -33,30 +34,50 @@ pub(crate) fn original<S: Source + Clone>(archive: &Archive<S>, digest: &str) ->
     is_true.then(|| Document { media_type, digest: digest.to_owned(), bytes: bytes.clone() })
 }
 
+impl Document {
+    pub(super) fn new(media_type: &str, text: String) -> Self {
+        let digest = sha256(text.as_bytes());
+        Self { media_type: media_type.to_owned(), digest, bytes: text.into_bytes().into() }
+    }
+
+    fn object(&self) -> Option<json::Object<'_>> {
+        json::Object::parse(json::first_value(&self.bytes).ok()?.value)
+    }
+
+    /// The manifest, of the OCI's type, with another config or other layers. What else it says stays.
+    pub(super) fn with_parts<S>(
+        &self,
+        stated: &formats::oci::Manifest,
+        (id, config): (&str, u64),
+        layers: &[Blob<S>],
+    ) -> Option<Self> {
+        let mut object = self.object().filter(|_| self.media_type == OCI_MANIFEST)?;
+        object.set("config", &redirected(&stated.config.text, id, config));
+        let of = |(number, layer): (usize, &Blob<S>)| {
+            let old = stated.layers.get(number).filter(|old| old.digest == layer.digest);
+            let old = old.filter(|old| old.media_type == layer.media_type);
+            old.map_or_else(|| layer.descriptor(), |old| old.text.clone())
+        };
+        object.set("layers", &json::array_of(layers.iter().enumerate().map(of)));
+        Some(Self::new(OCI_MANIFEST, object.to_json()))
+    }
+
+    /// The index, of the OCI's type, of other manifests. What else it says stays.
+    pub(super) fn with_manifests(&self, manifests: &str) -> Option<Self> {
+        let mut object = self.object().filter(|_| self.media_type == OCI_INDEX)?;
+        object.set("manifests", manifests);
+        Some(Self::new(OCI_INDEX, object.to_json()))
+    }
+}
+
 /// The manifest of an image that has none, as Docker 25 and later write it.
 pub(super) fn manifest<S>(id: &str, config: u64, layers: &[Blob<S>]) -> Document {
-    let layers = layers.iter().map(|layer| {
-        let field = |key: &str, value: &Option<String>| {
-            value.as_ref().map(|value| format!(r#","{key}":{value}"#)).unwrap_or_default()
-        };
-        let (urls, annotations) = (field("urls", &layer.urls), field("annotations", &layer.annotations));
-        format!(
-            r#"{{"mediaType":{},"digest":{},"size":{}{urls}{annotations}}}"#,
-            json::string(&layer.media_type),
-            json::string(&layer.digest),
-            layer.size
-        )
-    });
     let text = format!(
         r#"{{"schemaVersion":2,"mediaType":"{OCI_MANIFEST}","config":{},"layers":{}}}"#,
         descriptor(OCI_CONFIG, id, config, &[]),
-        json::array_of(layers)
+        json::array_of(layers.iter().map(Blob::descriptor))
     );
-    Document {
-        media_type: OCI_MANIFEST.to_owned(),
-        digest: sha256(text.as_bytes()),
-        bytes: text.into_bytes().into(),
-    }
+    Document::new(OCI_MANIFEST, text)
 }
 
 /// A descriptor as JSON text.

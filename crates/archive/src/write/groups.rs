@@ -149,7 +149,8 @@ impl<'a, S: Source + Clone> Group<'a, S> {
         } else {
             Vec::new()
         };
-        let index = whole.or_else(|| (images.len() > 1).then(|| oci::index_of(&images)));
+        let original = || indexes.iter().find_map(|index| index.document.as_ref());
+        let index = whole.or_else(|| (images.len() > 1).then(|| oci::index_of(&images, original())));
         Self { images, names, index, blobs }
     }
 

@@ -5,11 +5,12 @@ use super::document::{Document, OCI_INDEX, descriptor};
 use super::groups::Group;
 use super::packed::Packed;
 use super::tarball::{Content, Members, Meta, Tarball, bytes_of};
-use crate::digest::{blob_path, sha256};
+use crate::digest::blob_path;
 use crate::formats::oci::LAYOUT;
 use crate::formats::oci_index::{Style, annotations_of};
 use crate::json;
 use crate::recipe::Recipe;
+use crate::rework::redirected;
 use crate::source::Source;
 
 pub(super) fn write<S: Source + Clone>(groups: &[Group<'_, S>]) -> Recipe<S> {
@@ -64,16 +65,15 @@ pub(super) fn put_blobs<S: Source + Clone>(blobs: &mut Members<S>, groups: &[Gro
     }
 }
 
-/// An index of some images for several platforms.
-pub(super) fn index_of<S>(images: &[&Packed<S>]) -> Document {
-    let own = images.iter().copied().map(listed);
-    let text =
-        format!(r#"{{"schemaVersion":2,"mediaType":"{OCI_INDEX}","manifests":{}}}"#, json::array_of(own));
-    Document {
-        media_type: OCI_INDEX.to_owned(),
-        digest: sha256(text.as_bytes()),
-        bytes: text.into_bytes().into(),
-    }
+/// An index of some images for several platforms; all else as in the one that they came with.
+pub(super) fn index_of<S>(images: &[&Packed<S>], original: Option<&Document>) -> Document {
+    let own = json::array_of(images.iter().copied().map(listed));
+    original.and_then(|original| original.with_manifests(&own)).unwrap_or_else(|| {
+        Document::new(
+            OCI_INDEX,
+            format!(r#"{{"schemaVersion":2,"mediaType":"{OCI_INDEX}","manifests":{own}}}"#),
+        )
+    })
 }
 
 /// An image's descriptor in the index of its group: the one that it came with, of the manifest that it has now.
@@ -81,9 +81,11 @@ fn listed<S>(image: &Packed<S>) -> String {
     let text = image.index.as_ref().and_then(|index| index.descriptors.get(image.digest.as_ref()?));
     let mut descriptor = text.and_then(|text| json::Object::parse(text)).unwrap_or_default();
     descriptor.set("mediaType", &json::string(&image.manifest.media_type));
-    descriptor.set("digest", &json::string(&image.manifest.digest));
-    descriptor.set("size", &image.manifest.bytes.len().to_string());
-    descriptor.to_json()
+    let text = descriptor.to_json();
+    if image.digest.as_ref() == Some(&image.manifest.digest) {
+        return text;
+    }
+    redirected(&text, &image.manifest.digest, image.manifest.bytes.len())
 }
 
 /// `index.json`: a descriptor for each name, and one without a name for what has none.

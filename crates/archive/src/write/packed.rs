@@ -56,6 +56,22 @@ pub(super) struct Blob<S> {
     pub(super) annotations: Option<String>,
 }
 
+impl<S> Blob<S> {
+    /// Its descriptor in a manifest of the OCI's, as JSON.
+    pub(super) fn descriptor(&self) -> String {
+        let field = |key: &str, value: &Option<String>| {
+            value.as_ref().map(|value| format!(r#","{key}":{value}"#)).unwrap_or_default()
+        };
+        let (urls, annotations) = (field("urls", &self.urls), field("annotations", &self.annotations));
+        format!(
+            r#"{{"mediaType":{},"digest":{},"size":{}{urls}{annotations}}}"#,
+            json::string(&self.media_type),
+            json::string(&self.digest),
+            self.size
+        )
+    }
+}
+
 impl<S: Source + Clone> Packed<S> {
     pub(super) fn all(selection: &Selection<'_, S>, roots: &[Root<S>], target: Target) -> Result<Vec<Self>> {
         let packed = Self::new(selection, target)?;
@@ -93,18 +109,22 @@ impl<S: Source + Clone> Packed<S> {
             let digests = stated.layers.iter().map(|layer| &layer.digest);
             stated.config.digest == id && digests.eq(layers.iter().map(|layer| &layer.digest))
         };
-        let original = original.filter(|_| stated.as_ref().is_some_and(is_stated));
+        let is_stated = stated.as_ref().is_some_and(is_stated);
         // What goes to a registry keeps its digests, and so its manifests, whatever these say.
         let are_true = target == Target::Registry || layers.iter_mut().filter_map(correct_type).count() == 0;
-        let original = original.filter(|_| are_true);
-        let manifest = original.unwrap_or_else(|| {
+        let kept = original.clone().filter(|_| is_stated && are_true);
+        let manifest = kept.unwrap_or_else(|| {
             for layer in &mut layers {
                 // In a manifest of the OCI's, Docker's own types are strangers.
                 if let Some(packing) = layer.packing.filter(|_| layer.media_type.starts_with(DOCKER_LAYER)) {
                     layer.media_type = media_type(packing);
                 }
             }
-            manifest(&id, config.len(), &layers)
+            let remade = original
+                .as_ref()
+                .zip(stated.as_ref())
+                .and_then(|(original, stated)| original.with_parts(stated, (&id, config.len()), &layers));
+            remade.unwrap_or_else(|| manifest(&id, config.len(), &layers))
         });
         Ok(Self {
             names: Vec::new(),
@@ -146,7 +166,7 @@ impl<'a> Sources<'a> {
             .images()
             .get(*image)
             .filter(|image| has_absent(image))
-            .and_then(|_| archive.members.listing(manifest_json::PATH)?.ok());
+            .and_then(|_| archive.manifest_listing().ok()?);
         let listed = listing.and_then(|listing| manifest_json::sources(&listing.bytes, *image));
         Self {
             stated: stated.map(|stated| stated.layers.as_slice()).unwrap_or_default(),

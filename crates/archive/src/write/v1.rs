@@ -10,9 +10,14 @@ use crate::digest::{hex, sha256};
 use crate::error::{Code, Error, Result};
 use crate::json::{self, Object};
 use crate::model::Image;
+use crate::time::Timestamp;
 
 /// Go's `time.Unix(0, 0)`, which all layers but the top one have.
 const EPOCH: &str = r#""1970-01-01T00:00:00Z""#;
+/// Go's time that is none.
+const NEVER: &str = "0001-01-01T00:00:00Z";
+/// Before that version, Docker left fields in a `json` that had nothing in them.
+const WITHOUT_BLANKS: [u64; 3] = [1, 8, 3];
 
 /// A layer in the format of Docker 1.9.
 pub(super) struct V1Layer {
@@ -51,6 +56,9 @@ const CONTAINER: [(&str, &str); 24] = [
     ("StopTimeout", ""),
 ];
 
+/// What Go leaves out where it may, but for what a pointer leads to.
+const ZEROS: [&str; 4] = [r#""""#, "false", "{}", "[]"];
+
 /// The image's layers, bottom first (moby `image/tarexport/save.go`, `image/v1/imagev1.go`).
 pub(super) fn layers<S>(image: &Packed<S>) -> Vec<V1Layer> {
     let document = json::first_value(&image.config).ok();
@@ -63,10 +71,10 @@ pub(super) fn layers<S>(image: &Packed<S>) -> Vec<V1Layer> {
         } else {
             sha256(format!("{chain} {}", layer.diff_id).as_bytes())
         };
-        let is_top = number + 1 == image.layers.len();
+        let source = if number + 1 == image.layers.len() { &config } else { &Object::default() };
         let parent = layers.last().map(|layer| layer.id.clone());
-        let id = id(&fields(&config, is_top, None), &chain, parent.as_deref());
-        let mut json = fields(&config, is_top, Some(config.get("os").unwrap_or(r#""""#)));
+        let id = id(&fields(source, EPOCH, None, as_written), &chain, parent.as_deref());
+        let mut json = fields(source, EPOCH, Some(config.get("os").unwrap_or(r#""""#)), as_written);
         let own = [("id", Some(&id)), ("parent", parent.as_ref())];
         let own: Vec<_> =
             own.into_iter().filter_map(|(key, value)| Some((key.to_owned(), json::string(value?)))).collect();
@@ -78,18 +86,44 @@ pub(super) fn layers<S>(image: &Packed<S>) -> Vec<V1Layer> {
 
 type Fields = Vec<(String, String)>;
 
-/// Docker's `V1Image` without ID and parent; `os` in place of the config's.
-fn fields(config: &Object<'_>, is_top: bool, os: Option<&str>) -> Fields {
-    let empty = Object::default();
-    let source = if is_top { config } else { &empty };
-    let container = |key: &str| container(&source.object(key).unwrap_or_default());
+/// What becomes of the value of a key.
+type Writing = fn(key: &str, value: &str) -> String;
+
+fn as_written(_: &str, value: &str) -> String {
+    value.to_owned()
+}
+
+/// As Go writes what it has read into a struct.
+fn by_go(key: &str, value: &str) -> String {
+    match (key, serde_json::from_str::<String>(value)) {
+        ("created", Ok(time)) => json::string(&go_time(&time)),
+        ("Cmd" | "Entrypoint" | "Shell", Ok(word)) => json::array_of([json::string(&word)]),
+        (_, Ok(text)) => json::string(&text),
+        // This one's keys have an order of their own. Docker 1.12 was the first to write it.
+        ("Healthcheck", _) => value.to_owned(),
+        _ => {
+            if let Some(elements) = json::array(value) {
+                return json::array_of(elements.into_iter().map(|element| by_go("", element)));
+            }
+            let Some(map) = Object::parse(value) else { return value.to_owned() };
+            let sorted: BTreeMap<&str, String> =
+                map.members().map(|(key, value)| (key, by_go("", value))).collect();
+            object(&sorted.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+        }
+    }
+}
+
+/// Docker's `V1Image` without ID and parent; `created` is the time where there is none, `os` is in place of the source's.
+fn fields(source: &Object<'_>, created: &str, os: Option<&str>, write: Writing) -> Fields {
+    let container = |key: &str| container(&source.object(key).unwrap_or_default(), write);
     let mut fields = Fields::new();
     let mut put = |key: &str, value: Option<String>| {
         fields.extend(value.map(|value| (key.to_owned(), value)));
     };
-    let text = |key: &str| source.get(key).filter(|value| *value != r#""""#).map(str::to_owned);
+    let value = |key: &str| source.get(key).map(|value| write(key, value));
+    let text = |key: &str| value(key).filter(|value| value != r#""""#);
     put("comment", text("comment"));
-    put("created", Some(source.get("created").unwrap_or(EPOCH).to_owned()));
+    put("created", value("created").or_else(|| Some(created.to_owned())));
     put("container", text("container"));
     put("container_config", Some(container("container_config")));
     put("docker_version", text("docker_version"));
@@ -98,15 +132,16 @@ fn fields(config: &Object<'_>, is_top: bool, os: Option<&str>) -> Fields {
     put("architecture", text("architecture"));
     put("variant", text("variant"));
     put("os", os.map(str::to_owned).or_else(|| text("os")).filter(|os| os != r#""""#));
-    put("Size", source.get("Size").filter(|size| *size != "0").map(str::to_owned));
+    put("Size", value("Size").filter(|size| size != "0"));
     fields
 }
 
-fn container(config: &Object<'_>) -> String {
+fn container(config: &Object<'_>, write: Writing) -> String {
     let mut fields = Fields::new();
     for (key, unset) in CONTAINER.iter().chain(&[("Shell", "")]) {
-        match config.get(key) {
-            Some(value) => fields.push(((*key).to_owned(), value.to_owned())),
+        match config.get(key).map(|value| write(key, value)) {
+            Some(value) if unset.is_empty() && ZEROS.contains(&&*value) && *key != "Healthcheck" => {}
+            Some(value) => fields.push(((*key).to_owned(), value)),
             None if unset.is_empty() => {}
             None => fields.push(((*key).to_owned(), (*unset).to_owned())),
         }
@@ -138,13 +173,19 @@ pub(super) fn to_config<S>(bytes: &[u8], image: &Image, layers: &[Blob<S>]) -> R
     const DROPPED: [&str; 6] = ["id", "parent", "Size", "parent_id", "layer_id", "throwaway"];
     let fail = || Error::new(Code::InvalidConfig, "The image's json cannot be made into a config.");
     let text = json::first_value(bytes).map_err(|_| fail())?.value;
-    let mut config: BTreeMap<String, Box<RawValue>> = serde_json::from_str(text).map_err(|_| fail())?;
+    let source = Object::parse(text).ok_or_else(fail)?;
+    let text = if has_blanks(&source.read::<String>("docker_version").unwrap_or_default()) {
+        object(&fields(&source, &json::string(NEVER), None, by_go))
+    } else {
+        text.to_owned()
+    };
+    let mut config: BTreeMap<String, Box<RawValue>> = serde_json::from_str(&text).map_err(|_| fail())?;
     config.retain(|key, _| !DROPPED.contains(&key.as_str()));
     let raw = |text: String| RawValue::from_string(text).map_err(|_| fail());
     let diff_ids = json::array_of(layers.iter().map(|layer| json::string(&layer.diff_id)));
     config.insert("rootfs".to_owned(), raw(format!(r#"{{"type":"layers","diff_ids":{diff_ids}}}"#))?);
     let history = image.history.iter().map(|step| {
-        let created = step.created.clone().unwrap_or_else(|| "0001-01-01T00:00:00Z".to_owned());
+        let created = go_time(step.created.as_deref().unwrap_or(NEVER));
         let mut fields: Fields = vec![("created".to_owned(), json::string(&created))];
         for (key, value) in
             [("author", &step.author), ("created_by", &step.created_by), ("comment", &step.comment)]
@@ -157,5 +198,49 @@ pub(super) fn to_config<S>(bytes: &[u8], image: &Image, layers: &[Blob<S>]) -> R
         object(&fields)
     });
     config.insert("history".to_owned(), raw(json::array_of(history))?);
-    serde_json::to_vec(&config).map_err(|_| fail())
+    serde_json::to_string(&config).map(|text| go_json(&text).into_bytes()).map_err(|_| fail())
+}
+
+/// Whether Docker reads and writes a `json` of that version before it makes a config of it (moby `api/types/versions`).
+fn has_blanks(version: &str) -> bool {
+    let mut numbers: Vec<u64> = version.split('.').map(|part| part.parse().unwrap_or(0)).collect();
+    let mut others = WITHOUT_BLANKS.to_vec();
+    let len = numbers.len().max(others.len());
+    numbers.resize(len, 0);
+    others.resize(len, 0);
+    numbers < others
+}
+
+/// A time as Go writes it: no zeros at the end of the fraction, and `Z` where the clock is that of UTC.
+fn go_time(text: &str) -> String {
+    let Some((whole, rest)) = Timestamp::parse(text).and_then(|_| text.split_at_checked(19)) else {
+        return text.to_owned();
+    };
+    let digits = rest.strip_prefix('.').unwrap_or_default();
+    let (fraction, _) = digits.split_at(digits.bytes().take_while(u8::is_ascii_digit).count());
+    let zone = rest.trim_start_matches(|char: char| char == '.' || char.is_ascii_digit());
+    let zone = if matches!(zone, "+00:00" | "-00:00") { "Z" } else { zone };
+    let fraction = fraction.get(..9).unwrap_or(fraction).trim_end_matches('0');
+    let point = if fraction.is_empty() { "" } else { "." };
+    format!("{whole}{point}{fraction}{zone}")
+}
+
+/// JSON as Go writes it: without white space, and with what is something to HTML and JavaScript escaped.
+fn go_json(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let (mut in_string, mut is_escaped) = (false, false);
+    for char in text.chars() {
+        match char {
+            '<' => out.push_str("\\u003c"),
+            '>' => out.push_str("\\u003e"),
+            '&' => out.push_str("\\u0026"),
+            '\u{2028}' => out.push_str("\\u2028"),
+            '\u{2029}' => out.push_str("\\u2029"),
+            _ if in_string || !char.is_ascii_whitespace() => out.push(char),
+            _ => {}
+        }
+        in_string ^= char == '"' && !is_escaped;
+        is_escaped = in_string && char == '\\' && !is_escaped;
+    }
+    out
 }

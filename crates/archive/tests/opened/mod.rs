@@ -1,11 +1,12 @@
 //! Archives as tests look at them after an edit.
 #![allow(dead_code, reason = "not every test needs all of it")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use longshore_archive::{Archive, EntryKind, Format, Repair, Source};
+use longshore_archive::{Archive, EntryKind, Format, LoadVerdict, Repair, Source};
+use longshore_fixtures::{Entry, tar};
 
 use crate::saving::{self, Open};
 
@@ -17,6 +18,20 @@ pub(crate) fn bytes_of(archive: &Open) -> Vec<u8> {
     let mut bytes = vec![0; usize::try_from(archive.recipe().len()).unwrap()];
     archive.recipe().read_at(0, &mut bytes).unwrap();
     bytes
+}
+
+/// The members as `tar -C folder .` writes them.
+pub(crate) fn below_dot(mut entries: Vec<Entry>) -> Vec<u8> {
+    for entry in &mut entries {
+        entry.path.insert_str(0, "./");
+    }
+    tar(&entries)
+}
+
+/// What each reader is predicted to make of it.
+pub(crate) fn verdicts(archive: &Open) -> Vec<LoadVerdict> {
+    let predicted = archive.compatibility(&[], false, &HashMap::new());
+    predicted.iter().map(|predicted| predicted.verdict).collect()
 }
 
 pub(crate) fn orphans(archive: &Open) -> BTreeSet<String> {
