@@ -158,7 +158,9 @@ class Page {
 class ChromiumPage extends Page {
   static async open(origin, directory, profile) {
     const { chromium } = await import('playwright-core');
-    const start = { executablePath: executable('chromium'), args: CHROMIUM_ARGUMENTS };
+    // A browser that is killed leaves what it had in TMPDIR.
+    const env = { ...process.env, ...(profile && { TMPDIR: directory }) };
+    const start = { executablePath: executable('chromium'), args: CHROMIUM_ARGUMENTS, env };
     const look = { acceptDownloads: true, viewport: { width: 1280, height: 800 } };
     const browser = profile ? undefined : await shared('chromium', () => chromium.launch(start));
     const context = await (browser ? browser.newContext(look) : chromium.launchPersistentContext(profile, { ...start, ...look }));
@@ -224,12 +226,12 @@ class FirefoxPage extends Page {
     const { default: puppeteer } = await import('puppeteer-core');
     const start = async () => {
       // It has one place for all downloads, and does not say which came from where: each is looked for by itself.
-      const downloads = await mkdtemp(join(tmpdir(), 'longshore-downloads-'));
+      const downloads = await mkdtemp(join(profile ? directory : tmpdir(), 'longshore-downloads-'));
       const browser = await puppeteer.launch({
         browser: 'firefox',
         executablePath: executable('firefox'),
         headless: true,
-        ...(profile && { userDataDir: profile }),
+        ...(profile && { userDataDir: profile, env: { ...process.env, TMPDIR: directory } }),
         extraPrefsFirefox: {
           'browser.download.dir': downloads,
           'browser.download.folderList': 2,
