@@ -70,7 +70,10 @@ export async function withPage(engine, origin, use, { expectErrors = false, prof
       }
       return result;
     } finally {
-      if (!page.isKilled) await page.close();
+      // After a kill the driver still puts the profile in order: the next browser must not be there by then.
+      await page.close().catch((failure) => {
+        if (!page.isKilled) throw failure;
+      });
     }
   } finally {
     await rm(directory, { recursive: true, force: true, maxRetries: 5 });
