@@ -67,6 +67,7 @@ fn descriptor(media_type: &str, document: &str) -> serde_json::Value {
 }
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
 #[test]
@@ -241,14 +242,33 @@ fn cycles_depth_and_bad_digests_end() {
     entries.push(Entry::file("index.json", inner));
     assert!(codes(&open(tar(&entries))).contains(&FindingCode::InvalidDescriptor));
 
-    for digest in ["nope", "sha256:12", "../../etc/passwd", "md5:d41d8cd98f00b204e9800998ecf8427e"] {
-        let index =
-            serde_json::json!({ "manifests": [{ "mediaType": MANIFEST, "digest": digest, "size": 1 }] });
-        let result = Archive::open(Rc::new(tar(&[Entry::file("index.json", index.to_string())])));
-        let found =
-            result.map_or_else(|error| error.code().as_str(), |archive| archive.findings()[0].code.as_str());
-        assert!(["invalid-descriptor", "missing-entry"].contains(&found), "{digest}: {found}");
+    // What is no digest leads nowhere, even where a member stands.
+    let config = r#"{"rootfs":{"diff_ids":[]}}"#;
+    let image = serde_json::json!({ "config": descriptor(CONFIG, config), "layers": [] }).to_string();
+    let with = |digest: &str, path: &str| {
+        let listed = serde_json::json!({ "mediaType": MANIFEST, "digest": digest, "size": image.len() });
+        let index = serde_json::json!({ "manifests": [listed] }).to_string();
+        let index = Entry::file("index.json", index);
+        open(tar(&[layout(), blob(config), Entry::file(path, image.as_str()), index]))
+    };
+    let long = "ab".repeat(33);
+    for (digest, path) in [
+        ("nope", "blobs/nope"),
+        ("nope", "blobs/sha256/nope"),
+        ("sha256:12", "blobs/sha256/12"),
+        (&format!("sha256:{long}"), &format!("blobs/sha256/{long}")),
+        ("sha256:", "blobs/sha256"),
+        ("../../etc/passwd", "etc/passwd"),
+        ("sha256:../../etc/passwd", "etc/passwd"),
+    ] {
+        let archive = with(digest, path);
+        assert_eq!(codes(&archive), [FindingCode::InvalidDescriptor, FindingCode::NoImages], "{digest}");
+        assert!(archive.images().is_empty());
     }
+    // A digest that nobody here can compute is one, and its blob an image's.
+    let hex = "d41d8cd98f00b204e9800998ecf8427e";
+    let archive = with(&format!("md5:{hex}"), &format!("blobs/md5/{hex}"));
+    assert_eq!((archive.images().len(), codes(&archive)), (1, vec![FindingCode::Untagged]));
 }
 
 #[test]
