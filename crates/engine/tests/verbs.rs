@@ -454,6 +454,44 @@ fn rows_that_lead_to_nothing_are_refused_by_name() {
 }
 
 #[test]
+fn rows_that_are_not_what_their_config_says_are_refused_by_name() {
+    let layers = vec![Layer::files(&[("a", "1")]), Layer::files(&[("b", "2")])];
+    let catalog = with(&[fixtures::docker_hybrid(&[ImageSpec { layers, ..ImageSpec::new("app:1") }])]);
+    let rows: Vec<_> = catalog.rows().collect();
+    let refused = |change: &dyn Fn(&mut serde_json::Value)| {
+        let mut rows = rows.clone();
+        let (key, value) = rows.iter_mut().find(|(key, _)| key.starts_with("image/")).unwrap();
+        let key = key.clone();
+        let mut row = serde_json::from_str(value).unwrap();
+        change(&mut row);
+        *value = row.to_string();
+        let error = Catalog::from_rows(rows).unwrap_err();
+        assert_eq!((error.code(), &error.detail()["key"]), (Code::DamagedCatalog, &key.into()), "{error}");
+        error.message().to_owned()
+    };
+    let other = longshore_archive::sha256(b"other");
+    let config = refused(&|row| {
+        let text = row["config"].as_str().unwrap().replace("amd64", "amd65");
+        assert_ne!(row["config"], text);
+        row["config"] = text.into();
+    });
+    assert!(config.contains("is not what its digest says"), "{config}");
+    let id = refused(&|row| row["id"] = other.clone().into());
+    assert!(id.contains("is not what its digest says"), "{id}");
+    for layer in 0..2 {
+        let told = refused(&|row| row["layers"][layer]["diffId"] = other.clone().into());
+        assert!(told.contains(&format!("invalid diffID for layer {layer}")), "{told}");
+    }
+    for number in [1, 3] {
+        let told = refused(&|row| {
+            let all = row["layers"].as_array_mut().unwrap();
+            *all = all.iter().cycle().take(number).cloned().collect();
+        });
+        assert!(told.contains("layers length mismatch"), "{told}");
+    }
+}
+
+#[test]
 fn a_parent_is_one_step_less_or_none() {
     let incoming = incoming(line("a", &[&["a:1"], &["b:1"], &["c:1"]]));
     let with_parent = |parent: usize| {
