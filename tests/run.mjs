@@ -70,7 +70,7 @@ process.exitCode = steps.some(({ code }) => code !== 0) ? 1 : 0;
 function javaScript(what, files, output) {
   if (files.length === 0) return;
   // One file at a time: several engines or several browsers at once make each other slow.
-  const runner = ['--test', '--test-concurrency=1', '--test-reporter=spec'];
+  const runner = ['--test', '--test-concurrency=1', '--test-timeout=900000', '--test-reporter=spec'];
   return step(`JavaScript tests, ${what}`, process.execPath, [...runner, ...files], output);
 }
 
