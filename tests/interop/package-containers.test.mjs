@@ -70,17 +70,17 @@ describe('containers of the package', { skip: skipUnless('dockerd', 'busybox') }
     const store = await opened(t, 'several');
     const file = join(await temporary(t), 'given.tar');
     const hardLink = (path, link) => ({ path, link, kind: 'hard-link' });
-    for (const entries of [
-      [hardLink('hx', 'release'), { path: 'a/x', content: 'x' }, hardLink('a/y', 'a/../hx')],
-      [hardLink('hx', 'nosuch')],
-      [hardLink('hx', '../bin/cat')],
-      [{ path: 'release/x' }],
-      [{ path: 'nl', link: '/bin' }, { path: 'nl/x', content: 'x' }],
-      [{ path: 'nl', link: 'nosuch' }, { path: 'nl/x', content: 'x' }],
-      [{ path: 'l', link: 'a' }, { path: 'a/' }, { path: 'l/x' }, { path: 'l', link: 'b' }, { path: 'b/x' }, { path: 'l/y' }],
-      [{ path: '../evil' }],
-      [{ path: '/../here' }, { path: 'a/../there' }, { path: './', mode: 0o700 }],
-      [{ path: 'l', link: '', kind: 'symlink' }],
+    for (const [entries, code] of [
+      [[hardLink('hx', 'release'), { path: 'a/x', content: 'x' }, hardLink('a/y', 'a/../hx')]],
+      [[hardLink('hx', 'nosuch')], 'no-such-file'],
+      [[hardLink('hx', '../bin/cat')], 'invalid-argument'],
+      [[{ path: 'release/x' }], 'not-a-directory'],
+      [[{ path: 'nl', link: '/bin' }, { path: 'nl/x', content: 'x' }]],
+      [[{ path: 'nl', link: 'nosuch' }, { path: 'nl/x', content: 'x' }], 'file-exists'],
+      [[{ path: 'l', link: 'a' }, { path: 'a/' }, { path: 'l/x' }, { path: 'l', link: 'b' }, { path: 'b/x' }, { path: 'l/y' }]],
+      [[{ path: '../evil' }], 'invalid-argument'],
+      [[{ path: '/../here' }, { path: 'a/../there' }, { path: './', mode: 0o700 }]],
+      [[{ path: 'l', link: '', kind: 'symlink' }], 'invalid-argument'],
     ]) {
       await writeFile(file, tar(entries));
       const [theirs, ours] = [(await engine.docker('create', 'base:1')).trim(), await store.create('base:1')];
@@ -91,10 +91,12 @@ describe('containers of the package', { skip: skipUnless('dockerd', 'busybox') }
       );
       const done = ours.apply(await readFile(file), { path: '/etc' });
       if (expected) {
+        assert.equal(code, undefined, told);
         await done;
         assert.deepEqual(linesOf(await ours.diff()), expected, told);
       } else {
-        await assert.rejects(done, told);
+        assert.ok(code, told);
+        await assert.rejects(done, { code }, told);
         assert.deepEqual(await ours.diff(), [], told);
       }
       await engine.docker('rm', theirs);
