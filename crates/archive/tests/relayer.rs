@@ -223,7 +223,6 @@ fn children_of_what_is_another_image_now_have_no_parent() {
     let archive = open(docker_legacy(&images()));
     let [first, second, _] = archive.images() else { panic!() };
     let (id, child) = (first.id.clone(), second.id.clone());
-    let bytes = bytes_of(&archive);
     let old = r#""RepoTags":["app:2"]"#;
     let with_parent = format!(r#""Parent":"{id}","RepoTags":["app:2"]"#);
     let text =
@@ -240,7 +239,6 @@ fn children_of_what_is_another_image_now_have_no_parent() {
     let image = archive.find(&id).unwrap();
     let edited = relayered(&archive, image, &How::Squash(0)).unwrap().archive;
     assert!(parents(&edited).iter().all(|(_, parent)| parent.is_none()));
-    assert!(bytes.len() > 1000);
 }
 
 #[test]
