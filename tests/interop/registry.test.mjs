@@ -114,7 +114,8 @@ describe('with docker and skopeo', { skip: skipUnless('docker-registry', 'docker
     const lines = [];
     const plan = await archive.mirror({ to: `${host}/mirror`, dryRun: true });
     assert.deepEqual(plan.pushed, []);
-    assert.deepEqual(await (await api.registry(host)).catalog(), ['team/mysql']);
+    const made = (await (await api.registry(host)).catalog()).filter((repository) => repository.startsWith('mirror/'));
+    assert.deepEqual(made, []);
     const report = await archive.mirror({ to: `${host}/mirror`, onLine: (line) => lines.push(line) });
     assert.deepEqual(report.planned, plan.planned);
     assert.deepEqual(report.failed, []);
