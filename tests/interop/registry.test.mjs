@@ -637,10 +637,13 @@ describe('a store', { skip: skipUnless('docker-registry') }, () => {
     const type = manifest.mediaType ?? 'application/vnd.oci.image.manifest.v1+json';
     const put = await fetch(`${base}/manifests/lies`, { method: 'PUT', body: JSON.stringify(manifest), headers: { 'content-type': type } });
     assert.equal(put.status, 201, await put.text());
-    const empty = async () => {
-      assert.deepEqual(await store.images({ all: true }), []);
+    const nothing = async () => {
       assert.deepEqual(await readdir(join(folder, 'blobs/sha256')).catch(() => []), []);
       assert.deepEqual(await readdir(join(folder, 'partial')), []);
+    };
+    const empty = async () => {
+      assert.deepEqual(await store.images({ all: true }), []);
+      await nothing();
     };
     const error = await fails(store.pull(`${target}/app:lies`), 'digest-mismatch');
     assert.equal(error.detail.expected, config.rootfs.diff_ids[1]);
@@ -649,9 +652,10 @@ describe('a store', { skip: skipUnless('docker-registry') }, () => {
     const control = new AbortController();
     await fails(store.pull(`${target}/app:1`, { signal: control.signal, onProgress: ({ phase }) => phase === 'store' && control.abort() }), 'aborted');
     await empty();
-    const closing = store.pull(`${target}/app:1`);
+    const closing = fails(store.pull(`${target}/app:1`), 'closed');
     await store.close();
-    await fails(closing, 'closed');
+    await closing;
+    await nothing();
     await fails(store.push('app:1'), 'closed');
   });
 
@@ -832,8 +836,8 @@ describe('on a bad line', { skip: skipUnless('docker-registry') }, () => {
     await archive.push('app:1', { to: `${host}/app:1` });
     await fails(api.pull(`${host}/app:1`, stop('pull')), 'aborted');
     await pulled(t, `${host}/app:1`);
-    const closing = archive.push('app:1', { to: `${host}/app:2` });
+    const closing = fails(archive.push('app:1', { to: `${host}/app:2` }), 'closed');
     await archive.close();
-    await fails(closing, 'closed');
+    await closing;
   });
 });
