@@ -204,10 +204,11 @@ for (const browser of ['chromium', 'firefox']) {
           const error = await failure(store.load(large, { signal: control.signal, onProgress }));
           const after = await held();
           await store.load(two);
-          const closing = failure(store.load(large));
-          await new Promise((resolve) => setTimeout(resolve, 300));
-          await store.close();
-          return { error, later, after, closed: await closing, late: await failure(store.images()), held: await held() };
+          let closing;
+          const close = ({ phase, done }) => phase === 'store' && done > 0 && (closing ??= store.close());
+          const closed = await failure(store.load(large, { onProgress: close }));
+          await closing;
+          return { error, later, after, closed, late: await failure(store.images()), held: await held() };
         });
         assert.equal(told.error.code, 'aborted');
         assert.ok(!told.later.includes(1), `went on to ${told.later}`);
