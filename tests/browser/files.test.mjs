@@ -390,23 +390,17 @@ for (const browser of ['chromium', 'firefox']) {
         await open(page, 'many.tar');
         await clickRow(page, 'many');
         await page.waitFor(() => document.querySelectorAll('.tree .file').length > 10);
-        // To the end of what is there, again and again: each time more comes.
-        const most = await page.evaluate(async (many) => {
+        // To the end of what is there, again and again: each time more comes, here more than two pages of the folder.
+        await page.waitFor(async () => {
           const tree = document.querySelector('.tree');
-          let most = 0;
-          let slowest = 0;
-          for (let round = 0; round < 60; round += 1) {
-            const start = performance.now();
-            tree.scrollTop = tree.scrollHeight;
-            await new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
-            slowest = Math.max(slowest, performance.now() - start);
-            most = Math.max(most, document.querySelectorAll('.tree *').length);
-          }
-          return { most, slowest, height: tree.scrollHeight, many };
-        }, MANY);
-        assert.ok(most.most < 1000, `${most.most} elements`);
-        assert.ok(most.height > 28 * 1000, 'more than two pages of the folder were read');
-        t.diagnostic(`at most ${most.most} elements, ${most.height} px, slowest turn ${most.slowest.toFixed(0)} ms`);
+          tree.scrollTop = tree.scrollHeight;
+          await new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
+          globalThis.most = Math.max(globalThis.most ?? 0, document.querySelectorAll('.tree *').length);
+          return tree.scrollHeight > 28 * 1500;
+        });
+        const most = await page.evaluate(() => globalThis.most);
+        assert.ok(most < 1000, `${most} elements`);
+        t.diagnostic(`at most ${most} elements`);
         await page.fill('.searching input', 'f119998');
         await page.click('button', 'Find');
         await page.waitFor(() => document.querySelector('.found button') !== null);
