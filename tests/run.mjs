@@ -29,6 +29,7 @@ const PEERS = {
   htpasswd: 'apache2-utils',
   openssl: 'openssl',
   nginx: 'nginx-light',
+  python3: 'python3',
 };
 
 // Where the output of a step goes: to the terminal as it comes, or all of it when the step is over.

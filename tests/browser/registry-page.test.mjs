@@ -28,7 +28,7 @@ async function problem(page, text) {
   await page.waitFor((wanted) => document.querySelector('#problem')?.textContent.includes(wanted), text);
 }
 
-describe('registries on the page', { skip: skipUnless('docker-registry') }, () => {
+describe('registries on the page', { skip: skipUnless('docker-registry', 'skopeo') }, () => {
   before(async () => {
     const directory = await temporary(context);
     archive = join(directory, 'app.tar');
@@ -95,7 +95,7 @@ describe('registries on the page', { skip: skipUnless('docker-registry') }, () =
       });
     });
 
-    it(`${engine}: pushes what skopeo copies, and docker pulls and runs`, { skip: skip || skipUnless('dockerd', 'skopeo', 'busybox') }, async (t) => {
+    it(`${engine}: pushes what skopeo copies, and docker pulls and runs`, { skip: skip || skipUnless('dockerd', 'busybox') }, async (t) => {
       const docker = await startDocker(t);
       const directory = await temporary(t);
       const { files, ids } = await makeArchives(docker, directory);

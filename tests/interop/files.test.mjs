@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
 import { startDocker } from '../support/engine.mjs';
 import { longshore } from '../support/longshore.mjs';
-import { has, skipUnless, skopeo, umoci } from '../support/peers.mjs';
+import { skipUnless, skopeo, umoci } from '../support/peers.mjs';
 import { run } from '../support/run.mjs';
 import { lasting, temporary } from '../support/temp.mjs';
 import { OF_CONTAINERS, buildFiles, exported, members, sha256, unpacked } from '../support/trees.mjs';

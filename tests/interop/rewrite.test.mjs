@@ -11,7 +11,7 @@ import { skipUnless, skopeo, umoci } from '../support/peers.mjs';
 import { lasting, temporary } from '../support/temp.mjs';
 import { buildFiles, exported, unpacked } from '../support/trees.mjs';
 
-describe('rewritten layers', { skip: skipUnless('dockerd', 'skopeo', 'umoci', 'busybox') }, () => {
+describe('rewritten layers', { skip: skipUnless('dockerd', 'skopeo', 'umoci', 'busybox', 'python3') }, () => {
   const context = lasting();
   let directory;
   let engine;

@@ -18,6 +18,7 @@ const PEERS = {
   xz: () => has('xz'),
   zstd: () => has('zstd'),
   lz4: () => has('lz4'),
+  python3: () => has('python3'),
   buildah: () => has('buildah'),
   busybox: () => staticBusybox() !== undefined,
   // With what makes its passwords and its token service's key.
