@@ -158,11 +158,9 @@ enum Found {
 }
 
 #[test]
+#[ignore = "needs LONGSHORE_CORPUS"]
 fn every_archive_is_what_the_index_says() {
-    let Some(corpus) = std::env::var_os("LONGSHORE_CORPUS").map(PathBuf::from) else {
-        println!("skipped: no LONGSHORE_CORPUS");
-        return;
-    };
+    let corpus = PathBuf::from(std::env::var_os("LONGSHORE_CORPUS").unwrap());
     let mut wrong = Vec::new();
     let mut table: BTreeMap<String, BTreeMap<String, usize>> = BTreeMap::new();
     let mut refused_by_peers = Vec::new();

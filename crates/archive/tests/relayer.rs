@@ -251,6 +251,7 @@ fn what_cannot_be_is_refused() {
 }
 
 #[test]
+#[ignore = "needs LONGSHORE_CORPUS"]
 fn the_corpus_can_be_squashed() {
     let mut squashed = 0;
     let archives = opened::corpus(|archive, path| {
@@ -263,5 +264,5 @@ fn the_corpus_can_be_squashed() {
         }
     });
     println!("images squashed: {squashed}, of {archives} archives");
-    assert!(archives == 0 || squashed > 20);
+    assert!(squashed > 20);
 }

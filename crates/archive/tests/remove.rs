@@ -109,6 +109,7 @@ fn platforms_go_together() {
 }
 
 #[test]
+#[ignore = "needs LONGSHORE_CORPUS"]
 fn the_corpus_loses_its_images_one_by_one() {
     let removed = opened::every_archive(|archive, path| {
         let has_several = archive.images().len() > 1;
@@ -117,7 +118,6 @@ fn the_corpus_loses_its_images_one_by_one() {
         }
         has_several
     });
-    let Some(removed) = removed else { return };
     println!("archives of several images: {removed}");
     assert!(removed > 5);
 }
