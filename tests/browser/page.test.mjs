@@ -352,6 +352,21 @@ for (const browser of ['chromium', 'firefox']) {
         assert.ok((await page.evaluate(() => document.body.innerText)).includes('gpj\\u202etar.exe:1'));
         assert.ok(!(await page.evaluate(() => document.body.innerText)).includes('\u202e'));
       });
+      // And wherever else an archive has text of its own.
+      const markup = (where) => `<b>${where}</b><img src=x onerror=alert(1)>`;
+      const config = { Env: [`A=${markup('env')}`], Labels: { [markup('key')]: markup('label') }, Cmd: [markup('command')], User: markup('user') };
+      const layers = [{ tar: tar([{ path: 'file', content: '' }]) }];
+      const history = [{ created_by: markup('step') }, { comment: markup('comment'), empty_layer: true }];
+      const other = join(directory, `markup-${browser}.tar`);
+      await writeImages(other, [{ name: 'app:1', layers, config, top: { author: markup('author'), history } }]);
+      await withPage(browser, origin, async (page) => {
+        await open(page, other);
+        await page.evaluate(() => document.querySelectorAll('.image details').forEach((details) => (details.open = true)));
+        for (const where of ['env', 'key', 'label', 'command', 'user', 'step', 'comment', 'author']) {
+          await page.waitFor((text) => document.querySelector('.image').textContent.includes(text), markup(where));
+        }
+        assert.equal(await page.evaluate(() => document.querySelectorAll('img, b').length), 0);
+      });
     });
 
     it('lays out hundreds of images and still answers', async () => {
