@@ -60,6 +60,7 @@ describe('compatibility', { skip: skipUnless('dockerd', 'podman', 'skopeo'), con
       compared += 1;
     }
     assert.equal(wrong.length, 0, `${wrong.length} of ${compared} differ\n\n${wrong.join('\n\n')}`);
+    assert.ok(compared > 100, `${compared} archives`);
     return `${compared} archives`;
   }
 
