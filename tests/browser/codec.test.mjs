@@ -227,6 +227,57 @@ for (const browser of ['chromium', 'firefox']) {
       });
     });
 
+    it('says so when its Worker is not there', async () => {
+      await withPage(browser, origin, async (page) => {
+        await page.goto('/test');
+        await page.waitFor(() => globalThis.test !== undefined);
+        await page.setFiles('#file', plain);
+        const codes = await page.evaluate(async () => {
+          const { configure, openArchive, chosen } = globalThis.test;
+          configure({ workerUrl: '/nothing.js' });
+          const code = () => openArchive(chosen()).then(() => 'none', (error) => error.code);
+          return [await code(), await code()];
+        });
+        assert.deepEqual(codes, ['worker-failed', 'worker-failed']);
+      }, { expectErrors: true });
+    });
+
+    it('opens a file and a folder by their handles', async () => {
+      await onPage(browser, plain, async (page) => {
+        const told = await page.evaluate(async () => {
+          const { openArchive, chosen } = globalThis.test;
+          const root = await navigator.storage.getDirectory();
+          const put = async (folder, name, content) => {
+            const handle = await folder.getFileHandle(name, { create: true });
+            const stream = await handle.createWritable();
+            await stream.write(content);
+            await stream.close();
+            return handle;
+          };
+          const file = await openArchive(await put(root, 'app.tar', chosen()));
+          // Its members, as a folder.
+          const layout = await root.getDirectoryHandle('layout', { create: true });
+          const bytes = new Uint8Array(await chosen().arrayBuffer());
+          const text = (from, length) => new TextDecoder().decode(bytes.subarray(from, from + length)).split('\0')[0];
+          for (let at = 0; text(at, 100) !== ''; ) {
+            const [path, size] = [text(at, 100), parseInt(text(at + 124, 12), 8)];
+            let folder = layout;
+            const names = path.split('/').filter(Boolean);
+            const name = path.endsWith('/') ? undefined : names.pop();
+            for (const one of names) folder = await folder.getDirectoryHandle(one, { create: true });
+            if (name) await put(folder, name, bytes.subarray(at + 512, at + 512 + size));
+            at += 512 + Math.ceil(size / 512) * 512;
+          }
+          const folder = await openArchive(layout);
+          const tell = async (archive) => [archive.name, archive.format, archive.images.map(({ id }) => id), (await archive.verify()).verdict];
+          return [await tell(file), await tell(folder)];
+        });
+        const ids = told[0][2];
+        assert.equal(ids.length, 2);
+        assert.deepEqual(told, [['app.tar', 'oci', ids, 'intact'], ['layout.tar', 'oci', ids, 'intact']]);
+      });
+    });
+
     it('says so when the file changed on disk', async () => {
       const file = join(directory, `changing-${browser}.tar`);
       await writeFile(file, await readFile(plain));

@@ -11,7 +11,8 @@ use std::rc::Rc;
 
 use longshore_archive::{Archive, Code, Compression, FindingCode, Recipe, RenameRule, Source, TarIndex};
 use longshore_fixtures::{
-    Entry, ImageSpec, NameForm, docker_hybrid, docker_legacy, docker_legacy_entries, odd, tar,
+    Entry, HistoryStep, ImageSpec, NameForm, docker_hybrid, docker_legacy, docker_legacy_entries, docker_v1,
+    oci_entries, odd, tar,
 };
 
 fn open(bytes: Vec<u8>) -> Archive<Rc<Vec<u8>>> {
@@ -167,11 +168,15 @@ fn names_in_full_stay_in_full() {
 /// A legacy archive whose manifest.json was replaced.
 fn with_manifest(edit: impl Fn(&str) -> String) -> Vec<u8> {
     let mut entries = docker_legacy_entries(&[ImageSpec::new("app:1")]);
-    for entry in entries.iter_mut().filter(|entry| entry.path == "manifest.json") {
-        let longshore_fixtures::Content::Bytes(bytes) = &mut entry.content else { panic!("bytes") };
-        *bytes = edit(std::str::from_utf8(bytes).unwrap()).into();
-    }
+    replace(&mut entries, |path| path == "manifest.json", edit);
     tar(&entries)
+}
+
+/// Puts another text into one member.
+fn replace(entries: &mut [Entry], is_meant: impl Fn(&str) -> bool, edit: impl Fn(&str) -> String) {
+    let entry = entries.iter_mut().find(|entry| is_meant(&entry.path)).unwrap();
+    let longshore_fixtures::Content::Bytes(bytes) = &mut entry.content else { panic!("bytes") };
+    *bytes = edit(std::str::from_utf8(bytes).unwrap()).into();
 }
 
 #[test]
@@ -250,6 +255,31 @@ fn odd_but_usable_archives_have_findings() {
     let whole = docker_legacy(&[ImageSpec::new("app:1")]);
     assert!(codes(whole.clone()).is_empty());
     assert_eq!(codes(whole[..whole.len() - 1024].to_vec()), [FindingCode::NoEndBlocks]);
+
+    let app = || ImageSpec::new("app:1");
+    let of = |config: &str| ImageSpec { config: Some(config.into()), ..app() };
+    let mut renamed = docker_legacy_entries(&[app()]);
+    replace(&mut renamed, |path| !path.contains('/') && path.len() > 64, |json| format!("{json} "));
+    let mut called = oci_entries(&[app()]);
+    replace(
+        &mut called,
+        |path| path == "index.json",
+        |json| json.replace("image.manifest.v1", "image.index.v1"),
+    );
+    let step = HistoryStep { created_by: "step".to_owned(), empty_layer: false };
+    for (bytes, code) in [
+        (tar(&renamed), FindingCode::ConfigNameMismatch),
+        (tar(&called), FindingCode::MediaTypeMismatch),
+        (
+            docker_legacy(&[ImageSpec { history: Some(vec![step.clone(), step]), ..app() }]),
+            FindingCode::HistoryMismatch,
+        ),
+        (docker_legacy(&[of(r#"{"rootfs":{"diff_ids":["sha256:12"]}}"#)]), FindingCode::InvalidDiffId),
+        (docker_v1(&[app()]), FindingCode::NoDigests),
+        (docker_legacy(&[app(), app().label("other", "image")]), FindingCode::DuplicateName),
+    ] {
+        assert_eq!(codes(bytes), [code]);
+    }
 }
 
 #[test]
