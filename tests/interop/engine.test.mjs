@@ -45,6 +45,26 @@ describe('engine', { skip: skipUnless('dockerd', 'busybox') }, () => {
     assert.equal((await store.images()).length, 3);
   });
 
+  it('tells the history of an image as Docker does', async (t) => {
+    const { openStore } = await longshore();
+    const file = join(directory, 'history.tar');
+    await fixtures(['docker-legacy', '--images', '2', '--layers', '3', '--name', 'app:1', '--name', 'db:1', file]);
+    await engine.empty();
+    await engine.docker('load', '--input', file);
+    await engine.docker('tag', 'app:1', 'app:2');
+    const store = await openStore(join(directory, 'history'));
+    t.after(() => store.close());
+    await store.load(file);
+    await store.tag('app:1', 'app:2');
+    for (const name of ['app:1', 'db:1']) {
+      // But for the sizes: these are of what is stored.
+      const text = await engine.docker('history', '--no-trunc', '--human=false', '--format', '{{.ID}}|{{.CreatedBy}}|{{.Comment}}', name);
+      const rows = (await store.history(name)).map(({ id = '<missing>', createdBy, comment }) => [id, createdBy, comment].join('|'));
+      assert.deepEqual(rows, text.trim().split('\n'));
+    }
+    assert.deepEqual((await store.history('app:2'))[0].tags.sort(), ['app:1', 'app:2']);
+  });
+
   it('knows what was pulled by its digest, as Docker does', { skip: skipUnless('docker-registry') }, async (t) => {
     const { openStore } = await longshore();
     const { host } = await startRegistry(t);

@@ -297,6 +297,63 @@ describe('the store in Node', () => {
     assert.deepEqual(await store.images(), []);
   });
 
+  it('prunes and removes as it is told', async (t) => {
+    const store = await opened(t);
+    await store.load(files.two);
+    const id = (await store.inspect('app:1')).Id;
+    const container = await store.create('db:1', { name: 'work' });
+    const prune = (filters) => store.prune({ all: true, filters });
+    assert.deepEqual(await prune({ label: ['nobody=has-it'] }), { lines: ['Total reclaimed space: 0B'], reclaimed: 0 });
+    assert.deepEqual(await prune({ until: ['1970-01-01'] }), { lines: ['Total reclaimed space: 0B'], reclaimed: 0 });
+    await fails(prune({ nosuch: ['x'] }), 'invalid-argument', /invalid filter 'nosuch'/);
+    const { lines, reclaimed } = await prune({ 'label!': ['nobody=has-it'] });
+    assert.deepEqual([lines.slice(1, 3), reclaimed > 0], [['untagged: app:1', `deleted: ${id}`], true]);
+    assert.deepEqual(await names(store), ['db:1']);
+
+    const work = async (filters) => (await store.ps({ all: true, filters })).map(({ name }) => name);
+    await store.create('db:1', { name: 'other' });
+    assert.deepEqual(await work({ name: ['wor'] }), ['work']);
+    assert.deepEqual((await work({ ancestor: ['db:1'] })).sort(), ['other', 'work']);
+    assert.deepEqual(await work({ id: [container.id] }), ['work']);
+    await fails(work({ nosuch: ['x'] }), 'invalid-argument', /invalid filter 'nosuch'/);
+
+    // A child keeps its parent; with `noPrune` that stays without it, too.
+    for (const noPrune of [true, false]) {
+      const { id: parent } = await container.commit();
+      const above = await store.create(parent);
+      await above.mkdir('/above');
+      const { id: child } = await above.commit('child:1');
+      await store.rm([above.id]);
+      const [{ lines, error }] = await store.rmi(['child:1'], { noPrune });
+      assert.equal(error, undefined);
+      assert.deepEqual(lines.slice(0, 2), ['Untagged: child:1', `Deleted: ${child}`]);
+      assert.equal(lines.includes(`Deleted: ${parent}`), !noPrune);
+      if (noPrune) await store.rmi([parent]);
+    }
+  });
+
+  it('makes folders of a container, and gives files other owners', async (t) => {
+    const store = await opened(t);
+    await store.load(files.one);
+    const container = await store.create('app:1');
+    await fails(container.mkdir('/deep/in/it'), 'no-such-file');
+    await container.mkdir('/deep/in/it', { parents: true, mode: 0o1770 });
+    await container.mkdir('/deep/in', { parents: true });
+    await container.write('/deep/file', 'x');
+    await container.chown('/deep/file', 1000, 2 ** 32 - 1);
+    await container.chown('/deep/in', 7, 8);
+    const archive = await container.open();
+    t.after(() => archive.close());
+    const below = [];
+    for await (const { path, mode, uid, gid } of archive.files(archive.images[0].id, { path: '/deep' })) below.push([path, mode, uid, gid]);
+    assert.deepEqual(below, [['deep/file', 0o644, 1000, 2 ** 32 - 1], ['deep/in', 0o755, 7, 8], ['deep/in/it', 0o1770, 0, 0]]);
+    // What was closed can be used on, and is still there.
+    await container.close();
+    await container.close();
+    await container.chmod('/deep/file', 0o600);
+    assert.deepEqual((await container.diff()).map(({ kind, path }) => `${kind} ${path}`), ['A /deep', 'A /deep/file', 'A /deep/in', 'A /deep/in/it']);
+  });
+
   it('saves in every format what can be loaded again as the same images', async (t) => {
     const store = await opened(t);
     await store.load(files.oci);

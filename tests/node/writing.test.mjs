@@ -178,6 +178,16 @@ describe('writeTo', () => {
   });
 });
 
+describe('the package', () => {
+  it('suggests the tags that people put beside a version, and says what memory it has', async () => {
+    assert.deepEqual(await api.suggestTags('2.1.10'), ['2.1', '2', 'latest']);
+    assert.deepEqual(await api.suggestTags('nightly'), []);
+    await assert.rejects(api.suggestTags(7), { code: 'invalid-argument' });
+    const bytes = await api.memoryUsed();
+    assert.ok(bytes > 0 && bytes % 65_536 === 0, `${bytes} bytes`);
+  });
+});
+
 describe('openArchive', () => {
   it('takes arrays, Blobs, Files and URLs', async (t) => {
     await edited(t);
