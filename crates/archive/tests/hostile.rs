@@ -567,6 +567,22 @@ fn an_index_that_leads_many_times_to_the_same_is_bounded() {
 }
 
 #[test]
+fn no_more_descriptors_than_are_allowed_are_followed() {
+    let mut entries =
+        oci_entries(&[ImageSpec::new("localhost/a:1"), ImageSpec::new("localhost/b:1").label("b", "")]);
+    let index = entries.iter_mut().find(|entry| entry.path == "index.json").unwrap();
+    let Content::Bytes(bytes) = &index.content else { panic!("the index is text") };
+    let document: serde_json::Value = serde_json::from_slice(bytes).unwrap();
+    let [first, last] = [0, 1].map(|number| document["manifests"][number].to_string());
+    let absent = format!(r#"{{"digest":"sha256:{:064x}","size":1}}"#, 0);
+    // With the first and all between, as many as are allowed.
+    let between = vec![absent.as_str(); 100_000 - 1].join(",");
+    index.content = Content::Bytes(format!(r#"{{"manifests":[{first},{between},{last}]}}"#).into());
+    let archive = open(tar(&entries));
+    assert_eq!((archive.images().len(), codes(&archive)), (1, vec![FindingCode::InvalidDescriptor]));
+}
+
+#[test]
 fn a_key_that_stands_twice_is_told_wherever_it_is() {
     let twice = |bytes: Vec<u8>| {
         let archive = open(bytes);

@@ -52,6 +52,29 @@ fn lists_that_go_round_or_elsewhere_end() {
 }
 
 #[test]
+fn lists_are_bounded() {
+    // Every page goes on with another one, with so many names on each.
+    let read = |names: usize| {
+        let body = format!(r#"{{"repositories":[{}]}}"#, vec![r#""a""#; names].join(","));
+        let mut catalog = Exchange::catalog(&session(Settings::default()));
+        for page in 1.. {
+            let Step::Send(request) = catalog.step(&Credentials::Anonymous).unwrap() else { panic!() };
+            let link = format!("</v2/_catalog?last={page}>; rel=next");
+            let answer = reply(200).with("Link", &link).with_body(body.as_bytes());
+            let answer = Answer { url: request.url.to_string(), ..answer };
+            if let Err(error) = catalog.answered(&answer, &Credentials::Anonymous) {
+                return (page, error);
+            }
+        }
+        unreachable!()
+    };
+    let (page, error) = read(50_000);
+    assert_eq!((page, error.code(), &error.detail()["limit"]), (5, Code::LimitExceeded, &"list".into()));
+    let (page, error) = read(0);
+    assert_eq!((page, error.code()), (5001, Code::InvalidAnswer));
+}
+
+#[test]
 fn referrers_by_the_api_or_by_the_tag() {
     let index = br#"{"schemaVersion":2,"manifests":[{"mediaType":"m","digest":"d","size":1}]}"#;
     let found = Outcome::Referrers(vec![r#"{"mediaType":"m","digest":"d","size":1}"#.into()]);
