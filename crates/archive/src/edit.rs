@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::archive::{Archive, no_such_image};
 use crate::error::{Code, Error, Result};
-use crate::formats::oci_index::NameIndexes;
+use crate::formats::oci_index::{Line, NameIndexes};
 use crate::model::Name;
 use crate::reference::Reference;
 use crate::source::Source;
@@ -59,13 +59,15 @@ impl<S: Source + Clone> Archive<S> {
         let place = self.line(found, &Name::new(source)).or_else(alone);
         let place = place.or_else(|| self.lines.iter().rposition(|line| line.has(found)));
         let line = |place: Option<usize>| place.and_then(|place| self.lines.get(place));
+        let is_alike = |one: &Line, other: &Line| (&one.index, &one.images) == (&other.index, &other.images);
+        // The newest name comes last.
+        let alike = |line: &Line| self.lines.iter().rposition(|other| is_alike(line, other));
+        let place = line(place).and_then(alike);
         let meant = line(place).map_or_else(|| vec![found], |line| line.images.clone());
         let mut names = self.names();
         // It may have the name by another line.
         let has_it = || {
-            line(self.line(found, &name))
-                .zip(line(place))
-                .is_none_or(|(there, here)| (&there.index, &there.images) == (&here.index, &here.images))
+            line(self.line(found, &name)).zip(line(place)).is_none_or(|(there, here)| is_alike(there, here))
         };
         if names.get(found).is_some_and(|names| names.contains(&name)) && has_it() {
             return Err(Error::new(
