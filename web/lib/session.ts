@@ -3,9 +3,9 @@ import type * as Codec from './codec.js';
 import type * as Core from './core.js';
 import type * as Engine from './engine.js';
 import { LongshoreError, aborted, lost, type ErrorCode } from './errors.js';
-import type { Modules } from './modules.js';
+import { loaded, once, type Modules } from './modules.js';
 import type { Found, LayerNeed, Operation, Operations, Part, ReadSync, SessionFolder, SessionSource } from './protocol.js';
-import { SessionFiles } from './session-files.js';
+import type { SessionFiles } from './session-files.js';
 import type { ArchiveView, Progress } from './types.js';
 
 /** What a running operation can ask of whoever started it. */
@@ -45,7 +45,9 @@ export class Session {
   #lastSource = 0;
   /** Edits so far, of all archives: who keeps something of one sees that it may be of another state. */
   #edits = 0;
-  readonly #files: SessionFiles;
+  /** What is about files inside layers: loaded when they are first asked for. */
+  readonly #files: () => Promise<SessionFiles>;
+  #filesThere: SessionFiles | undefined;
 
   /** `modules` are for what takes more than headers, `readSync` for files, which only Node has. */
   constructor(core: typeof Core, modules: Modules, readSync?: ReadSync) {
@@ -56,7 +58,11 @@ export class Session {
       this.#archive(handle);
       return { parts: () => this.#archive(handle).parts(), version: () => this.#edits };
     };
-    this.#files = new SessionFiles(modules.codec, opened, (context, progress) => this.#breathe(context, progress), readSync);
+    this.#files = once(async () => {
+      const { SessionFiles } = await loaded(() => import('./session-files.js'));
+      this.#filesThere = new SessionFiles(modules.codec, opened, (context, progress) => this.#breathe(context, progress), readSync);
+      return this.#filesThere;
+    });
   }
 
   /** Runs one operation. */
@@ -75,7 +81,7 @@ export class Session {
       return archive.view();
     },
     close: ({ handle }) => {
-      this.#files.close(handle);
+      this.#filesThere?.close(handle);
       this.#archives.get(handle)?.free();
       this.#archives.delete(handle);
       this.#states.delete(handle);
@@ -186,16 +192,16 @@ export class Session {
       this.#writings.delete(writing);
       return undefined;
     },
-    fileBegin: (args, context) => this.#files.begin(args, context),
-    fileNext: (args, context) => this.#files.next(args, context),
-    fileEnd: (args) => this.#files.end(args),
-    shareIndexes: (args) => this.#files.share(args),
-    upperApply: (args, context) => this.#files.upperApply(args, context),
-    upperDiff: (args, context) => this.#files.upperDiff(args, context),
-    upperLayer: (args, context) => this.#files.upperLayer(args, context),
-    tarBegin: (args, context) => this.#files.tarBegin(args, context),
-    tarUnpack: (args, context) => this.#files.tarUnpack(args, context),
-    tarEnd: (args) => this.#files.tarEnd(args),
+    fileBegin: async (args, context) => (await this.#files()).begin(args, context),
+    fileNext: async (args, context) => (await this.#files()).next(args, context),
+    fileEnd: (args) => this.#filesThere?.end(args),
+    shareIndexes: async (args) => (await this.#files()).share(args),
+    upperApply: async (args, context) => (await this.#files()).upperApply(args, context),
+    upperDiff: async (args, context) => (await this.#files()).upperDiff(args, context),
+    upperLayer: async (args, context) => (await this.#files()).upperLayer(args, context),
+    tarBegin: async (args, context) => (await this.#files()).tarBegin(args, context),
+    tarUnpack: async (args, context) => (await this.#files()).tarUnpack(args, context),
+    tarEnd: (args) => this.#filesThere?.tarEnd(args),
     parseReference: ({ text }) => this.#core.parseReference(text),
     suggestTags: ({ tag }) => this.#core.suggestTags(tag),
     memory: () => this.#core.memoryUsed(),
