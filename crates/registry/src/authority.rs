@@ -9,6 +9,7 @@ use url::Url;
 
 use crate::challenge::Challenge;
 use crate::error::invalid;
+use crate::headers::address;
 use crate::host::Host;
 use crate::http::{Answer, Body, Method, Redirects, Request};
 use crate::secret::{Credentials, Secret};
@@ -173,7 +174,7 @@ fn trusted(realm: &str, host: &Host) -> Result<Url> {
     let sentence =
         "The registry names a token service that is not at an address of the registry's own scheme.";
     let odd = || Error::new(Code::InvalidAnswer, sentence);
-    let url = Url::parse(realm).map_err(|_| odd())?;
+    let url = address(realm, None).ok_or_else(odd)?;
     let is_plain = url.username().is_empty() && url.password().is_none();
     if url.scheme() == host.base().scheme() && url.host().is_some() && is_plain {
         Ok(url)

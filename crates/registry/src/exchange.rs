@@ -6,12 +6,12 @@ use std::fmt;
 use std::rc::Rc;
 
 use longshore_archive::{Code, Error, Result};
-use url::{Origin, Url};
+use url::Origin;
 
 use crate::authority::{Scope, Show};
 use crate::challenge;
 use crate::error::{invalid, refused, unreachable, without};
-use crate::headers::retry_after;
+use crate::headers::{address, retry_after};
 use crate::http::{Answer, Failure, Method, Redirects, Request};
 use crate::operation::{
     BlobOutcome, Delete, Download, Flow, List, Manifest, ManifestGet, ManifestPut, Operation, Ping,
@@ -237,7 +237,7 @@ impl Exchange {
         answer: &Answer,
         credentials: &Credentials,
     ) -> Result<()> {
-        let origin = Url::parse(&answer.url).map_or_else(|_| Origin::new_opaque(), |url| url.origin());
+        let origin = answer.here().map_or_else(Origin::new_opaque, |url| url.origin());
         // Elsewhere nothing is shown, whoever answers in the end.
         let may_show =
             !is_token && origin == request.url.origin() && origin == self.session.borrow().host.origin();
@@ -329,8 +329,7 @@ impl Exchange {
 
     /// Goes where the answer says, with nothing that only the first address may see: what is shown is decided anew.
     fn redirected(&mut self, request: &Request, is_token: bool, answer: &Answer) -> Result<()> {
-        let target =
-            answer.header("location").and_then(|location| Url::parse(&answer.url).ok()?.join(location).ok());
+        let target = answer.header("location").and_then(|location| address(location, answer.here().as_ref()));
         let is_read = matches!(request.method, Method::Get | Method::Head);
         let keeps = matches!(answer.status, 307 | 308);
         self.redirects += 1;

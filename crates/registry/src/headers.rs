@@ -2,10 +2,27 @@
 
 use std::time::Duration;
 
+use url::Url;
+
 use crate::http::Answer;
 
 /// How much a registry may ask to wait: more is as good as no.
 const MAX_WAIT: Duration = Duration::from_secs(300);
+
+/// An address as a registry states it; it may be relative to `here`. A host has to be ASCII as it stands: what else
+/// hosts can be is what [`Url`] cannot tell here, where it knows nothing of Unicode, and decoding might make it that.
+pub(crate) fn address(text: &str, here: Option<&Url>) -> Option<Url> {
+    let is_scheme = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+    let text = text.trim();
+    let (_, rest) =
+        text.split_once(':').filter(|(scheme, _)| scheme.bytes().all(is_scheme)).unwrap_or(("", text));
+    // Browsers read any number of slashes before a host, of either kind. Of a path this is the first part.
+    let host = rest.trim_start_matches(['/', '\\']).split(['/', '\\', '?', '#']).next().unwrap_or_default();
+    if !host.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'%') || text.contains(char::is_control) {
+        return None;
+    }
+    Url::options().base_url(here).parse(text).ok()
+}
 
 /// The target of `Link` with the relation `next` (RFC 8288).
 pub(crate) fn next_link(header: &str) -> Option<&str> {
@@ -102,6 +119,26 @@ mod tests {
     }
 
     #[test]
+    fn addresses() {
+        let here = Url::parse("https://a.io/v2/x/blobs/uploads/").ok();
+        let table = [
+            ("/v2/x%2Fy?state=a:b%3D", Some("https://a.io/v2/x%2Fy?state=a:b%3D")),
+            ("?n=2&last=%41", Some("https://a.io/v2/x/blobs/uploads/?n=2&last=%41")),
+            ("1/\u{e4}", Some("https://a.io/v2/x/blobs/uploads/1/%C3%A4")),
+            ("HTTPS://B.io/%41", Some("https://b.io/%41")),
+            ("//b.io", Some("https://b.io/")),
+            ("https:/QQ%a2/token", None),
+            ("https://\u{e4}Q.io", None),
+            ("\\\\%41.io\\x", None),
+            ("ht\ttps://b.io", None),
+        ];
+        for (text, expected) in table {
+            assert_eq!(address(text, here.as_ref()).as_ref().map(Url::as_str), expected, "{text}");
+        }
+        assert_eq!(address("/v2/", None), None);
+    }
+
+    #[test]
     fn waits() {
         let answer = |value: &str| Answer::new(429, "https://a/").with("Retry-After", value);
         assert_eq!(retry_after(&answer("3")), Some(Duration::from_secs(3)));
@@ -117,6 +154,8 @@ mod tests {
             next_link(&text);
             uploaded(&text);
             part_begins(&text);
+            address(&text, Url::parse("https://a/v2/").ok().as_ref());
+            address(&format!("https:/{text}"), None);
             retry_after(&Answer::new(429, "").with("retry-after", &text).with("date", &text));
         }
     }

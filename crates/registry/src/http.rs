@@ -167,6 +167,11 @@ impl Answer {
         Self { status, url: url.into(), headers: Vec::new(), body: Vec::new() }
     }
 
+    /// Where it came from.
+    pub(crate) fn here(&self) -> Option<Url> {
+        Url::parse(&self.url).ok()
+    }
+
     /// Adds a header.
     #[must_use]
     pub fn with(mut self, name: &str, value: &str) -> Self {

@@ -12,7 +12,7 @@ use super::{Flow, Operation};
 use crate::authority::Scope;
 use crate::error::{invalid, refused};
 use crate::exchange::Outcome;
-use crate::headers::next_link;
+use crate::headers::{address, next_link};
 use crate::http::{Answer, Method, Request, Take};
 use crate::session::Session;
 
@@ -35,8 +35,7 @@ impl Pages {
     fn follow(&mut self, session: &Session, answer: &Answer, about: &str) -> Result<bool> {
         let Some(link) = answer.header("link").and_then(next_link) else { return Ok(false) };
         let odd = || invalid(format!("The registry's list of {about} goes on where it cannot be followed."));
-        let here = Url::parse(&answer.url).map_err(|_| odd())?;
-        let next = here.join(link).map_err(|_| odd())?;
+        let next = address(link, answer.here().as_ref()).ok_or_else(odd)?;
         if next.origin() != session.host.origin()
             || self.seen.len() >= MAX_PAGES
             || !self.seen.insert(next.clone())

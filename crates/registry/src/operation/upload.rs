@@ -8,7 +8,7 @@ use super::{Flow, Operation};
 use crate::authority::Scope;
 use crate::error::{invalid, mismatch, refused, told};
 use crate::exchange::Outcome;
-use crate::headers::uploaded;
+use crate::headers::{address, uploaded};
 use crate::http::{Answer, Body, Method, Request};
 use crate::session::Session;
 
@@ -129,9 +129,9 @@ impl Upload {
     fn location(&self, answer: &Answer) -> Result<Option<Url>> {
         let Some(location) = answer.header("location") else { return Ok(None) };
         let odd = || invalid(format!("The registry sends {} to an address that is none.", self.about()));
-        let url = Url::parse(&answer.url).and_then(|here| here.join(location)).map_err(|_| odd())?;
-        let is_open =
-            Url::parse(&answer.url).is_ok_and(|here| here.scheme() == "https") && url.scheme() != "https";
+        let here = answer.here();
+        let url = address(location, here.as_ref()).ok_or_else(odd)?;
+        let is_open = here.is_some_and(|here| here.scheme() == "https") && url.scheme() != "https";
         if !matches!(url.scheme(), "http" | "https") || is_open {
             return Err(odd());
         }
