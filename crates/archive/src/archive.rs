@@ -302,7 +302,7 @@ impl<S: Source + Clone> Archive<S> {
 
     /// The archive with other names, in every place that keeps names. `names` is per image; those of `places` go to that line
     /// of `index.json` alone, and are no longer those of what is no image.
-    pub(crate) fn with_names(&self, names: &[Vec<Name>], places: &HashMap<String, usize>) -> Result<Self> {
+    pub(crate) fn with_names(&self, names: &[Vec<Name>], places: &HashMap<Name, usize>) -> Result<Self> {
         let members = &self.members;
         let edited = members.within_budget(|| {
             let mut changed = Vec::new();

@@ -83,7 +83,7 @@ impl<S: Source + Clone> Archive<S> {
             }
         }
         // One that `index.json` does not list has no place there yet.
-        self.renamed(&names, &HashMap::from([(name.to_string(), place.unwrap_or(self.lines.len()))]))
+        self.renamed(&names, &HashMap::from([(name, place.unwrap_or(self.lines.len()))]))
     }
 
     /// Takes a name away. The image stays, without a name if it was the last; but in Docker 1.9's format one that another is
@@ -120,10 +120,8 @@ impl<S: Source + Clone> Archive<S> {
         let indexes = NameIndexes::of(&self.lines);
         let mut renamed: Vec<Vec<(Name, &String)>> = Vec::with_capacity(self.images().len());
         for (number, image) in self.images().iter().enumerate() {
-            let new = |name: &Name| {
-                let index = indexes.get(number, name).or(image.index.as_ref());
-                Ok((rename(name)?, index.unwrap_or(&image.id)))
-            };
+            let new =
+                |name: &Name| Ok((rename(name)?, indexes.get(number, image, name).unwrap_or(&image.id)));
             renamed.push(image.names.iter().map(new).collect::<Result<_>>()?);
         }
         let mut owners: HashMap<&Name, &String> = HashMap::new();
@@ -156,7 +154,7 @@ impl<S: Source + Clone> Archive<S> {
             let Some(name) = &line.name else { continue };
             let new = rename(name)?;
             if !known.contains(&new) {
-                places.insert(new.to_string(), place);
+                places.insert(new, place);
             }
         }
         self.renamed(&after, &places)
@@ -175,7 +173,7 @@ impl<S: Source + Clone> Archive<S> {
     }
 
     /// The edit that gives the images these names, some of them on one line of `index.json`.
-    fn renamed(&self, names: &[Vec<Name>], places: &HashMap<String, usize>) -> Result<Edit<S>> {
+    fn renamed(&self, names: &[Vec<Name>], places: &HashMap<Name, usize>) -> Result<Edit<S>> {
         let mut changes = Vec::new();
         for (image, after) in self.images().iter().zip(names) {
             let old: HashSet<&Name> = image.names.iter().collect();

@@ -157,7 +157,9 @@ pub(crate) fn name_findings(
     others: &[(&'static str, Option<Vec<Name>>)],
     findings: &mut Vec<Finding>,
 ) {
-    let all = || images.iter().flat_map(|image| image.names.iter().map(move |name| (image, name)));
+    let numbered = || images.iter().enumerate();
+    let all =
+        || numbered().flat_map(|(number, image)| image.names.iter().map(move |name| (number, image, name)));
     let indexes = NameIndexes::of(lines);
     // Images for several platforms are one image to whoever names them.
     let mut seen = HashSet::new();
@@ -173,7 +175,7 @@ pub(crate) fn name_findings(
         );
     }
     let mut bare = HashSet::new();
-    for (image, name) in all() {
+    for (_, image, name) in all() {
         if name.is_bare() {
             if !bare.insert(name) {
                 continue;
@@ -205,12 +207,9 @@ pub(crate) fn name_findings(
         }
     }
     let mut owners: HashMap<&Name, (&Image, Option<&String>)> = HashMap::new();
-    let numbered = images.iter().enumerate();
-    for (number, image, name) in
-        numbered.flat_map(|(number, image)| image.names.iter().map(move |name| (number, image, name)))
-    {
+    for (number, image, name) in all() {
         // Images for several platforms share the names of their index.
-        let index = indexes.get(number, name).or(image.index.as_ref());
+        let index = indexes.get(number, image, name);
         let is_other = |(owner, other): (&Image, Option<&String>)| {
             owner.id != image.id && (index.is_none() || other != index)
         };
@@ -239,7 +238,7 @@ pub(crate) fn name_findings(
             continue;
         };
         let there: HashSet<&Name> = names.iter().collect();
-        let missing = all().map(|(_, name)| name).find(|name| !name.is_bare() && !there.contains(name));
+        let missing = all().map(|(_, _, name)| name).find(|name| !name.is_bare() && !there.contains(name));
         let extra = names.iter().find(|name| !owners.contains_key(name));
         for (name, sentence) in [(missing, "lacks the name"), (extra, "has another name")] {
             findings.extend(name.map(|name| {

@@ -1,6 +1,9 @@
 //! `index.json` of an OCI image layout: alone, or beside `manifest.json` as in Docker 25 and later and in what
 //! containerd exports.
 
+mod lines;
+mod names;
+
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
@@ -11,16 +14,14 @@ use crate::error::{Code, Error, Finding, FindingCode, Result, Severity};
 use crate::json::{self, Object};
 use crate::members::Members;
 use crate::model::{Image, Layer, Name, Other, is_foreign};
-use crate::reference::Reference;
 use crate::source::Source;
 use crate::write::{OCI_MANIFEST, descriptor};
 
-pub(crate) const PATH: &str = "index.json";
+pub(crate) use lines::{Line, NameIndexes};
+use names::{KnownNames, name};
+pub(crate) use names::{Style, annotations_of, with_name};
 
-/// The name in full, as containerd and Docker write it.
-const CONTAINERD_NAME: &str = "io.containerd.image.name";
-/// The tag alone, or whatever a tool thinks a reference is (OCI image specification, `annotations.md`).
-const REF_NAME: &str = "org.opencontainers.image.ref.name";
+pub(crate) const PATH: &str = "index.json";
 
 /// One descriptor of the index.
 struct Descriptor<'a> {
@@ -30,47 +31,6 @@ struct Descriptor<'a> {
     leaves: Vec<Leaf>,
     /// The images that it leads to.
     images: Vec<usize>,
-}
-
-/// What one descriptor of the index leads to, under the name that it gives.
-#[derive(Debug, Clone)]
-pub(crate) struct Line {
-    pub(crate) name: Option<Name>,
-    /// The digest of the index for several platforms, where it leads to one.
-    pub(crate) index: Option<String>,
-    /// The images, by their numbers, in order.
-    pub(crate) images: Vec<usize>,
-}
-
-impl Line {
-    pub(crate) fn has(&self, image: usize) -> bool {
-        self.images.binary_search(&image).is_ok()
-    }
-}
-
-/// The indexes for several platforms by which images have their names; of several of one name, the last.
-pub(crate) struct NameIndexes<'a> {
-    lines: &'a [Line],
-    known: HashMap<String, usize>,
-}
-
-impl<'a> NameIndexes<'a> {
-    pub(crate) fn of(lines: &'a [Line]) -> Self {
-        let mut known = HashMap::new();
-        for (number, line) in lines.iter().enumerate().filter(|(_, line)| line.index.is_some()) {
-            let Some(name) = &line.name else { continue };
-            known.extend(line.images.iter().map(|&image| (Self::key(image, name), number)));
-        }
-        Self { lines, known }
-    }
-
-    pub(crate) fn get(&self, image: usize, name: &Name) -> Option<&'a String> {
-        self.lines.get(*self.known.get(&Self::key(image, name))?)?.index.as_ref()
-    }
-
-    fn key(image: usize, name: &Name) -> String {
-        format!("{image} {name}")
-    }
 }
 
 /// What an index says.
@@ -287,14 +247,14 @@ fn image_of(leaf: &Leaf) -> Option<(&Leaf, &Manifest)> {
     }
 }
 
-/// The index with other names; `Ok(None)` where it has them already, or is no index. `names` is per image; those of `places`,
-/// as they are printed, go to the descriptor with that number, if there is one, and to no other that there is; what is no image loses them, too.
+/// The index with other names; `Ok(None)` where it has them already, or is no index. `names` is per image; those of `places`
+/// go to the descriptor with that number, if there is one, and to no other that there is; what is no image loses them, too.
 pub(crate) fn rewrite<S: Source + Clone>(
     members: &Members<S>,
     bytes: &[u8],
     images: &[Image],
     names: &[Vec<Name>],
-    places: &HashMap<String, usize>,
+    places: &HashMap<Name, usize>,
 ) -> Result<Option<Vec<u8>>> {
     let Ok(document) = json::first_value(bytes) else { return Ok(None) };
     let Some((mut index, descriptors)) = descriptors(members, bytes, images, &mut Vec::new()) else {
@@ -306,7 +266,7 @@ pub(crate) fn rewrite<S: Source + Clone>(
         .enumerate()
         .flat_map(|(image, names)| names.iter().map(move |name| (image, name)))
         .collect();
-    let place_of = |name: &Name| places.get(&name.to_string()).copied();
+    let place_of = |name: &Name| places.get(name).copied();
     let is_wanted = |number: usize, descriptor: &Descriptor<'_>, name: &Name| {
         place_of(name).is_none_or(|place| place == number)
             && descriptor.images.iter().any(|&image| wanted.contains(&(image, name)))
@@ -351,7 +311,7 @@ pub(crate) fn rewrite<S: Source + Clone>(
             // A descriptor that lost its name takes the new one; one without a name takes it; else a copy does.
             let place = place_of(name).filter(leads_here);
             let is_free =
-                |at: &usize| kept.get(*at).is_none_or(|slot| is_nameless(slot.as_ref()) || slot.is_none());
+                |at: &usize| kept.get(*at).and_then(Option::as_ref).is_none_or(|slot| slot.names.is_empty());
             let at = place.or_else(|| std::iter::from_fn(|| free.pop_front()).find(is_free));
             let Some(at) = at.or(last) else {
                 let id = images.get(image).map_or("", |image| &image.id);
@@ -465,71 +425,6 @@ impl<'a> Slot<'a> {
     }
 }
 
-impl Style {
-    /// The style of an index's own names.
-    fn of(descriptors: &[Descriptor<'_>]) -> Self {
-        let has_path = |name: &String| name.contains([':', '/']);
-        let mut style = None;
-        for descriptor in descriptors.iter().filter(|descriptor| descriptor.name.is_some()) {
-            let object = Object::parse(descriptor.text).unwrap_or_default();
-            let annotations = object.object("annotations").unwrap_or_default();
-            let in_full = annotations.read::<String>(REF_NAME).as_ref().is_some_and(has_path);
-            let own = match (annotations.get(CONTAINERD_NAME), in_full) {
-                (None, true) => Self::InFull,
-                (Some(_), true) => Self::Both,
-                (_, false) => Self::Containerd,
-            };
-            if *style.get_or_insert(own) != own {
-                return Self::Containerd;
-            }
-        }
-        style.unwrap_or(Self::Containerd)
-    }
-}
-
-/// A descriptor with another name, or without one.
-pub(crate) fn with_name(descriptor: &str, name: Option<&Name>, style: Style) -> String {
-    let mut descriptor = Object::parse(descriptor).unwrap_or_default();
-    let text = descriptor.get("annotations").unwrap_or("{}").to_owned();
-    let mut annotations = Object::parse(&text).unwrap_or_default();
-    annotations.remove(CONTAINERD_NAME);
-    annotations.remove(REF_NAME);
-    for (key, value) in name.map(|name| annotations_of(name, style)).unwrap_or_default() {
-        annotations.push(key, json::string(&value));
-    }
-    if annotations.is_empty() {
-        descriptor.remove("annotations");
-    } else {
-        descriptor.set("annotations", &annotations.to_json());
-    }
-    descriptor.to_json()
-}
-
-/// How an index writes names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Style {
-    /// As Docker and containerd do: in full in an annotation of their own, and the tag.
-    Containerd,
-    /// As skopeo and podman do: in full, in the annotation that is for tags.
-    InFull,
-    /// In full in both: containerd and podman see the same name.
-    Both,
-}
-
-/// The annotations that give a name.
-pub(crate) fn annotations_of(name: &Name, style: Style) -> Vec<(&'static str, String)> {
-    let Some(reference) = name.reference() else { return vec![(REF_NAME, name.text().to_owned())] };
-    let full = reference.canonical();
-    match style {
-        Style::InFull => vec![(REF_NAME, full)],
-        Style::Both => vec![(CONTAINERD_NAME, full.clone()), (REF_NAME, full)],
-        Style::Containerd => {
-            let tag = reference.tag().map(|tag| (REF_NAME, tag.to_owned()));
-            [(CONTAINERD_NAME, full)].into_iter().chain(tag).collect()
-        }
-    }
-}
-
 /// The index's object and its descriptors.
 fn descriptors<'a, S: Source + Clone>(
     members: &Members<S>,
@@ -579,58 +474,6 @@ fn descriptors<'a, S: Source + Clone>(
     };
     let descriptors = manifests.into_iter().map(&mut read).collect::<Option<_>>()?;
     Some((index, descriptors))
-}
-
-/// The names that images have already, each image's own.
-struct KnownNames<'a> {
-    names: HashSet<(usize, &'a Name)>,
-    /// The first of each image with a tag, in the images' order.
-    by_tag: HashMap<&'a str, Vec<usize>>,
-    all: Vec<(usize, &'a Name)>,
-}
-
-impl<'a> KnownNames<'a> {
-    fn of(images: &'a [Image]) -> Self {
-        let (mut names, mut by_tag) = (HashSet::new(), HashMap::new());
-        let mut all: Vec<(usize, &Name)> = Vec::new();
-        for (image, name) in
-            images.iter().enumerate().flat_map(|(image, of)| of.names.iter().map(move |name| (image, name)))
-        {
-            names.insert((image, name));
-            let Some(tag) = name.reference().and_then(Reference::tag) else { continue };
-            let tagged: &mut Vec<usize> = by_tag.entry(tag).or_default();
-            if tagged.last().and_then(|&last| all.get(last)).is_none_or(|(last, _)| *last != image) {
-                tagged.push(all.len());
-                all.push((image, name));
-            }
-        }
-        Self { names, by_tag, all }
-    }
-
-    /// What some images have of that reference: it as a name, or as a tag alone, or else the first name with that tag.
-    fn find(&self, own: &[usize], reference: &str) -> Option<Name> {
-        for name in [Name::new(reference), Name::bare(reference)] {
-            if own.iter().any(|&image| self.names.contains(&(image, &name))) {
-                return Some(name);
-            }
-        }
-        let tagged = self.by_tag.get(reference)?;
-        let image_of = |at: &usize| self.all.get(*at).map_or(0, |&(image, _)| image);
-        let found = own.iter().find_map(|image| tagged.binary_search_by_key(image, image_of).ok())?;
-        self.all.get(*tagged.get(found)?).map(|&(_, name)| name.clone())
-    }
-}
-
-/// The name that a descriptor's annotations give, as containerd reads them: the full name where there is one; else
-/// the reference, which is often the bare tag of a name that `manifest.json` has in full.
-fn name(descriptor: &Object<'_>, own: &[usize], known: &KnownNames<'_>) -> Option<Name> {
-    let annotations = descriptor.object("annotations")?;
-    if let Some(full) = annotations.read::<String>(CONTAINERD_NAME) {
-        return Some(Name::new(full));
-    }
-    let text: String = annotations.read(REF_NAME).filter(|text: &String| !text.is_empty())?;
-    let alone = || if text.contains([':', '/', '@']) { Name::new(&*text) } else { Name::bare(&*text) };
-    Some(known.find(own, &text).unwrap_or_else(alone))
 }
 
 /// The image manifests among the blobs, by the digests of their configs: media type, digest and size of the first of
