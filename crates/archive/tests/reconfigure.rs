@@ -139,6 +139,7 @@ fn what_cannot_be_is_refused() {
 }
 
 #[test]
+#[ignore = "needs LONGSHORE_CORPUS"]
 fn the_corpus_can_be_edited() {
     let edited = opened::corpus(edits_each);
     println!("archives edited: {edited}");
