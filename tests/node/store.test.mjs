@@ -56,6 +56,15 @@ async function newFolder() {
   return mkdtemp(join(directory, 'store-'));
 }
 
+/** A store of two images, and where it has the last layer of the first. */
+async function withLayer(t) {
+  const folder = await newFolder();
+  const store = await opened(t, folder);
+  await store.load(files.two);
+  const digest = (await store.inspect('app:1')).RootFS.Layers.at(-1);
+  return { folder, store, digest, path: join(folder, 'blobs', digest.replace(':', '/')) };
+}
+
 const names = async (store) => (await store.images({ all: true })).map(({ repository, tag, id }) => (repository ? `${repository}:${tag}` : id)).sort();
 
 async function fails(work, code, sentence = /\S/) {
@@ -549,11 +558,7 @@ describe('the store in Node', () => {
   }
 
   it('marks nothing that has its blobs, however it came by them', async (t) => {
-    const folder = await newFolder();
-    const store = await opened(t, folder);
-    await store.load(files.two);
-    const [digest] = (await store.inspect('app:1')).RootFS.Layers.slice(-1);
-    const path = join(folder, 'blobs', digest.replace(':', '/'));
+    const { store, path } = await withLayer(t);
     const bytes = await readFile(path);
     const marked = async () => (await store.images()).filter(({ damaged }) => damaged).length;
     await truncate(path, 1);
@@ -577,11 +582,7 @@ describe('the store in Node', () => {
   });
 
   it('brings nothing back whose blobs turned out to be wrong', async (t) => {
-    const folder = await newFolder();
-    const store = await opened(t, folder);
-    await store.load(files.two);
-    const [digest] = (await store.inspect('app:1')).RootFS.Layers.slice(-1);
-    const path = join(folder, 'blobs', digest.replace(':', '/'));
+    const { store, path } = await withLayer(t);
     const bytes = await readFile(path);
     bytes[100] ^= 1;
     await writeFile(path, bytes);
@@ -730,11 +731,8 @@ describe('the store in Node', () => {
   });
 
   it('names what is lost where nothing may be written, too', { skip: process.getuid?.() !== 0 && 'skipped: only root mounts' }, async (t) => {
-    const folder = await newFolder();
-    const store = await opened(t, folder);
-    await store.load(files.two);
-    const [digest] = (await store.inspect('app:1')).RootFS.Layers.slice(-1);
-    await truncate(join(folder, 'blobs', digest.replace(':', '/')), 1);
+    const { folder, path, digest } = await withLayer(t);
+    await truncate(path, 1);
     await run('mount', ['--bind', folder, folder]);
     t.after(() => run('umount', [folder]));
     await run('mount', ['-o', 'remount,ro,bind', folder]);

@@ -3,14 +3,12 @@ import { hex } from './checks.js';
 import { LongshoreError, aborted, damagedBlob } from './errors.js';
 import { BLOBS, DATABASE, NOTE, REVISION, ask, openDatabase, piecesOf, then, transact, type BlobRow } from './database.js';
 import { keptBlob } from './database-shelf.js';
-import { SMALL, type Freed, type Keeping, type Outcome } from './keeping.js';
+import { GIVEN_BACK_MS, SMALL, type Freed, type Keeping, type Outcome } from './keeping.js';
 import type { KeptBlob, Row, RowChange, ShelfPlace } from './protocol.js';
 import { temporaryFile } from './unpacking.js';
 
 /** What Chromium says of room is never more, however much there is. */
 const ROOM_SAID = 10 * 2 ** 30;
-/** How long to wait for space that is given back. */
-const PATIENCE_MS = 12_000;
 
 /** Opens the database of that name. `blobs` is whether it takes `Blob`s, where that is not to be found out. */
 export async function databaseKeeping(name = DATABASE, blobs?: boolean): Promise<Keeping<Blob>> {
@@ -290,9 +288,9 @@ class DatabaseKeeping implements Keeping<Blob> {
   }
 }
 
-/** Chromium takes some seconds to give back what a load that failed had written; until then it has no room for a row either. */
+/** Until what a load that failed had written is given back, there is no room for a row either. */
 async function whenThereIsRoom<T>(work: () => Promise<T>): Promise<T> {
-  for (const late = performance.now() + PATIENCE_MS; ; ) {
+  for (const late = performance.now() + GIVEN_BACK_MS; ; ) {
     try {
       return await work();
     } catch (thrown) {

@@ -3,6 +3,8 @@ import type { KeptBlob, Row, RowChange, ShelfPlace } from './protocol.js';
 
 /** Blobs of up to so many bytes, as configs and manifests are, are held against their digests whenever they are asked for. */
 export const SMALL = 64 << 10;
+/** How long to wait for space that was freed, where nobody knows how much: Chromium takes some seconds to give it back. */
+export const GIVEN_BACK_MS = 12_000;
 
 /** What a clean-up took away. */
 export interface Freed {

@@ -6,7 +6,7 @@ import { Container, type Gathered, type Host } from './container.js';
 import type { ContainerRow, CreateOptions, PsOptions, RemovedContainer } from './container-types.js';
 import { LongshoreError, aborted, damagedBlob, type ErrorDetail } from './errors.js';
 import { Keeper, patiently, type Plan } from './keeper.js';
-import type { Freed, Keeping } from './keeping.js';
+import { GIVEN_BACK_MS, type Freed, type Keeping } from './keeping.js';
 import { inLanes } from './lanes.js';
 import { KnownPackings } from './making.js';
 import { grouped, measureAll, progress, sum } from './measuring.js';
@@ -35,10 +35,8 @@ import type {
 } from './store-types.js';
 import type { CallOptions, ImageInspect, Limits, RenameRule, SaveOptions } from './types.js';
 
-/** How long to wait for space that was freed. */
+/** How long to wait for space that was freed, where it shows. */
 const PATIENCE_MS = 30_000;
-/** The same, where nobody knows how much was freed. */
-const DOUBT_MS = 12_000;
 
 /** An archive that a store made or is to take in. */
 export interface StoredArchive<S> extends BaseArchive {
@@ -539,8 +537,8 @@ export class BaseStore<A extends StoredArchive<S>, S extends StoredSave, Input, 
       const usage = await keeping.usage();
       const { bytes = 0, pieces = 0 } = (await this.#collect(false, signal)) ?? {};
       if (bytes + pieces === 0) throw thrown;
-      // Chromium takes some seconds to give space back.
-      for (const late = performance.now() + (pieces > 0 ? DOUBT_MS : PATIENCE_MS); performance.now() < late && !signal.aborted; ) {
+      // Nobody knows how much space pieces took.
+      for (const late = performance.now() + (pieces > 0 ? GIVEN_BACK_MS : PATIENCE_MS); performance.now() < late && !signal.aborted; ) {
         if (usage === undefined || (pieces === 0 && ((await keeping.usage()) ?? 0) <= usage - bytes)) break;
         await new Promise((resolve) => setTimeout(resolve, 200));
       }
