@@ -6,11 +6,13 @@
     reason = "a failure should stop the test"
 )]
 
+mod layouts;
 mod saving;
 
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use layouts::{Layout, PLAIN, named};
 use longshore_archive::{
     Archive, Code, Limits, Packing, Part, Selection, Source, Target, Verdict, left_out, needs, save, sha256,
 };
@@ -339,77 +341,6 @@ fn sha512_layouts_come_through() {
     }
 }
 
-/// A layout of blobs, and of what `index.json` lists: descriptors, each with its name.
-struct Layout(Vec<longshore_fixtures::Entry>);
-
-impl Layout {
-    fn blob(&mut self, bytes: impl Into<Vec<u8>>) -> (String, usize) {
-        let bytes = bytes.into();
-        let (digest, size) = (sha256(&bytes), bytes.len());
-        let path = format!("blobs/{}", digest.replace(':', "/"));
-        self.0.push(longshore_fixtures::Entry::file(path, bytes));
-        (digest, size)
-    }
-
-    /// An image of one layer; its descriptor.
-    fn image(&mut self, architecture: &str, media_type: &str) -> String {
-        self.image_of(architecture, architecture, media_type)
-    }
-
-    fn image_of(&mut self, content: &str, architecture: &str, media_type: &str) -> String {
-        let layer = longshore_fixtures::tar(&[longshore_fixtures::Entry::file("file", content)]);
-        let (layer, len) = self.blob(layer);
-        let (config, config_len) = self.blob(format!(
-            r#"{{"os":"linux","architecture":"{architecture}","rootfs":{{"type":"layers","diff_ids":["{layer}"]}}}}"#
-        ));
-        let (digest, size) = self.blob(format!(
-            r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{config}","size":{config_len}}},"layers":[{{"mediaType":"{media_type}","digest":"{layer}","size":{len},"annotations":{{"key":"kept"}}}}]}}"#
-        ));
-        format!(
-            r#"{{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"{digest}","size":{size},"platform":{{"os":"linux","architecture":"{architecture}"}}}}"#
-        )
-    }
-
-    fn index(&mut self, descriptors: &[&String]) -> String {
-        let list: Vec<&str> = descriptors.iter().map(|text| text.as_str()).collect();
-        let (digest, size) = self.blob(format!(
-            r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[{}]}}"#,
-            list.join(",")
-        ));
-        format!(
-            r#"{{"mediaType":"application/vnd.oci.image.index.v1+json","digest":"{digest}","size":{size}}}"#
-        )
-    }
-
-    fn open(mut self, tops: &[(&String, &str)]) -> Open {
-        let top = |(descriptor, name): &(&String, &str)| {
-            let open = descriptor.trim_end_matches('}');
-            let closed = &descriptor[open.len()..descriptor.len() - 1];
-            format!(
-                r#"{open}{closed},"annotations":{{"org.opencontainers.image.ref.name":"docker.io/library/{name}"}}}}"#
-            )
-        };
-        let list: Vec<String> = tops.iter().map(top).collect();
-        let index = format!(r#"{{"schemaVersion":2,"manifests":[{}]}}"#, list.join(","));
-        self.0.push(longshore_fixtures::Entry::file("index.json", index));
-        open(longshore_fixtures::tar(&self.0))
-    }
-}
-
-const PLAIN: &str = "application/vnd.oci.image.layer.v1.tar";
-
-/// Each image's architecture and names.
-fn named(archive: &Open) -> Vec<(String, Vec<String>)> {
-    let image = |image: &longshore_archive::Image| {
-        let mut names: Vec<_> = image.names.iter().map(ToString::to_string).collect();
-        names.sort();
-        (image.platform.architecture.clone(), names)
-    };
-    let mut all: Vec<_> = archive.images().iter().map(image).collect();
-    all.sort();
-    all
-}
-
 #[test]
 fn an_index_below_an_index_stays_one_image() {
     let mut layout = Layout(Vec::new());
@@ -453,129 +384,6 @@ fn names_lead_to_what_they_led_to() {
     let legacy = all(&archive, Target::DockerLegacy);
     assert_clean(&legacy, "overlapping, legacy");
     assert_eq!(named(&legacy)[0].1, ["one:1", "three:1", "two:1"]);
-}
-
-/// Each descriptor of `index.json`: which of `tops` it is, and its name.
-fn listed(archive: &Open, tops: &[&String]) -> Vec<(usize, Option<String>)> {
-    let entry = &archive.index().entries()[archive.index().find("index.json").unwrap()];
-    let mut bytes = vec![0; usize::try_from(entry.size).unwrap()];
-    archive.recipe().read_at(entry.data, &mut bytes).unwrap();
-    let index: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
-    let one = |descriptor: &serde_json::Value| {
-        let digest = descriptor["digest"].as_str().unwrap();
-        let name = descriptor["annotations"]["org.opencontainers.image.ref.name"].as_str();
-        let name = name.map(|name| name.trim_start_matches("docker.io/library/").to_owned());
-        (tops.iter().position(|top| top.contains(digest)).unwrap(), name)
-    };
-    index["manifests"].as_array().unwrap().iter().map(one).collect()
-}
-
-/// As of two tags of which amd64 alone was built anew between them.
-#[test]
-fn a_name_means_what_its_own_index_lists() {
-    let mut layout = Layout(Vec::new());
-    let [old, arm64] = ["amd64", "arm64"].map(|name| layout.image(name, PLAIN));
-    let new = layout.image_of("built anew", "amd64", PLAIN);
-    let other = layout.image("s390x", PLAIN);
-    let (first, second) = (layout.index(&[&arm64, &old]), layout.index(&[&new, &arm64]));
-    let tops = [&first, &second, &other];
-    let archive = layout.open(&[(&first, "app:1"), (&second, "app:2"), (&other, "other:1")]);
-    let number = |descriptor: &String| {
-        let is_it = |digest: &String| descriptor.contains(digest.as_str());
-        archive.images().iter().position(|image| image.digest.as_ref().is_some_and(is_it)).unwrap()
-    };
-    let [old, arm64, new] = [&old, &arm64, &new].map(number);
-    for (name, image) in [("app:1", old), ("app:2", new)] {
-        assert_eq!(archive.find(name).unwrap(), image, "{name}");
-        let mut chosen = archive.choose(name).unwrap();
-        chosen.sort_unstable();
-        let mut expected = [arm64, image];
-        expected.sort_unstable();
-        assert_eq!(chosen, expected, "{name}");
-    }
-    let entries = |edit: longshore_archive::Result<longshore_archive::Edit<_>>| {
-        let entries = listed(&edit.unwrap().archive, &tops);
-        entries.into_iter().map(|(top, name)| (top, name.unwrap_or_default())).collect::<Vec<_>>()
-    };
-    let expect = |names: &[(usize, &str)]| {
-        names.iter().map(|(top, name)| (*top, (*name).to_owned())).collect::<Vec<_>>()
-    };
-    assert_eq!(
-        entries(archive.tag("app:1", "x:1")),
-        expect(&[(0, "app:1"), (0, "x:1"), (1, "app:2"), (2, "other:1")])
-    );
-    assert_eq!(
-        entries(archive.tag("app:2", "x:1")),
-        expect(&[(0, "app:1"), (1, "app:2"), (1, "x:1"), (2, "other:1")])
-    );
-    // A name moves from one to the other, though they share an image.
-    assert_eq!(
-        entries(archive.tag("app:2", "app:1")),
-        expect(&[(0, ""), (1, "app:2"), (1, "app:1"), (2, "other:1")])
-    );
-    assert_eq!(archive.tag("app:2", "app:2").unwrap_err().code(), Code::DuplicateReference);
-    let rule =
-        |from: &str, to: &str| [longshore_archive::RenameRule { from: from.to_owned(), to: to.to_owned() }];
-    assert_eq!(
-        entries(archive.rename(&rule("app", "team"))),
-        expect(&[(0, "team:1"), (1, "team:2"), (2, "other:1")])
-    );
-    assert_eq!(archive.rename(&rule("app:1", "app:2")).unwrap_err().code(), Code::DuplicateReference);
-    // The other index would go on listing the image for arm64.
-    assert_eq!(archive.remove("app:1").unwrap_err().code(), Code::InvalidArgument);
-    assert_eq!(archive.remove("other:1").unwrap().archive.images().len(), 3);
-    let is_of_names =
-        |finding: &&longshore_archive::Finding| finding.code == longshore_archive::FindingCode::DuplicateName;
-    assert_eq!(archive.findings().iter().find(is_of_names), None);
-}
-
-#[test]
-fn a_name_leaves_what_is_no_image() {
-    let chart = r#"{"schemaVersion":2,"artifactType":"application/chart","config":{"mediaType":"application/chart","digest":"DIGEST","size":2},"layers":[]}"#;
-    for is_there in [false, true] {
-        let mut layout = Layout(Vec::new());
-        let base = layout.image("amd64", PLAIN);
-        let (config, _) = layout.blob("{}");
-        let (digest, size) = layout.blob(chart.replace("DIGEST", &config));
-        if !is_there {
-            layout.0.pop();
-        }
-        let other = format!(
-            r#"{{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"{digest}","size":{size}}}"#
-        );
-        let archive = layout.open(&[(&other, "app:1"), (&base, "base:1")]);
-        assert_eq!((archive.images().len(), archive.others().len()), (1, 1));
-        let tagged = archive.tag("base:1", "app:1").unwrap().archive;
-        let name = |name: &str| Some(name.to_owned());
-        assert_eq!(
-            listed(&tagged, &[&other, &base]),
-            [(0, None), (1, name("base:1")), (1, name("app:1"))],
-            "{is_there}"
-        );
-        assert!(tagged.others()[0].names.is_empty());
-    }
-}
-
-#[test]
-fn a_name_goes_where_the_name_before_it_leads() {
-    let mut layout = Layout(Vec::new());
-    let [amd64, arm64, s390x] = ["amd64", "arm64", "s390x"].map(|name| layout.image(name, PLAIN));
-    let (first, second) = (layout.index(&[&arm64, &amd64]), layout.index(&[&amd64, &s390x]));
-    let tops = [&first, &second, &amd64];
-    let archive = layout.open(&[(&first, "one:1"), (&second, "two:1"), (&amd64, "three:1")]);
-    for (number, name) in ["one:1", "two:1", "three:1"].into_iter().enumerate() {
-        let tagged = listed(&archive.tag(name, "x:1").unwrap().archive, &tops);
-        let new: Vec<_> = tagged.iter().filter(|(_, name)| name.as_deref() == Some("x:1")).collect();
-        assert_eq!(new, [&(number, Some("x:1".to_owned()))], "{name}");
-        assert_eq!(archive.choose(name).unwrap().len(), [2, 2, 1][number], "{name}");
-    }
-    // By its ID, the image itself is meant.
-    let number = archive.find("three:1").unwrap();
-    let tagged = archive.tag(&archive.images()[number].id, "x:1").unwrap().archive;
-    assert_eq!(tagged.choose("x:1").unwrap(), [number]);
-    let moved = archive.tag("three:1", "one:1").unwrap().archive;
-    assert_eq!(moved.choose("one:1").unwrap(), [number]);
-    assert_eq!(named(&moved)[1].1, [""; 0]);
 }
 
 #[test]
